@@ -1,0 +1,1 @@
+"""Labelled images and judged triplets: readers, builders and preparers."""

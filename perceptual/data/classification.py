@@ -1,0 +1,213 @@
+"""Labelled images for training classifiers, as seeded, resumable, sharded batches.
+
+Sources are `imagenet_resized/64x64` through TFDS, and the embedded demo photographs. The stream of
+training batches is a function of the seed and the step alone: a run that resumes at step N sees what an
+uninterrupted run sees from step N on, whatever the number of threads.
+"""
+
+import collections
+import dataclasses
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from perceptual import errors
+from perceptual.data import augment
+
+# Decoded 64x64 images take 12 KB each: up to this many are kept in memory (1.2 GB).
+CACHE_LIMIT = 100_000
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelledImages:
+  """Images with class labels.
+
+  Attributes:
+    name: where they come from.
+    note: one line that must stand wherever results on them are shown; may be empty.
+    num_classes: labels are 0 to `num_classes - 1`.
+    image_size: height and width in pixels.
+    sizes: number of examples, for `train` and `validation`.
+    examples: split name -> data set of `{'image', 'label'}`, in a fixed order.
+    decode: turns the `image` of an example into `[image_size, image_size, 3]` uint8.
+  """
+
+  name: str
+  note: str
+  num_classes: int
+  image_size: int
+  sizes: dict[str, int]
+  examples: Callable[[str], tf.data.Dataset]
+  decode: Callable[[tf.Tensor], tf.Tensor]
+
+
+def imagenet64(data_dir, *, classes=None):
+  """Returns `imagenet_resized/64x64` as prepared in `data_dir`.
+
+  Args:
+    data_dir: the TFDS folder, as given to `perceptual prepare imagenet64`.
+    classes: labels to keep, renumbered 0, 1, ... in the order given; None keeps every class that the
+      prepared data hold (all 1000, or the 100 of a set prepared from 100 folders).
+
+  Raises:
+    UserError: if the data are not there or a class is not among them.
+  """
+  import tensorflow_datasets as tfds
+
+  from perceptual.data import prepare_imagenet64
+
+  builder = prepare_imagenet64.builder(data_dir)
+  present = prepare_imagenet64.present_classes(data_dir)
+  classes = _checked_classes(classes, present)
+  counts = prepare_imagenet64.class_counts(data_dir)
+  total = builder.info.features["label"].num_classes
+  renumber = [-1] * total
+  for new, old in enumerate(classes):
+    renumber[old] = new
+
+  def examples(split):
+    dataset = builder.as_dataset(
+        split=split, shuffle_files=False, decoders={"image": tfds.decode.SkipDecoding()},
+        read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False))
+    if len(classes) < total:
+      table = tf.constant(renumber, tf.int64)
+      dataset = dataset.map(lambda e: {"image": e["image"], "label": table[e["label"]]})
+      dataset = dataset.filter(lambda e: e["label"] >= 0)
+    return dataset
+
+  return LabelledImages(
+      name="imagenet_resized/64x64", note="", num_classes=len(classes), image_size=64,
+      sizes={split: sum(counts[split].get(c, 0) for c in classes)
+             for split in ("train", "validation")},
+      examples=examples,
+      decode=lambda image: tf.ensure_shape(tf.io.decode_png(image, channels=3), [64, 64, 3]))
+
+
+def _checked_classes(classes, present):
+  if classes is None:
+    return tuple(present)
+  repeated = [c for c, n in collections.Counter(classes).items() if n > 1]
+  if repeated:
+    raise errors.UserError(f"classes names {repeated[0]!r} more than once.")
+  for c in classes:
+    if c not in present:
+      raise errors.UserError(f"Unknown class {c!r}. Available: {_ranges(present)}.")
+  if len(classes) < 2:
+    raise errors.UserError(f"classes names {len(classes)} class; a classifier needs 2 or more.")
+  return tuple(classes)
+
+
+def _ranges(numbers):
+  """Returns sorted whole numbers as '0-3, 7'."""
+  spans = []
+  for n in sorted(numbers):
+    if spans and n == spans[-1][1] + 1:
+      spans[-1][1] = n
+    else:
+      spans.append([n, n])
+  return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in spans)
+
+
+def demo(*, train_per_photograph=200, validation_per_photograph=40):
+  """Returns 64x64 crops of the photographs that ship with scikit-image and scikit-learn."""
+  from perceptual.data import demo as photographs
+
+  arrays = {
+      "train": photographs.crops("train", per_photograph=train_per_photograph),
+      "validation": photographs.crops("validation", per_photograph=validation_per_photograph),
+  }
+
+  def examples(split):
+    images, labels = arrays[split]
+    return tf.data.Dataset.from_tensor_slices({"image": images, "label": labels})
+
+  return LabelledImages(
+      name="demo", note=photographs.LABEL, num_classes=photographs.NUM_CLASSES, image_size=64,
+      sizes={split: len(labels) for split, (_, labels) in arrays.items()},
+      examples=examples, decode=lambda image: tf.ensure_shape(image, [64, 64, 3]))
+
+
+def train_batches(images, *, batch_size, seed, first_step=0, augmentation=None,
+                  shuffle_buffer=100_000, cache=None, shard=(0, 1)):
+  """Returns the endless stream of training batches, from a given step on.
+
+  Args:
+    images: `LabelledImages`.
+    batch_size: examples a batch.
+    seed: seed of the order and of the augmentation.
+    first_step: number of batches of the stream to pass over.
+    augmentation: `augment.Augmentation`; None for the default one.
+    shuffle_buffer: examples among which the next one is drawn.
+    cache: whether decoded images are kept in memory; None keeps up to `CACHE_LIMIT`.
+    shard: (index, count): which of several input pipelines this one is.
+
+  Returns:
+    `{'image': [batch_size, size, size, 3] uint8, 'label': [batch_size] int64}`; batches run over the
+    ends of epochs, so all have the full size.
+  """
+  augmentation = augmentation or augment.Augmentation()
+  shard_index, shard_count = shard
+  local_size = len(range(shard_index, images.sizes["train"], shard_count))
+  passed = first_step * batch_size
+  cache = images.sizes["train"] <= CACHE_LIMIT * shard_count if cache is None else cache
+
+  def decoded(dataset):
+    return dataset.map(lambda e: {"image": images.decode(e["image"]), "label": e["label"]},
+                       num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+  def augmented(index, example):
+    image_seed = tf.stack([tf.cast(seed, tf.int64), index * shard_count + shard_index])
+    return {"image": augmentation.train(example["image"], image_seed), "label": example["label"]}
+
+  stored = images.examples("train").shard(shard_count, shard_index)
+  if cache:
+    stored = decoded(stored).cache()
+
+  def epoch(number):
+    # A seed that depends on the epoch is a tensor, which TensorFlow takes beside a graph seed alone.
+    tf.compat.v1.set_random_seed(1)
+    return stored.shuffle(shuffle_buffer, seed=seed + number, reshuffle_each_iteration=False)
+
+  first_epoch, offset = divmod(passed, local_size)
+  stream = tf.data.Dataset.range(first_epoch, 2**62).flat_map(epoch).skip(offset)
+  if not cache:
+    stream = decoded(stream)
+  stream = stream.enumerate(start=passed)
+  stream = stream.map(augmented, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+  return stream.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+
+
+def validation_batches(images, *, batch_size, augmentation=None, shard=(0, 1)):
+  """Returns the validation examples once, in padded batches (see `padded_batches`)."""
+  augmentation = augmentation or augment.Augmentation()
+
+  def decoded(example):
+    image = augmentation.evaluation(images.decode(example["image"]))
+    return {"image": image, "label": example["label"]}
+
+  dataset = images.examples("validation").map(
+      decoded, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+  return padded_batches(dataset, images.sizes["validation"], batch_size, shard)
+
+
+def padded_batches(dataset, size, batch_size, shard=(0, 1)):
+  """Returns batches of one static size, with the same number of them in every shard.
+
+  Every element gets an `index`, its place in the whole data set, by which results are put back in
+  order. Padding has index -1.
+
+  Args:
+    dataset: a data set of dictionaries of tensors of static shape.
+    size: number of its elements.
+    batch_size: elements a batch.
+    shard: (index, count): which of several input pipelines this one is.
+  """
+  shard_index, shard_count = shard
+  per_shard = -(-size // shard_count)
+  padded_size = -(-per_shard // batch_size) * batch_size
+  dataset = dataset.enumerate().map(lambda i, e: {"index": i, **e})
+  dataset = dataset.shard(shard_count, shard_index)
+  padding = {key: tf.zeros(spec.shape, spec.dtype) for key, spec in dataset.element_spec.items()}
+  padding["index"] = tf.constant(-1, tf.int64)
+  dataset = dataset.concatenate(tf.data.Dataset.from_tensors(padding).repeat()).take(padded_size)
+  return dataset.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)

@@ -1,0 +1,48 @@
+"""The flags of how work is spread over devices, shared by binaries, and the strategy they ask for."""
+
+from absl import flags
+
+from perceptual.errors import UserError
+
+STRATEGIES = ("one_device", "mirrored", "multi_worker_mirrored", "tpu")
+
+
+def define_flags(flag_values):
+  """Defines the flags in a binary's own `flags.FlagValues`."""
+  flags.DEFINE_enum(
+      "distribution_strategy", "one_device", STRATEGIES,
+      "tf.distribute strategy. Several hosts (multi_worker_mirrored) read TF_CONFIG and share "
+      "the folders.", flag_values=flag_values)
+  flags.DEFINE_integer(
+      "num_gpus", None, "GPUs of this host to use; by default all, and one for one_device.",
+      lower_bound=0, flag_values=flag_values)
+  flags.DEFINE_string(
+      "tpu", "", "Name or address of the Cloud TPU; empty for one attached to this host.",
+      flag_values=flag_values)
+  flags.DEFINE_bool(
+      "jit_compile", False, "Compile steps by XLA: the way on GPU and TPU, slow on CPU.",
+      flag_values=flag_values)
+
+
+def strategy(flag_values):
+  """Returns the `tf.distribute.Strategy` that the flags ask for, by the model garden's own maker.
+
+  Raises:
+    UserError: if there are not as many GPUs, or no such TPU.
+  """
+  import tensorflow as tf
+  from official.common import distribute_utils
+
+  name = flag_values.distribution_strategy
+  gpus = len(tf.config.list_physical_devices("GPU"))
+  wanted = flag_values.num_gpus
+  if wanted is None:
+    wanted = min(gpus, 1) if name == "one_device" else gpus
+  if wanted > gpus:
+    raise UserError(f"--num_gpus={wanted}, but this host has {gpus}.")
+  try:
+    return distribute_utils.get_distribution_strategy(
+        name, num_gpus=wanted, tpu_address=flag_values.tpu)
+  except (ValueError, tf.errors.OpError) as error:
+    first_line = str(error).strip().splitlines()[0]
+    raise UserError(f"--distribution_strategy={name} is not possible here: {first_line}") from None

@@ -1,0 +1,38 @@
+"""The one exception for mistakes that the person at the keyboard can mend."""
+
+
+class UserError(ValueError):
+  """A wrong input: the message names the culprit and what would be right.
+
+  Libraries raise it; the binaries print it as one line and exit with status 1.
+  """
+
+
+def unknown(kind, name, available):
+  """Returns a `UserError` for a name that is not one of `available`.
+
+  Args:
+    kind: what the name names, for instance `'tap'`.
+    name: the name received.
+    available: an iterable of the legal names, listed in the order given.
+  """
+  return UserError(f"Unknown {kind} {name!r}. Available: {', '.join(map(str, available))}.")
+
+
+def require_number(name, value, *, above=None, at_least=None, below=None):
+  """Raises `UserError` unless `value` is a number (not a string or a bool) within bounds."""
+  legal = [f"above {above}" if above is not None else "",
+           f"at least {at_least}" if at_least is not None else "",
+           f"below {below}" if below is not None else ""]
+  ok = isinstance(value, (int, float)) and not isinstance(value, bool)
+  ok = ok and (above is None or value > above) and (at_least is None or value >= at_least)
+  ok = ok and (below is None or value < below)
+  if not ok:
+    raise UserError(f"{name} must be a number {' and '.join(filter(None, legal))}, "
+                    f"not {value!r}.")
+
+
+def require_integer(name, value, at_least=1):
+  """Raises `UserError` unless `value` is a whole number of at least `at_least`."""
+  if not isinstance(value, int) or isinstance(value, bool) or value < at_least:
+    raise UserError(f"{name} must be a whole number of at least {at_least}, not {value!r}.")

@@ -1,0 +1,29 @@
+"""Writing files whole: beside, then renamed, so that none is ever seen half-written."""
+
+import contextlib
+import os
+import pathlib
+
+
+@contextlib.contextmanager
+def beside(path):
+  """Yields a path beside `path` to write to, which takes its place when the block succeeds.
+
+  Args:
+    path: the file to write; its folder is made if it is not there.
+  """
+  path = pathlib.Path(path)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  # The suffix stays last, since some writers choose the format by it.
+  temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+  try:
+    yield temporary
+    temporary.replace(path)
+  finally:
+    temporary.unlink(missing_ok=True)
+
+
+def write_text(path, text):
+  """Writes a text file."""
+  with beside(path) as temporary:
+    temporary.write_text(text)

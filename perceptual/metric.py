@@ -1,0 +1,129 @@
+"""A perceptual metric: preprocessing, a network's feature taps, and a distance between features.
+
+`distance(x, y) = sum over taps of d(features_tap(x), features_tap(y))`, as in Zhang et al. 2018 and
+Kumar et al. 2022. Everything here is `keras.ops`; nothing is trained.
+"""
+
+import hashlib
+
+import keras
+import numpy as np
+from keras import ops
+
+from perceptual import distances, models, preprocessing
+from perceptual.models import taps as feature_taps
+from perceptual.version import __version__
+
+
+class Metric:
+  """A distance between images; lower is closer.
+
+  Attributes:
+    network: the name of the network, or of the baseline.
+    options: the options the network was built with.
+    trunk: a Keras model from normalised images to `{tap: features}`.
+    taps: names of the taps, in network order.
+    distance: `distances.Distance`.
+    preprocessing: `preprocessing.Preprocessing`.
+    lower_is_closer: True.
+  """
+
+  lower_is_closer = True
+
+  def __init__(self, model, *, network, options=None, taps=None, distance="local",
+               preprocess=preprocessing.IMAGENET):
+    """Makes a metric of a model.
+
+    Args:
+      model: a Keras functional model with feature taps.
+      network: its name, for the fingerprint.
+      options: the options it was built with, for the fingerprint.
+      taps: names of the taps to use; None for all.
+      distance: name of the distance.
+      preprocess: `preprocessing.Preprocessing` of the images.
+
+    Raises:
+      UserError: if a tap or the distance is unknown.
+    """
+    self.network = network
+    self.options = dict(options or {})
+    self.trunk = feature_taps.select_taps(model, taps)
+    self.taps = tuple(tap.name for tap in feature_taps.list_taps(self.trunk))
+    self.distance = distances.get(distance)
+    self.preprocessing = preprocess
+
+  def features(self, images):
+    """Returns `{tap: features}` of images `[batch, height, width, 3]`, uint8 or float."""
+    return self.trunk(self.preprocessing(images), training=False)
+
+  def __call__(self, reference, candidate):
+    """Returns the distance `[batch]` float32 between images `[batch, height, width, 3]`."""
+    per_tap = self.per_tap(reference, candidate)
+    return sum(per_tap[tap] for tap in self.taps)
+
+  def per_tap(self, reference, candidate):
+    """Returns `{tap: [batch] float32}`: the terms whose sum is the distance."""
+    return distances.per_tap(self.distance, *self._pair_features(reference, candidate))
+
+  def spatial_map(self, reference, candidate):
+    """Returns where two images differ: `[batch, height, width]` float32, by the local distance.
+
+    Maps of the taps are resized bilinearly to the images' size and summed.
+    """
+    size = ops.shape(reference)[1:3]
+    return distances.spatial_map_at(*self._pair_features(reference, candidate), size)
+
+  def _pair_features(self, reference, candidate):
+    """Features of both, from one pass of the network over twice the batch."""
+    both = self.features(ops.concatenate([reference, candidate], axis=0))
+    halves = {tap: ops.split(features, 2, axis=0) for tap, features in both.items()}
+    return {t: h[0] for t, h in halves.items()}, {t: h[1] for t, h in halves.items()}
+
+  def fingerprint(self):
+    """Returns what makes this metric this metric, as plain data for JSON."""
+    return {
+        "network": self.network,
+        "options": self.options,
+        "weights_sha256": weights_hash(self.trunk),
+        "taps": list(self.taps),
+        "distance": self.distance.name,
+        "lower_is_closer": True,
+        "preprocessing": {
+            "mean": list(self.preprocessing.mean), "std": list(self.preprocessing.std),
+            "uint8_range": list(preprocessing.UINT8_RANGE),
+            "float_range": list(self.preprocessing.float_range),
+        },
+        "versions": {"perceptual": __version__, "keras": keras.version(),
+                     keras.backend.backend(): _backend_version()},
+    }
+
+
+def random_init(network, options, seed=0, **metric_options):
+  """Returns the metric of a network with its initial weights, drawn from a seed."""
+  keras.utils.set_random_seed(seed)
+  return Metric(models.build(network, **options), network=f"{network} at random",
+                options=options, **metric_options)
+
+
+def pixel_l2():
+  """Returns the baseline: mean squared difference of pixels in [0, 1], the L2 of Zhang et al."""
+  image = keras.Input([None, None, 3], name="image")
+  pixels = feature_taps.Tap(stride=1, name="pixels")(image)
+  model = keras.Model(image, {"pixels": pixels}, name="pixels")
+  unit_range = preprocessing.Preprocessing(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+  return Metric(model, network="pixels", distance="l2", preprocess=unit_range)
+
+
+def weights_hash(model):
+  """Returns the SHA-256 of a model's weights: names, shapes, dtypes and bytes, in network order."""
+  digest = hashlib.sha256()
+  for variable in model.weights:
+    value = np.ascontiguousarray(ops.convert_to_numpy(variable.value))
+    digest.update(f"{variable.path} {value.shape} {value.dtype}\n".encode())
+    digest.update(value.tobytes())
+  return digest.hexdigest()
+
+
+def _backend_version():
+  import importlib
+  return importlib.import_module(keras.backend.backend()).__version__

@@ -1,0 +1,62 @@
+"""The networks by name.
+
+A network is one row of `_NETWORKS`: a builder, and the options that make it this network. To add
+a family, write its builder beside `resnet.py` and give it its rows here.
+"""
+
+import inspect
+
+from perceptual import errors
+from perceptual.models import resnet
+
+_NETWORKS = {
+    f"resnet{depth}": (resnet.resnet, {"depth": depth, "name": f"resnet{depth}"})
+    for depth in resnet.VARIANTS
+}
+
+
+def names():
+  """Returns the names of all networks, a tuple of strings, each family from small to large."""
+  return tuple(_NETWORKS)
+
+
+def network_options(name):
+  """Returns the options that a network takes: a dict of option to its default.
+
+  Raises:
+    UserError: an unknown network.
+  """
+  builder, fixed = _network(name)
+  parameters = inspect.signature(builder).parameters
+  return {
+      option: parameter.default
+      for option, parameter in parameters.items() if option not in fixed}
+
+
+def build(name, **options):
+  """Builds a network, freshly initialised.
+
+  Args:
+    name: one of `names()`.
+    **options: some of `network_options(name)`; what they mean stands at the family's builder
+      (`resnet.resnet`).
+
+  Returns:
+    A functional `keras.Model` from `image`, `[batch, height, width, 3] float32`, to a dict of
+    `logits`, `[batch, num_classes] float32`, and of every feature tap by its name.
+
+  Raises:
+    UserError: an unknown network or option, or an illegal value.
+  """
+  builder, fixed = _network(name)
+  available = network_options(name)
+  for option in options:
+    if option not in available:
+      raise errors.unknown(f"option of {name}", option, available)
+  return builder(**fixed, **options)
+
+
+def _network(name):
+  if name not in names():
+    raise errors.unknown("network", name, names())
+  return _NETWORKS[name]

@@ -1,0 +1,87 @@
+"""What the networks share: layers that Keras 3 has with a fault, the image input, option checks."""
+
+import numbers
+
+import keras
+
+from perceptual import errors
+
+
+@keras.saving.register_keras_serializable("perceptual")
+class BatchNormalization(keras.layers.BatchNormalization):
+  """Batch normalisation whose moving statistics are the mean over replicas.
+
+  Keras 3 declares them with aggregation "none": under `tf.distribute` every replica then keeps
+  statistics of its own, which drift apart in silence, and a checkpoint holds the first replica's.
+  The statistics that normalise a training batch stay those of each replica's share, as in the
+  papers, unless `synchronized=True`. Arguments are those of `keras.layers.BatchNormalization`.
+  """
+
+  def add_weight(self, *args, name=None, **options):
+    if name is not None and name.startswith("moving_"):
+      options["aggregation"] = "mean"
+    return super().add_weight(*args, name=name, **options)
+
+
+@keras.saving.register_keras_serializable("perceptual")
+class Dropout(keras.layers.Layer):
+  """Dropout whose random state is named after the layer.
+
+  Keras 3 numbers the random states of a process in the order of their making, so that
+  `variable.path` would depend on what else was built before.
+
+  Args:
+    rate: the fraction of values set to zero in training, in (0, 1); the others are divided by
+      `1 - rate`.
+    seed: an integer, or None for one drawn by `keras.utils.set_random_seed`'s generator.
+    **options: as `keras.layers.Layer` has them.
+  """
+
+  def __init__(self, rate, seed=None, **options):
+    super().__init__(**options)
+    self.rate = rate
+    self.seed = seed
+    self.seed_generator = keras.random.SeedGenerator(seed, name=self.name)
+
+  def call(self, inputs, training=False):
+    if not training:
+      return inputs
+    return keras.random.dropout(inputs, self.rate, seed=self.seed_generator)
+
+  def compute_output_shape(self, input_shape):
+    return input_shape
+
+  def get_config(self):
+    return {**super().get_config(), "rate": self.rate, "seed": self.seed}
+
+
+def image_input(image_size=None):
+  """Returns the symbolic input "image", `[batch, height, width, 3] float32`, already normalised.
+
+  Args:
+    image_size: an integer or a pair (height, width), in pixels; None for any size.
+
+  Raises:
+    UserError: an illegal size.
+  """
+  pair = image_size if isinstance(image_size, (list, tuple)) else (image_size, image_size)
+  require(
+      image_size is None or (len(pair) == 2 and all(is_integer(n) and n >= 1 for n in pair)),
+      "image_size", image_size, "an integer >= 1, a pair (height, width) of them, or None")
+  return keras.Input((*pair, 3), name="image", dtype="float32")
+
+
+def require(legal, name, value, expected):
+  """Raises a `UserError` that names an option, what it must be and its value, unless `legal`."""
+  if not legal:
+    raise errors.UserError(f"{name} must be {expected}. Received: {value!r}.")
+
+
+def is_integer(value):
+  """Whether a value is an integer; `True`, `7.0` and `'7'` are not."""
+  return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def is_number(value):
+  """Whether a value is a real number; `True` and `'7'` are not."""
+  return isinstance(value, numbers.Real) and not isinstance(value, bool)

@@ -1,0 +1,65 @@
+"""Train a classifier, and score its features against judgements on the way.
+
+  perceptual train --gin_file=gin/runs/demo.gin --model_dir=runs/demo
+
+What is trained, on what and how, is said in gin files, later ones winning over earlier ones, and
+single bindings over all:
+
+  perceptual train --gin_file=gin/runs/resnet6.gin --gin_param='train.epochs = 10' \\
+      --data_dir=data --model_dir=runs/resnet6
+
+The folder keeps three checkpoints - last, best_accuracy, best_score - with metrics.csv,
+training.png, TensorBoard events, and the configuration as given and as used. The same command
+given again takes an interrupted run up where it was saved last, and ends with the same weights.
+--dry_run builds everything, prints what would run, and stops.
+"""
+
+from absl import flags
+
+from perceptual import binary, distribution
+
+FLAGS = flags.FlagValues()
+flags.DEFINE_multi_string(
+    "gin_file", None, "A gin file: network, data and recipe.", flag_values=FLAGS)
+flags.DEFINE_multi_string(
+    "gin_param", [], "A gin binding, as 'train.batch_size = 64'.", flag_values=FLAGS)
+flags.DEFINE_string(
+    "model_dir", None, "The training folder, made or taken up again.", flag_values=FLAGS)
+flags.DEFINE_string(
+    "data_dir", None, "The folder of prepared data sets (see perceptual prepare); not needed for "
+    "the embedded demo data.", flag_values=FLAGS)
+flags.DEFINE_bool(
+    "deterministic", True, "Use deterministic kernels, so that a resumed run is exact.",
+    flag_values=FLAGS)
+flags.DEFINE_bool("dry_run", False, "Print what would run, and stop.", flag_values=FLAGS)
+flags.mark_flags_as_required(["gin_file", "model_dir"], flag_values=FLAGS)
+distribution.define_flags(FLAGS)
+
+
+def main(argv):
+  """Runs the binary."""
+  binary.refuse_arguments(argv)
+  import tensorflow as tf
+
+  from perceptual import config
+  from perceptual.training import loop
+
+  if FLAGS.deterministic:
+    tf.config.experimental.enable_op_determinism()
+  strategy = distribution.strategy(FLAGS)
+  config.parse(FLAGS.gin_file, FLAGS.gin_param)
+  run = loop.Run(
+      FLAGS.model_dir, network=config.network(), images=config.images(FLAGS.data_dir),
+      judged_set=config.judged_set(FLAGS.data_dir), settings=config.train_settings(),
+      strategy=strategy, jit_compile=FLAGS.jit_compile)
+  config.check_used(config.TRAINING)
+  print(run.description(), flush=True)
+  if FLAGS.dry_run:
+    print("Dry run: nothing was trained or written.")
+    return
+  run.train(config={"config.gin": config.given(), "operative_config.gin": config.operative()})
+  print(run.summary())
+
+
+if __name__ == "__main__":
+  binary.run(main, FLAGS, __doc__)

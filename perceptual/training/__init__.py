@@ -1,0 +1,1 @@
+"""Training classifiers under a `tf.distribute` strategy, and what a training folder holds."""

@@ -1,0 +1,94 @@
+"""The three checkpoints of a run - last, best accuracy, best score - and resuming from the last."""
+
+import numpy as np
+import tensorflow as tf
+
+from perceptual.errors import UserError
+from perceptual.training import model_dir
+
+
+class Checkpoints:
+  """Saves and restores the state of a trainer.
+
+  The last checkpoint holds all that resuming needs; a best one holds the weights, their step, and the
+  value for which they were kept, so that a resumed run knows what there is to beat.
+  """
+
+  def __init__(self, folder, trainer, write=True):
+    """Makes the checkpoints of a run.
+
+    Args:
+      folder: `model_dir.ModelDir`.
+      trainer: `classifier.ClassifierTrainer`.
+      write: whether this process writes; of several workers, one does.
+    """
+    self._folder = folder
+    self._trainer = trainer
+    self._write = write
+    self._value = tf.Variable(0.0, trainable=False, dtype=tf.float64, name="value")
+    self._last = self._manager("last", tf.train.Checkpoint(**trainer.train_state()))
+    weights = model_dir.keyed_by_path(trainer.model.weights)
+    self._best = {
+        name: self._manager(name, tf.train.Checkpoint(
+            weights=weights, step=trainer.global_step, value=self._value))
+        for name in model_dir.CHECKPOINTS if name != "last"}
+
+  def _manager(self, name, checkpoint):
+    return tf.train.CheckpointManager(
+        checkpoint, str(self._folder.checkpoint(name)), max_to_keep=1, checkpoint_name="step")
+
+  def restore(self):
+    """Restores the last checkpoint, if there is one; returns the step it was saved at, else 0.
+
+    Raises:
+      UserError: if it is of another network or optimizer.
+    """
+    path = self._last.latest_checkpoint
+    if path is None:
+      return 0
+    model_dir.assign_weights(self._trainer.model, path)  # for its errors, which name the weight
+    try:
+      self._last.checkpoint.restore(path).assert_existing_objects_matched()
+    except (AssertionError, ValueError, tf.errors.OpError) as error:
+      raise UserError(f"{path} does not fit this run, whose network or optimizer is another one: "
+                      f"{model_dir.first_line(error)}") from None
+    return int(self._trainer.global_step.numpy())
+
+  def save_last(self):
+    """Saves all that resuming needs.
+
+    Raises:
+      UserError: if a weight is not finite; the checkpoints saved before stay.
+    """
+    for variable in self._trainer.model.weights:
+      if not np.isfinite(variable.numpy()).all():
+        raise self.diverged(f"weight {variable.path} is not finite")
+    if self._write:
+      self._last.save(self._step)
+
+  def keep_best(self, name, value):
+    """Keeps the weights if `value` is higher than that of the weights kept under `name`."""
+    if value <= self.best_value(name):
+      return False
+    if self._write:
+      self._value.assign(value)
+      self._best[name].save(self._step)
+    return True
+
+  def best_value(self, name):
+    """Returns the value of the weights kept under `name`, or -infinity if there are none."""
+    path = self._best[name].latest_checkpoint
+    if path is None:
+      return -np.inf
+    return tf.train.load_checkpoint(path).get_tensor(f"value{model_dir.VALUE}")
+
+  def diverged(self, what):
+    """Returns the error of a run that diverged: what was seen, what is kept, what to try."""
+    path = self._last.latest_checkpoint
+    kept = f"the last good checkpoint is {path}" if path else "no checkpoint had been saved yet"
+    return UserError(f"Training diverged by step {self._step}: {what}; {kept}. "
+                     "Try a lower learning_rate, a longer warmup_epochs, or clip_norm.")
+
+  @property
+  def _step(self):
+    return int(self._trainer.global_step.numpy())

@@ -1,0 +1,175 @@
+"""One training step and one evaluation of a classifier, as orbit's trainer and evaluator.
+
+Works around four faults of Keras 3 under `tf.distribute`: the optimizer is built inside the strategy's
+scope; batch normalisation averages its moving statistics over replicas (`models.layers`); gradients
+are clipped after they are summed over replicas; and the state of dropout's seed generators is among the
+variables that checkpoints keep (`train_state`).
+"""
+
+import keras
+import numpy as np
+import orbit
+import tensorflow as tf
+
+from perceptual.training import model_dir, recipe
+
+
+class ClassifierTrainer(orbit.StandardTrainer):
+  """Trains a network on labelled images.
+
+  Attributes:
+    model: Keras model whose outputs hold `logits`.
+    optimizer: Keras optimizer, built.
+    global_step: number of steps taken, a `tf.Variable`.
+  """
+
+  def __init__(self, model, optimizer, dataset, *, strategy, batch_size, preprocess,
+               label_smoothing=0.0, weight_decay=0.0, clip_norm=None, jit_compile=False):
+    """Makes the trainer; call it inside the strategy's scope.
+
+    Args:
+      model: the network.
+      optimizer: not yet built.
+      dataset: distributed data set of `{'image', 'label'}`.
+      strategy: `tf.distribute.Strategy`.
+      batch_size: examples a step, over all replicas.
+      preprocess: `preprocessing.Preprocessing`.
+      label_smoothing: share of the label's probability that is spread over all classes.
+      weight_decay: factor of `recipe.l2_loss`.
+      clip_norm: largest global norm of the gradient; None for no limit.
+      jit_compile: whether XLA compiles the step of a replica.
+    """
+    super().__init__(dataset)
+    self.model = model
+    self.optimizer = optimizer
+    optimizer.build(model.trainable_variables)
+    self.global_step = orbit.utils.create_global_step()
+    self._strategy = strategy
+    self._batch_size = batch_size
+    self._preprocess = preprocess
+    self._label_smoothing = label_smoothing
+    self._weight_decay = weight_decay
+    self._clip_norm = clip_norm
+    self._sums = Sums("loss", "accuracy")
+    self._replica_step = tf.function(self._step_of_replica, jit_compile=jit_compile or None)
+
+  def train_state(self):
+    """Returns all that resuming needs, for `tf.train.Checkpoint`."""
+    weights = {v.path for v in self.model.weights}
+    seeds = [v for v in self.model.variables if v.path not in weights]
+    return {"weights": model_dir.keyed_by_path(self.model.weights),
+            "seeds": model_dir.keyed_by_path(seeds),
+            "optimizer": model_dir.keyed_by_path(self.optimizer.variables),
+            "step": self.global_step}
+
+  def train_loop_begin(self):
+    self._sums.reset()
+
+  def train_step(self, iterator):
+    self._strategy.run(self._replica_step, args=(next(iterator),))
+    self.global_step.assign_add(1)
+
+  def train_loop_end(self):
+    rate = self.optimizer.learning_rate
+    return {**self._sums.means(), "learning_rate": float(keras.ops.convert_to_numpy(rate))}
+
+  def _step_of_replica(self, batch):
+    replicas = self._strategy.num_replicas_in_sync
+    variables = self.model.trainable_variables
+    with tf.GradientTape() as tape:
+      logits = self.model(self._preprocess(batch["image"]), training=True)["logits"]
+      losses = cross_entropy(batch["label"], logits, self._label_smoothing)
+      decay = self._weight_decay * recipe.l2_loss(variables)
+      # Summed over replicas, this is the mean over the global batch, with one L2 term.
+      loss = tf.reduce_sum(losses) / self._batch_size + decay / replicas
+    gradients = tape.gradient(loss, [v.value for v in variables])
+    if self._clip_norm is not None:
+      gradients = self._clipped(gradients)
+    self.optimizer.apply(gradients, variables)
+    self._sums.add(losses + decay, batch["label"], logits)
+
+  def _clipped(self, gradients):
+    """Clips the sum over replicas; `optimizer.apply` will sum over replicas once more."""
+    context = tf.distribute.get_replica_context()
+    gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+    gradients, _ = tf.clip_by_global_norm(gradients, self._clip_norm)
+    return [g / self._strategy.num_replicas_in_sync for g in gradients]
+
+
+class ClassifierEvaluator(orbit.StandardEvaluator):
+  """Validation loss and accuracy of a network, over padded batches."""
+
+  def __init__(self, model, dataset, *, strategy, preprocess, jit_compile=False):
+    """Makes the evaluator; call it inside the strategy's scope.
+
+    Args:
+      model: the network.
+      dataset: distributed data set of `{'image', 'label', 'index'}`; index -1 marks padding.
+      strategy: `tf.distribute.Strategy`.
+      preprocess: `preprocessing.Preprocessing`.
+      jit_compile: whether XLA compiles the step of a replica.
+    """
+    super().__init__(dataset)
+    self._model = model
+    self._strategy = strategy
+    self._preprocess = preprocess
+    self._sums = Sums("validation_loss", "validation_accuracy")
+    self._replica_step = tf.function(self._step_of_replica, jit_compile=jit_compile or None)
+
+  def eval_begin(self):
+    self._sums.reset()
+
+  def eval_step(self, iterator):
+    self._strategy.run(self._replica_step, args=(next(iterator),))
+
+  def eval_end(self):
+    return self._sums.means()
+
+  def _step_of_replica(self, batch):
+    logits = self._model(self._preprocess(batch["image"]), training=False)["logits"]
+    real = tf.cast(batch["index"] >= 0, tf.float32)
+    self._sums.add(cross_entropy(batch["label"], logits), batch["label"], logits, real)
+
+
+class Sums:
+  """Sums of loss, correct answers and examples, over steps and replicas.
+
+  Keras 3's metrics are not reduced over replicas; these variables are.
+  """
+
+  def __init__(self, loss, accuracy):
+    """Takes the names under which the mean loss and the accuracy (percent) are reported."""
+    self._names = (loss, accuracy)
+    self._variables = [
+        tf.Variable(0.0, trainable=False, name=name, dtype=tf.float32,
+                    synchronization=tf.VariableSynchronization.ON_READ,
+                    aggregation=tf.VariableAggregation.SUM)
+        for name in (loss, accuracy, "examples")]
+
+  def reset(self):
+    for variable in self._variables:
+      variable.assign(0.0)
+
+  def add(self, losses, labels, logits, weights=None):
+    """Adds a replica's examples: losses `[batch]`, labels `[batch]`, logits `[batch, classes]`."""
+    weights = tf.ones_like(losses) if weights is None else weights
+    correct = tf.cast(tf.argmax(logits, axis=-1, output_type=labels.dtype) == labels, tf.float32)
+    for variable, values in zip(self._variables, (losses, correct, tf.ones_like(losses))):
+      variable.assign_add(tf.reduce_sum(values * weights))
+
+  def means(self):
+    loss, correct, examples = (np.float64(v.read_value()) for v in self._variables)
+    return dict(zip(self._names, (loss / examples, 100 * correct / examples)))
+
+
+def cross_entropy(labels, logits, label_smoothing=0.0):
+  """Returns the loss of each example, `[batch]` float32.
+
+  Args:
+    labels: `[batch]` integers.
+    logits: `[batch, classes]` float32.
+    label_smoothing: share of the probability that is spread over all classes.
+  """
+  classes = logits.shape[-1]
+  target = tf.one_hot(labels, classes) * (1 - label_smoothing) + label_smoothing / classes
+  return tf.nn.softmax_cross_entropy_with_logits(labels=target, logits=logits)

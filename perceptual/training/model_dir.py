@@ -1,0 +1,132 @@
+"""What a training folder holds, and the way back from it to a network.
+
+    network.json            name and options of the network
+    config.gin              the configuration as given
+    operative_config.gin    the configuration as used, defaults included
+    metrics.csv             one line an evaluation
+    training.png            accuracy and perceptual score over steps
+    tensorboard/            the same for TensorBoard
+    checkpoints/last/           all that resuming needs
+    checkpoints/best_accuracy/  weights at the best validation accuracy
+    checkpoints/best_score/     weights at the best perceptual score
+
+Checkpoints key variables by `variable.path`, so they can be read, and checked, without Keras.
+"""
+
+import json
+import pathlib
+
+import tensorflow as tf
+
+from perceptual import errors, models
+from perceptual.files import write_text
+
+CHECKPOINTS = ("best_score", "best_accuracy", "last")
+VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # ends the key of every variable in a checkpoint
+
+
+class ModelDir:
+  """The paths of a training folder.
+
+  Attributes:
+    path: the folder.
+  """
+
+  def __init__(self, path):
+    self.path = pathlib.Path(path).expanduser()
+    self.network = self.path / "network.json"
+    self.metrics = self.path / "metrics.csv"
+    self.plot = self.path / "training.png"
+    self.tensorboard = self.path / "tensorboard"
+
+  def checkpoint(self, name):
+    """Returns the folder of a checkpoint, one of `CHECKPOINTS`."""
+    if name not in CHECKPOINTS:
+      raise errors.unknown("checkpoint", name, CHECKPOINTS)
+    return self.path / "checkpoints" / name
+
+  def write_network(self, name, options):
+    write_text(self.network, json.dumps({"name": name, "options": options}, indent=2) + "\n")
+
+  def read_network(self):
+    """Returns the (name, options) of the network trained here."""
+    try:
+      network = json.loads(self.network.read_text())
+      return network["name"], network["options"]
+    except FileNotFoundError:
+      raise errors.UserError(f"{self.path} is no training folder: it has no {self.network.name}. "
+                             "Make one with `perceptual train`.") from None
+    except (json.JSONDecodeError, KeyError, TypeError):
+      raise errors.UserError(f"{self.network} is damaged: it must hold name and options.") from None
+
+
+def load_network(path, checkpoint="best_score"):
+  """Returns a trained network.
+
+  Args:
+    path: the training folder.
+    checkpoint: one of `CHECKPOINTS`.
+
+  Returns:
+    (model, name, options, step): the Keras model with the checkpoint's weights, the network's name
+    and options, and the training step of the weights.
+
+  Raises:
+    UserError: if there is no such checkpoint, or its weights are not this network's.
+  """
+  folder = ModelDir(path)
+  name, options = folder.read_network()
+  directory = folder.checkpoint(checkpoint)
+  latest = tf.train.latest_checkpoint(str(directory))
+  if latest is None:
+    have = [c for c in CHECKPOINTS if tf.train.latest_checkpoint(str(folder.checkpoint(c)))]
+    raise errors.UserError(f"{folder.path} has no checkpoint {checkpoint!r}. "
+                           f"Available: {', '.join(have) or 'none yet'}.")
+  model = models.build(name, **options)
+  step = assign_weights(model, latest)
+  return model, name, options, step
+
+
+def assign_weights(model, checkpoint_path):
+  """Gives a model the weights of a checkpoint, all of them or none; returns the training step.
+
+  Raises:
+    UserError: if a weight is missing or left over or has another shape.
+  """
+  try:
+    reader = tf.train.load_checkpoint(checkpoint_path)
+  except (tf.errors.OpError, ValueError) as error:
+    raise errors.UserError(f"{checkpoint_path} cannot be read: {first_line(error)}") from None
+  keys = {_variable_path(key): key for key in reader.get_variable_to_shape_map()
+          if key.startswith("weights/") and key.endswith(VALUE)}
+  shapes = {path: tuple(reader.get_variable_to_shape_map()[key]) for path, key in keys.items()}
+  wanted = {v.path: tuple(v.shape) for v in model.weights}
+  for path in [*wanted, *shapes]:
+    if wanted.get(path) != shapes.get(path):
+      raise errors.UserError(
+          f"{checkpoint_path} does not fit {model.name}: weight {path} has shape "
+          f"{shapes.get(path, 'none (missing)')} in the checkpoint and "
+          f"{wanted.get(path, 'none (unknown)')} in the network.")
+  try:
+    values = [reader.get_tensor(keys[v.path]) for v in model.weights]
+  except tf.errors.OpError as error:
+    raise errors.UserError(f"{checkpoint_path} is damaged: {first_line(error)}") from None
+  for variable, value in zip(model.weights, values):
+    variable.assign(value)
+  return int(reader.get_tensor("step" + VALUE))
+
+
+def keyed_by_path(variables):
+  """Returns Keras variables as `{path: tf.Variable}`, what a `tf.train.Checkpoint` tracks."""
+  return {variable.path: variable.value for variable in variables}
+
+
+def _variable_path(key):
+  """The path in a checkpoint key, in which TensorFlow writes '/' as '.S' and '.' as '..'."""
+  name = key.removeprefix("weights/").removesuffix(VALUE)
+  return name.replace(".S", "/").replace("..", ".")
+
+
+def first_line(error):
+  """Returns the first line of an error's message."""
+  return str(error).strip().splitlines()[0]

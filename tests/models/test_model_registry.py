@@ -1,0 +1,118 @@
+"""Every network of the registry, whatever its family: a new one is tested by existing."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+
+from perceptual import errors, models
+from perceptual.models import layers, taps
+
+RNG = np.random.default_rng(0)
+DROPOUT_STATES = ("dropout/seed_generator_state",)
+
+
+def _narrow(name, **options):
+  """Builds a network with as few channels as its options allow."""
+  narrow = {"width": 0.125} if "width" in models.network_options(name) else {}
+  return models.build(name, num_classes=7, **narrow, **options)
+
+
+def _paths(model):
+  return [variable.path for variable in model.variables]
+
+
+@pytest.fixture(scope="module", params=models.names())
+def network(request):
+  return _narrow(request.param)
+
+
+def test_names_are_unique_and_build_takes_each():
+  assert len(set(models.names())) == len(models.names())
+  assert {f"resnet{depth}" for depth in (2, 3, 4, 6, 10, 18, 34, 50, 101, 152, 200)} <= set(
+      models.names())
+
+
+@pytest.mark.parametrize("size", [(64, 64), (57, 83), (3, 2)])
+def test_outputs_are_float32_logits_and_the_taps(network, size):
+  outputs = network(RNG.normal(size=(2, *size, 3)).astype("float32"))
+  listed = taps.list_taps(network)
+  assert list(outputs) == ["logits", *(tap.name for tap in listed)]
+  assert outputs["logits"].shape == (2, 7)
+  assert outputs["logits"].dtype == "float32"
+  for tap in listed:
+    rows, columns = (math.ceil(side / tap.stride) for side in size)
+    assert outputs[tap.name].shape == (2, rows, columns, tap.channels)
+  assert all(np.all(np.isfinite(output)) for output in outputs.values())
+
+
+def test_images_of_a_batch_do_not_touch_each_other(network):
+  images = RNG.normal(size=(3, 32, 32, 3)).astype("float32")
+  together, alone = network(images), network(images[1:2])
+  for name, output in together.items():
+    np.testing.assert_allclose(output[1:2], alone[name], rtol=1e-3, atol=1e-5)
+
+
+def test_variable_paths_are_unique_and_the_same_in_a_second_build(network):
+  options = {"dropout": 0.5} if "dropout" in models.network_options(network.name) else {}
+  keras.layers.Dropout(0.5)  # takes a number of Keras's automatic names
+  second = _narrow(network.name, **options)
+  assert len(set(_paths(second))) == len(_paths(second))
+  assert [path for path in _paths(second) if path not in DROPOUT_STATES] == _paths(network)
+
+
+def test_a_network_outlives_serialisation(network):
+  restored = keras.models.model_from_json(network.to_json())
+  assert taps.list_taps(restored) == taps.list_taps(network)
+  assert _paths(restored) == _paths(network)
+  restored.set_weights(network.get_weights())
+  images = RNG.normal(size=(1, 32, 32, 3)).astype("float32")
+  expected = network(images)
+  outputs = restored(images)
+  assert list(outputs) == list(expected)
+  for name, output in outputs.items():
+    np.testing.assert_array_equal(output, expected[name])
+
+
+def test_only_training_moves_the_moving_statistics(network):
+  moving = [v for v in network.variables if "/moving_" in v.path]
+  before = [np.array(v) for v in moving]
+  images = RNG.normal(size=(4, 32, 32, 3)).astype("float32")
+  network(images, training=False)
+  for variable, value in zip(moving, before):
+    np.testing.assert_array_equal(variable, value)
+  network(images, training=True)
+  for variable, value in zip(moving, before):
+    assert np.all(np.array(variable) != value), variable.path
+
+
+def test_every_batch_normalisation_is_ours(network):
+  for layer in network.layers:
+    if isinstance(layer, keras.layers.BatchNormalization):
+      assert isinstance(layer, layers.BatchNormalization), layer.name
+
+
+def test_options_are_those_that_build_takes(network):
+  options = models.network_options(network.name)
+  assert {"num_classes", "image_size"} <= set(options)
+  assert not {"depth", "name"} & set(options)
+  written_out = _narrow(network.name, **{
+      option: default for option, default in options.items()
+      if option not in ("num_classes", "width")})
+  assert written_out.count_params() == network.count_params()
+
+
+def test_an_unknown_network_names_the_known():
+  for ask in (models.build, models.network_options):
+    with pytest.raises(errors.UserError, match=r"Unknown network 'resnet5'\. Available: resnet2, "):
+      ask("resnet5")
+  with pytest.raises(errors.UserError, match="Unknown network 50"):
+    models.build(50)
+
+
+@pytest.mark.parametrize("option", ["widht", "depth"])
+def test_an_unknown_option_names_the_known(option):
+  with pytest.raises(errors.UserError,
+                     match=f"Unknown option of resnet6 '{option}'. Available: width, "):
+    models.build("resnet6", **{option: 1})

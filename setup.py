@@ -1,4 +1,4 @@
-"""The package `perceptual`: `pip install .`, or `tools/setup_venv.sh` for the environment in `.venv`.
+"""The package `perceptual`: `pip install .`, or `tools/setup_venv.sh` for the environment `.venv`.
 
 The ranges below begin at the versions the project is tested with, which `requirements.lock` pins,
 and end before the next version that may break something.
@@ -51,7 +51,7 @@ setuptools.setup(
         "matplotlib>=3.11,<4",
         "numpy>=2.4,<3",
         "pillow>=13,<14",
-        "scikit-image>=0.26,<0.27",
+        "scikit-image>=0.26,<0.27",  # this and the next ship the demo's photographs
         "scikit-learn>=1.9,<2",
         "scipy>=1.17,<2",
         "setuptools>=70.1,<81",  # tensorflow-hub needs pkg_resources, gone from 81 on

@@ -19,7 +19,7 @@ output any more; anything else that is raised is a bug and keeps its traceback.
 """
 
 import difflib
-import inspect
+import logging
 import os
 import shutil
 import sys
@@ -79,7 +79,8 @@ def guard(call, program):
   except UsageError as error:
     return _fail(f"{error} Try '{program} --help'.", 2)
   except KeyboardInterrupt:
-    return _fail("interrupted", 130)
+    print("interrupted", file=sys.stderr)
+    return 130
   except BrokenPipeError:
     # Python flushes stdout once more at exit: let it do so into nothing.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -95,14 +96,16 @@ def configure_runtime():
   """Sets TensorFlow's environment and silences framework noise; call before importing TensorFlow.
 
   Variables that the user has set stay, but for KERAS_BACKEND: the binaries are TensorFlow programs.
+  Warnings, by which the libraries speak to the user, become lines as errors are.
   """
   for name, value in _DEFAULT_ENVIRONMENT.items():
     os.environ.setdefault(name, value)
   os.environ["KERAS_BACKEND"] = "tensorflow"
   absl_logging.set_verbosity(absl_logging.ERROR)
-  absl_logging.logging.getLogger("tensorflow").setLevel("ERROR")
+  logging.getLogger("tensorflow").setLevel(logging.ERROR)
   # tensorflow_hub imports pkg_resources, whose deprecation is no news to the user.
   warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
+  warnings.showwarning = _show_warning
 
 
 def refuse_arguments(argv):
@@ -158,7 +161,7 @@ def _is_required(flag):
 def _help(doc, flag_values):
   width = min(_WIDTH, shutil.get_terminal_size().columns)
   entries = [_flag_help(flag, width) for flag in _defined(flag_values)]
-  return "\n".join([inspect.cleandoc(doc), "", "Flags:", *entries])
+  return "\n".join([doc.strip(), "", "Flags:", *entries])
 
 
 def _flag_help(flag, width):
@@ -176,7 +179,7 @@ def _flag_help(flag, width):
 def _notes(flag):
   if _is_required(flag):
     yield "(required)"
-  elif flag.default not in (None, []):
+  elif flag.default not in (None, "", []):
     yield f"(default: {flag.default_as_str[1:-1]})"
   if flag.flag_type().startswith("multi"):
     yield "(may be repeated)"
@@ -196,6 +199,14 @@ def _user_error(error):
 
 
 def _fail(message, status):
-  line = " ".join(str(message).splitlines())
-  print(line if status == 130 else f"error: {line}", file=sys.stderr)
+  """Prints what went wrong as one line, and returns `status`."""
+  print(f"error: {_one_line(message)}", file=sys.stderr)
   return status
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None):
+  print(f"warning: {_one_line(message)}", file=sys.stderr)
+
+
+def _one_line(message):
+  return " ".join(str(message).splitlines())

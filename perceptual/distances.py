@@ -25,7 +25,8 @@ The perceptual functions are those of Kumar et al., "Do better ImageNet classifi
 perceptual similarity better?" (TMLR 2022); `sort` and the sums are those of Pihlgren et al.,
 "A Systematic Performance Analysis of Deep Perceptual Loss Networks" (arXiv 2302.04032), whose
 `spatial` is `local`. `l2` is the mean squared difference as it is: of pixels, the baseline of Zhang
-et al. (CVPR 2018); of features, the loss of Johnson et al. (ECCV 2016).
+et al. (CVPR 2018); of features, the loss of Johnson et al. (ECCV 2016). It alone does not
+normalise, so its squares must fit float32.
 """
 
 import dataclasses
@@ -184,11 +185,7 @@ def _averaged_over_channels(embedding_0, embedding_1):
   return ops.mean(_squared_difference(embedding_0, embedding_1), axis=-1)
 
 
-def _averaged_over_positions_and_channels(embedding_0, embedding_1):
-  return ops.mean(_squared_difference(embedding_0, embedding_1), axis=(1, 2))
-
-
-def _averaged_over_channel_pairs(embedding_0, embedding_1):
+def _averaged_over_both_axes(embedding_0, embedding_1):
   return ops.mean(_squared_difference(embedding_0, embedding_1), axis=(1, 2))
 
 
@@ -296,11 +293,11 @@ DISTANCES = {distance.name: distance for distance in (
     _LOCAL,
     _MEAN_POOL,
     Distance("mean_pool_over_channels", _pooled_embedding, _averaged_over_channels),
-    Distance("style", _gram_embedding, _averaged_over_channel_pairs),
+    Distance("style", _gram_embedding, _averaged_over_both_axes),
     _SORT,
     _sum_of(_LOCAL, _MEAN_POOL),
     _sum_of(_LOCAL, _SORT),
-    Distance("l2", _positions, _averaged_over_positions_and_channels),
+    Distance("l2", _positions, _averaged_over_both_axes),
 )}
 
 # The names of Pihlgren et al.

@@ -38,11 +38,11 @@ exports_files(["run_pytest.py"])
 }
 _RUN_PYTEST = "//tools:run_pytest.py"
 _EXTRA_ATTRIBUTES = {
-    "perceptual.config": {"data": ["//gin"]},
+    "perceptual/config.py": {"data": ["//gin"]},
     # These look at the whole checkout, which Bazel does not show to a test.
-    "tests.test_build_files": {"tags": ["manual"]},
-    "tests.test_layers": {"tags": ["manual"]},
-    "tests.test_packaging": {"tags": ["manual"]},
+    "tests/test_build_files.py": {"tags": ["manual"]},
+    "tests/test_layers.py": {"tags": ["manual"]},
+    "tests/test_packaging.py": {"tags": ["manual"]},
 }
 
 
@@ -56,8 +56,8 @@ def imports(name, known):
   """Returns what a module imports, at its top or inside anything: a set of dotted names.
 
   Those of the project's own modules are full names; others may end in a name inside the module,
-  such as `absl.flags`. A string that is the full name of a module of the project, as in
-  `importlib.import_module("perceptual.train")`, counts: so modules are imported late.
+  such as `absl.flags`. Modules imported late, by `importlib`, count too: a string that is the full
+  name of a module of the project, or in an `__init__.py` the last part of a submodule's.
 
   Args:
     name: the module, one of `known`.
@@ -72,8 +72,8 @@ def imports(name, known):
       found.update(alias.name for alias in node.names)
     elif isinstance(node, ast.ImportFrom):
       found.update(_imported_from(node, name, known))
-    elif isinstance(node, ast.Constant) and _is_module_name(node.value, known):
-      found.add(node.value)
+    elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+      found.update(_imported_late(node.value, name, known))
   for module in found:
     if is_ours(module) and module not in known:
       raise ValueError(f"{name} imports {module}, which does not exist")
@@ -135,16 +135,19 @@ def _module_name(path):
   return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def _is_module_name(value, known):
-  # Without a dot it is more likely a word: "perceptual".
-  return isinstance(value, str) and "." in value and value in known
-
-
 def _imported_from(node, name, known):
   module = _absolute(node, name, known)
   for alias in node.names:
     full = f"{module}.{alias.name}"
     yield module if is_ours(full) and full not in known else full
+
+
+def _imported_late(string, name, known):
+  # Without a dot it is more likely a word: "perceptual".
+  if "." in string and string in known:
+    yield string
+  if known[name].name == "__init__.py" and f"{name}.{string}" in known:
+    yield f"{name}.{string}"
 
 
 def _absolute(node, name, known):
@@ -182,8 +185,9 @@ def _rule(name, known, root):
     kind = "py_binary"
   else:
     kind = "py_library"
-  attributes |= _EXTRA_ATTRIBUTES.get(name, {})
-  attributes["deps"] = sorted(_label(known[module], _folder(file, root), root) for module in uses)
+  attributes |= _EXTRA_ATTRIBUTES.get(file.relative_to(root).as_posix(), {})
+  labels = {_label(known[module], _folder(file, root), root) for module in uses}
+  attributes["deps"] = sorted(labels, key=lambda label: (label.startswith("//"), label))
   lines = [f"    {key} = {_starlark(value)},\n" for key, value in attributes.items() if value]
   return f"{kind}(\n{''.join(lines)})\n"
 

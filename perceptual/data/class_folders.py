@@ -5,8 +5,8 @@ Understood are, below any number of wrapping folders,
   `<split>/<class>/.../<file>`   with `train` and `val`, `valid`, `validation` or `test`;
   `<class>/.../<file>`           a tenth of every class is then held out for validation;
 
-and Tiny-ImageNet's own way: `train/<class>/images/<file>`, while `val/images/<file>` finds its class
-in `val/val_annotations.txt`. With `val` there, `test` is left out: it is unlabelled as a rule.
+and Tiny-ImageNet's own way: `train/<class>/images/<file>`, while `val/images/<file>` finds its
+class in `val/val_annotations.txt`. Beside `val`, `test` is left out: it is unlabelled as a rule.
 """
 
 import collections

@@ -57,9 +57,8 @@ def imagenet64(data_dir, *, classes=None):
   from perceptual.data import prepare_imagenet64
 
   builder = prepare_imagenet64.builder(data_dir)
-  present = prepare_imagenet64.present_classes(data_dir)
-  classes = _checked_classes(classes, present)
   counts = prepare_imagenet64.class_counts(data_dir)
+  classes = _checked_classes(classes, sorted(counts["train"]))
   total = builder.info.features["label"].num_classes
   renumber = [-1] * total
   for new, old in enumerate(classes):
@@ -108,7 +107,7 @@ def _ranges(numbers):
   return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in spans)
 
 
-def demo(*, train_per_photograph=200, validation_per_photograph=40):
+def demo(*, train_per_photograph=240, validation_per_photograph=60):
   """Returns 64x64 crops of the photographs that ship with scikit-image and scikit-learn."""
   from perceptual.data import demo as photographs
 

@@ -93,7 +93,8 @@ PHOTOGRAPHS = (
     Photograph("sklearn", "datasets/images/china.jpg", "Chinese pavilion",
                "danielbuechele, Flickr", "CC BY 2.0"),
     Photograph("sklearn", "datasets/images/flower.jpg", "Flower",
-               "vultilion, Flickr", "CC BY 2.0"),
+               "vultilion, Flickr (linked by the package; its text names danielbuechele)",
+               "CC BY 2.0"),
 )
 
 NUM_CLASSES = len(PHOTOGRAPHS)
@@ -203,12 +204,12 @@ def example_pair():
 
   Returns:
     `(reference, candidates)`: uint8 `[128, 128, 3]`, and a dict of two such images, `'shifted'`
-    (by 2 pixels) and `'blurred'` (by a Gaussian of standard deviation 2 pixels).
+    (by 2 pixels) and `'blurred'` (by a Gaussian of standard deviation 3 pixels).
   """
   pavilion = load(PHOTOGRAPHS[CLASS_NAMES.index("china")])
   reference = np.asarray(pavilion.resize(EXAMPLE_SIZE, Image.Resampling.BOX, box=EXAMPLE_BOX))
   rng = np.random.default_rng(0)
   return reference, {
       "shifted": distortions.shift(reference, 2, rng),
-      "blurred": distortions.gaussian_blur(reference, 2, rng),
+      "blurred": distortions.gaussian_blur(reference, 3, rng),
   }

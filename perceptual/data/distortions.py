@@ -2,9 +2,8 @@
 
 Five groups after BAPPS's traditional distortions (Zhang et al. 2018, table 2: photometric, noise,
 blur, spatial, compression) in `FAMILIES`, and two smaller tables whose members no viewer would
-confuse: `HARMLESS` changes, which nobody minds, and plain `DAMAGE`. The functions were written
-from the names in that table; they do not reproduce BAPPS's own parameters, which are not
-published.
+confuse: `HARMLESS` changes, which nobody minds, and plain `DAMAGE`. The kinds are BAPPS's; the
+formulas and strengths are this module's own.
 
 Every distortion has the signature `(image, strength, rng) -> image` with
 
@@ -264,6 +263,7 @@ class Family(NamedTuple):
     return self.weakest * (self.strongest / self.weakest) ** position
 
 
+# Ranges chosen by eye on 64x64 photographs: from what shows side by side to what spoils the image.
 FAMILIES = {
     "brightness": Family("photometric", brightness, 10, 90),
     "contrast": Family("photometric", contrast, 0.2, 1.6),
@@ -287,7 +287,7 @@ FAMILIES = {
     "quantization": Family("compression", quantization, 16, 3),
 }
 
-# "A change no viewer minds."
+# Changes no viewer minds. Brighter and flatter one way only: darker and harsher hide detail sooner.
 HARMLESS = {
     "small_shift": Family("spatial", shift, 1, 2),
     "small_rotation": Family("spatial", rotation, 1.5, 3),
@@ -295,7 +295,7 @@ HARMLESS = {
     "flatter": Family("photometric", flatten, 0.1, 0.2),
 }
 
-# "Plain damage."
+# Plain damage, at its weakest too.
 DAMAGE = {
     "strong_blur": Family("blur", gaussian_blur, 1.5, 3),
     "strong_jpeg": Family("compression", jpeg, 14, 6),

@@ -147,8 +147,8 @@ def _tar_files(path):
       if not member.isdir():
         name = str(pathlib.PurePosixPath(member.name)).lstrip("/")
         yield name, member.size, functools.partial(_read_member, path, archive, member)
-    # tarfile takes the end of the file for the end of the archive. A whole archive ends with a block
-    # of zeros, which has been read by now; a truncated one may just stop.
+    # tarfile takes the end of the file for the end of the archive. A whole archive ends with a
+    # block of zeros, which has been read by now; a truncated one may just stop.
     if archive.fileobj.tell() < archive.offset + tarfile.BLOCKSIZE:
       raise tarfile.ReadError("unexpected end of data")
 

@@ -1,7 +1,7 @@
 """Where labelled images come from: class folders, loose or in an archive, or ImageNet's npz zips.
 
-A source is looked through first - names, classes and counts, no pixels - and then gives its examples
-in one fixed order, from any place on. Sources have in common:
+A source is looked through first - names, classes and counts, no pixels - and then gives its
+examples in one fixed order, from any place on. Sources have in common:
 
   sizes: number of examples of each split, `train` and `validation`.
   label_names: the name of each label, in the order of the labels.
@@ -142,9 +142,10 @@ def _folder_notes(classes, strangers, *, images_left_out):
     notes.append(f"{images_left_out} images outside the train and validation folders are left out.")
   if strangers:
     notes.append(
-        f"{len(strangers)} of {len(classes)} class folders, such as {strangers[0]!r}, are no ImageNet"
-        " labels: the labels are the class folders in sorted order. TFDS reads such a set by its"
-        " version, tfds.load('imagenet_resized/64x64:0.1.0', ...), or by builder_from_directory.")
+        f"{len(strangers)} of {len(classes)} class folders, such as {strangers[0]!r}, are no "
+        "ImageNet labels, so the labels are the class folders in sorted order. TFDS reads such a "
+        "set when the version is given, tfds.load('imagenet_resized/64x64:0.1.0', ...), or by "
+        "tfds.builder_from_directory.")
   return notes
 
 

@@ -1,14 +1,16 @@
-"""Prepares `imagenet_resized/64x64` from files on disk, since TFDS's own download addresses are dead.
+"""Prepares `imagenet_resized/64x64` from files on disk: TFDS's own download addresses are dead.
 
-The result is what `tfds.load("imagenet_resized/64x64", data_dir=...)` reads: whole images, box-resized
-to 64x64 as by the data set's makers (Chrabaszcz et al. 2017), stored as PNG, which keeps every pixel.
-Images that are 64x64 already are stored as they are. Labels are TFDS's own: the 1000 ImageNet labels
-(`n02119789` is 0) - or the class folders in sorted order, where they are not all among these; the report
-then says so.
+The result is what `tfds.load("imagenet_resized/64x64", data_dir=...)` reads: whole images,
+box-resized to 64x64 as by the data set's makers (Chrabaszcz et al. 2017), stored as PNG, which
+keeps every pixel. Images that are 64x64 already are stored as they are. Labels are TFDS's own, the
+1000 of ImageNet, whose order is neither alphabetical nor torchvision's (`n02119789` is 0). Where
+the class folders are not all among these, the labels are the class folders in sorted order, and the
+report says so.
 
-Examples are written in a random order given by a seed. A run that was killed is taken up by the next one
-with the same arguments, which loses no more than `COMMIT_EVERY` images of work and writes the same bytes
-as an uninterrupted one. Until the last file is whole there is no data set to be read by mistake.
+Examples are written in a random order given by a seed. A run that was killed is taken up by the
+next one with the same arguments, which loses no more than `COMMIT_EVERY` images of work and writes
+the same bytes as an uninterrupted one. Until the last file is whole there is nothing to read by
+mistake.
 """
 
 import collections
@@ -70,7 +72,8 @@ class Report:
         f"{size:,} {split} images of {len(self.class_counts[split])} classes"
         for split, size in self.sizes.items())
     head = "Already complete, nothing to do: " if self.found else ""
-    lines = [f"{head}{DATASET} from {self.source}: {counts}; {self.resized:,} were resized."]
+    resized = f"; {self.resized:,} of them resized" if self.resized else ""
+    lines = [f"{head}{DATASET} from {self.source}: {counts}{resized}."]
     if self.unreadable:
       name, reason = self.unreadable[0]
       lines.append(
@@ -200,7 +203,8 @@ def _write_examples(source, writer, features, *, building, max_unreadable):
   total = sum(source.sizes.values())
   if max_unreadable is None:
     max_unreadable = max(_UNREADABLE_COUNT, int(_UNREADABLE_SHARE * total))
-  tally = _Tally(**_with_int_labels(writer.tally or {"class_counts": {s: {} for s in source.sizes}}))
+  nothing = {"class_counts": {split: {} for split in source.sizes}}
+  tally = _Tally(**_with_int_labels(writer.tally or nothing))
   examples = source.examples(writer.taken) if writer.taken < total else ()
   encoded = map_in_order(functools.partial(_encode, features), examples)
   bar = progress(encoded, description="reading", total=total, initial=writer.taken)

@@ -1,8 +1,9 @@
 """Writes records in random order, in bounded memory, and goes on where a killed run stopped.
 
-Every record goes to a shard drawn at random by a seed; when all are there, each shard is shuffled in
-itself. So any prefix of the data set is a fair sample of it, though the records came sorted by class,
-and no more than one shard is in memory. Until then a shard's records wait in a file of their own.
+Every record goes to a shard drawn at random by a seed; when all are there, each shard is shuffled
+in itself. So any prefix of the data set is a fair sample of it, though the records came sorted by
+class, and no more than one shard is in memory. Until then its records wait in a file of their own:
+while it is written, a data set takes twice its size on disk.
 
 The order is a function of the seed and of the place of each record in the input, so a run that was
 interrupted writes the same bytes as one that was not.
@@ -142,7 +143,7 @@ class ShuffledWriter:
     return [len(records), sum(map(len, records))]
 
   def _template(self, split):
-    return tfds_files.shard_template(self._directory, self._dataset, split)
+    return tfds_files.shard_template(self._directory, self._dataset.name, split)
 
   def _split_info(self, split):
     template = self._template(split)

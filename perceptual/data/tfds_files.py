@@ -20,6 +20,7 @@ from perceptual.data.progress import progress
 from perceptual.errors import UserError
 
 UNFINISHED = ".unfinished"
+_RECORD_OVERHEAD = 16  # a TFRecord's length and two checksums, in bytes
 _REPLACED = ".replaced"
 
 
@@ -77,7 +78,7 @@ def write_dataset(data_dir, *, name, config, version, features, splits, descript
 
 def _write_split(directory, dataset, split, examples, *, features, shards):
   """Writes the shards of one split; returns its `tfds.core.SplitInfo`."""
-  template = shard_template(directory, dataset, split)
+  template = shard_template(directory, dataset.name, split)
   lengths, size = [0] * shards, 0
   with contextlib.ExitStack() as stack:
     writers = [
@@ -95,10 +96,10 @@ def _write_split(directory, dataset, split, examples, *, features, shards):
       name=split, shard_lengths=lengths, num_bytes=size, filename_template=template)
 
 
-def shard_template(directory, dataset, split):
+def shard_template(directory, name, split):
   """The `tfds.core.ShardedFileTemplate` that names the TFRecord files of one split."""
   return tfds.core.ShardedFileTemplate(
-      data_dir=tfds.core.Path(directory), dataset_name=dataset.name, split=split,
+      data_dir=tfds.core.Path(directory), dataset_name=name, split=split,
       filetype_suffix="tfrecord")
 
 
@@ -201,40 +202,41 @@ def _replace(building, directory):
   shutil.rmtree(old, ignore_errors=True)
 
 
-def missing_files(directory):
-  """The names of the files that a TFDS data set in `directory` lacks; empty if it is whole.
-
-  `dataset_info.json` tells which shards there should be: without it, it is all that is named.
-  """
-  directory = pathlib.Path(directory)
-  try:
-    info = json.loads((directory / "dataset_info.json").read_text())
-  except (OSError, json.JSONDecodeError):
-    return ["dataset_info.json"]
-  names = ["features.json"]
-  for split in info["splits"]:
-    count = len(split["shardLengths"])
-    suffix = info.get("fileFormat", "tfrecord")
-    names += [
-        f"{info['name']}-{split['name']}.{suffix}-{i:05d}-of-{count:05d}" for i in range(count)]
-  return [name for name in names if not (directory / name).is_file()]
-
-
 def is_complete(directory):
-  """Whether `directory` holds a whole TFDS data set: its metadata and every shard it tells of."""
-  return not missing_files(directory)
+  """Whether `directory` holds a whole TFDS data set: its metadata and all that it tells of."""
+  return _fault(pathlib.Path(directory)) is None
 
 
 def require_complete(directory):
-  """Raises a `UserError` that says what is missing, unless `directory` holds a whole data set."""
+  """Raises a `UserError` that says what is wrong, unless `directory` holds a whole data set."""
   directory = pathlib.Path(directory)
-  missing = missing_files(directory)
-  if not missing:
-    return
-  if not directory.exists():
-    half = directory.with_name(directory.name + UNFINISHED)
-    hint = " (its preparation was interrupted: run it again)" if half.exists() else ""
-    raise UserError(f"No data set in {directory}{hint}.")
-  raise UserError(
-      f"The data set in {directory} is not whole: {missing[0]}"
-      + (f" and {len(missing) - 1} more files are missing." if missing[1:] else " is missing."))
+  if directory.exists():
+    fault = _fault(directory)
+    if fault is not None:
+      raise UserError(f"The data set in {directory} is not whole: {fault}. Prepare it again.")
+  elif directory.with_name(directory.name + UNFINISHED).exists():
+    raise UserError(f"The data set in {directory} was not finished: prepare it again.")
+  else:
+    raise UserError(f"No data set in {directory}: prepare it first.")
+
+
+def _fault(directory):
+  """What keeps `directory` from being a whole data set, in words; None where nothing does."""
+  try:
+    info = json.loads((directory / "dataset_info.json").read_text())
+  except (OSError, json.JSONDecodeError):
+    return "dataset_info.json is missing or damaged"
+  if not (directory / "features.json").is_file():
+    return "features.json is missing"
+  for split in info.get("splits", []):
+    lengths = [int(length) for length in split["shardLengths"]]
+    template = shard_template(directory, info["name"], split["name"])
+    paths = template.sharded_filepaths(len(lengths))
+    for path in paths:
+      if not path.is_file():
+        return f"{path.name} is missing"
+    size = sum(os.path.getsize(path) for path in paths)
+    expected = int(split["numBytes"]) + _RECORD_OVERHEAD * sum(lengths)
+    if size != expected:
+      return f"the files of split {split['name']!r} hold {size} bytes instead of {expected}"
+  return None

@@ -56,8 +56,9 @@ class JudgedPass:
     replicas = self.strategy.num_replicas_in_sync
     if batch_size % replicas:
       raise UserError(f"batch_size {batch_size} is not a multiple of the {replicas} replicas.")
-    self._replica_step = tf.function(self._distances, jit_compile=jit_compile or None)
-    self._step = tf.function(self._gathered_step)
+    self._replica_step = tf.function(self._distances, jit_compile=jit_compile or None,
+                                     autograph=False)
+    self._step = tf.function(self._gathered_step, autograph=False)
 
   def __call__(self, subset, kind, progress=None):
     """Returns the `Distances` of a `judged.Subset`.

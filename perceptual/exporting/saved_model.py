@@ -133,7 +133,7 @@ def _module(metric, fingerprint):
         self.__call__.get_concrete_function(list(pair))
         self.__call__.get_concrete_function({"reference": pair[0], "candidate": pair[1]})
 
-    @tf.function
+    @tf.function(autograph=False)
     def __call__(self, reference, candidate=None):
       if candidate is None and isinstance(reference, dict):
         reference, candidate = reference["reference"], reference["candidate"]
@@ -141,27 +141,27 @@ def _module(metric, fingerprint):
         reference, candidate = reference
       return metric(*checked_pair(reference, candidate))
 
-    @tf.function
+    @tf.function(autograph=False)
     def named_distance(self, reference, candidate):
       return {"distance": metric(*checked_pair(reference, candidate))}
 
-    @tf.function
+    @tf.function(autograph=False)
     def per_tap(self, reference, candidate):
       return metric.per_tap(*checked_pair(reference, candidate))
 
-    @tf.function
+    @tf.function(autograph=False)
     def spatial_map(self, reference, candidate):
       return metric.spatial_map(*checked_pair(reference, candidate))
 
-    @tf.function
+    @tf.function(autograph=False)
     def named_map(self, reference, candidate):
       return {"spatial_map": metric.spatial_map(*checked_pair(reference, candidate))}
 
-    @tf.function
+    @tf.function(autograph=False)
     def features(self, image):
       return metric.features(checked(image, "image"))
 
-    @tf.function(input_signature=[])
+    @tf.function(autograph=False, input_signature=[])
     def fingerprint(self):
       return tf.constant(fingerprint)
 

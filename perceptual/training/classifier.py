@@ -51,7 +51,8 @@ class ClassifierTrainer(orbit.StandardTrainer):
     self._weight_decay = weight_decay
     self._clip_norm = clip_norm
     self._sums = Sums("loss", "accuracy")
-    self._replica_step = tf.function(self._step_of_replica, jit_compile=jit_compile or None)
+    self._replica_step = tf.function(self._step_of_replica, jit_compile=jit_compile or None,
+                                     autograph=False)
 
   def train_state(self):
     """Returns all that resuming needs, for `tf.train.Checkpoint`."""
@@ -114,7 +115,8 @@ class ClassifierEvaluator(orbit.StandardEvaluator):
     self._strategy = strategy
     self._preprocess = preprocess
     self._sums = Sums("validation_loss", "validation_accuracy")
-    self._replica_step = tf.function(self._step_of_replica, jit_compile=jit_compile or None)
+    self._replica_step = tf.function(self._step_of_replica, jit_compile=jit_compile or None,
+                                     autograph=False)
 
   def eval_begin(self):
     self._sums.reset()

@@ -120,6 +120,6 @@ def plot(rows, path, *, title, best):
       scores.plot(steps[peak], values[peak], color=f"C{number}", marker="*", markersize=16,
                   linestyle="none", label=f"best score: {values[peak]:.1f} at step {steps[peak]}")
   lines = axes.get_lines() + scores.get_lines()
-  axes.legend(lines, [line.get_label() for line in lines], loc="lower right", fontsize="small")
+  figure.legend(lines, [line.get_label() for line in lines], loc="outside lower center", ncols=3)
   with files.beside(path) as temporary:
     figure.savefig(temporary, dpi=120)

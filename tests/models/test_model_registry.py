@@ -25,6 +25,7 @@ def _paths(model):
 
 @pytest.fixture(scope="module", params=models.names())
 def network(request):
+  keras.utils.set_random_seed(0)
   return _narrow(request.param)
 
 

@@ -45,6 +45,11 @@ TRAINABLE_PARAMETERS = {
 IMAGES = np.random.default_rng(0).normal(size=(4, 32, 32, 3)).astype("float32")
 
 
+@pytest.fixture(autouse=True)
+def _seeded():
+  keras.utils.set_random_seed(0)
+
+
 def _count(variables):
   return sum(int(np.prod(variable.shape)) for variable in variables)
 

@@ -7,6 +7,7 @@ so images of 65x33 pixels (maps 33x17, 17x9, 9x5, 5x3, 3x2) compare the networks
 paper's code, and nothing else.
 """
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -22,6 +23,7 @@ RNG = np.random.default_rng(0)
 @pytest.fixture(scope="module", params=DEPTHS)
 def pair(request):
   """Our taps and the garden's backbone of one depth, with the same random weights."""
+  keras.utils.set_random_seed(0)
   ours = resnet.resnet(request.param, num_classes=1)
   garden = garden_resnet.ResNet(request.param, norm_momentum=0.9, norm_epsilon=1e-5)
   _randomise_batch_norms(ours)

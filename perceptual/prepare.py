@@ -1,0 +1,96 @@
+"""Write a data set from archives or folders of images, where TFDS and `perceptual` read it.
+
+  perceptual prepare imagenet64 --source=DIR --data_dir=data
+      imagenet_resized/64x64, from the official npz zips (Imagenet64_train_part1_npz.zip, ...) in
+      DIR, or from images by class (<split>/<class>/<image>, or <class>/<image>) in DIR or in a
+      .tar, .tar.gz or .tar.xz. Then tfds.load('imagenet_resized/64x64', data_dir='data') reads it.
+
+  perceptual prepare bapps [--source=DIR] --data_dir=data
+      BAPPS 2afc and jnd, from DIR (2afc/val/superres/ref/000000.png, ... or the official
+      archives), or without --source by download of the official archives.
+
+  perceptual prepare graded --source=DIR|imagenet64|demo --data_dir=data
+      2AFC triplets whose right answer is known by construction (no human judged them), made from
+      any images: a folder or tar, the validation images of imagenet64 in --data_dir, or the
+      embedded demo photographs.
+
+An interrupted preparation leaves no data set that reads as complete; give the command again.
+"""
+
+from absl import flags
+
+from perceptual import binary
+
+DATASETS = ("imagenet64", "bapps", "graded")
+
+FLAGS = flags.FlagValues()
+flags.DEFINE_string(
+    "source", None, "The folder or archive to read; see above.", flag_values=FLAGS)
+flags.DEFINE_string(
+    "data_dir", None, "The folder of prepared data sets; each gets its own below it.",
+    flag_values=FLAGS)
+flags.DEFINE_bool("overwrite", False, "Replace a data set that is there.", flag_values=FLAGS)
+flags.DEFINE_integer(
+    "seed", 0, "Seed of the order (imagenet64) or of the triplets (graded).", lower_bound=0,
+    flag_values=FLAGS)
+flags.DEFINE_integer(
+    "max_unreadable", None, "imagenet64: how many unreadable images are passed over (and listed) "
+    "before nothing is prepared; by default one in a hundred.", lower_bound=0, flag_values=FLAGS)
+flags.DEFINE_list(
+    "kinds", ["monotone", "nuisance"], "graded: which sets to make.", flag_values=FLAGS)
+flags.DEFINE_integer(
+    "per_image", 1, "graded: triplets of each kind from one image.", lower_bound=1,
+    flag_values=FLAGS)
+flags.DEFINE_integer(
+    "limit", None, "graded: use at most so many images, spread evenly over the source.",
+    lower_bound=1, flag_values=FLAGS)
+flags.DEFINE_string(
+    "under", None, "graded: use only images with this folder in their path, as 'val'.",
+    flag_values=FLAGS)
+flags.DEFINE_bool("dry_run", False, "Print what would be made, and stop.", flag_values=FLAGS)
+flags.mark_flag_as_required("data_dir", flag_values=FLAGS)
+
+
+def main(argv):
+  """Runs the binary."""
+  if len(argv) != 2 or argv[1] not in DATASETS:
+    received = " ".join(argv[1:]) or "nothing"
+    raise binary.UsageError(
+        f"prepare needs the name of one data set, {', '.join(DATASETS)}. Received: {received}.")
+  dataset = argv[1]
+  if FLAGS.source is None and dataset != "bapps":
+    raise binary.UsageError(f"prepare {dataset} needs --source.")
+  if FLAGS.dry_run:
+    source = FLAGS.source or "the official archives, by download"
+    print(f"Dry run: would prepare {dataset} from {source} below {FLAGS.data_dir}.")
+    return
+  print(_PREPARERS[dataset]())
+
+
+def _imagenet64():
+  from perceptual.data import prepare_imagenet64
+
+  return prepare_imagenet64.prepare(
+      FLAGS.source, FLAGS.data_dir, seed=FLAGS.seed, max_unreadable=FLAGS.max_unreadable,
+      overwrite=FLAGS.overwrite).summary()
+
+
+def _bapps():
+  from perceptual.data import bapps
+
+  return bapps.prepare(FLAGS.source, FLAGS.data_dir, overwrite=FLAGS.overwrite)
+
+
+def _graded():
+  from perceptual.data import prepare_graded
+
+  return prepare_graded.prepare(
+      FLAGS.source, FLAGS.data_dir, kinds=tuple(FLAGS.kinds), seed=FLAGS.seed,
+      per_image=FLAGS.per_image, limit=FLAGS.limit, under=FLAGS.under, overwrite=FLAGS.overwrite)
+
+
+_PREPARERS = {"imagenet64": _imagenet64, "bapps": _bapps, "graded": _graded}
+
+
+if __name__ == "__main__":
+  binary.run(main, FLAGS, __doc__)

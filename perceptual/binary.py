@@ -103,6 +103,7 @@ def configure_runtime():
   os.environ["KERAS_BACKEND"] = "tensorflow"
   absl_logging.set_verbosity(absl_logging.ERROR)
   logging.getLogger("tensorflow").setLevel(logging.ERROR)
+  logging.getLogger().addFilter(_is_no_gin_search)
   # tensorflow_hub imports pkg_resources, whose deprecation is no news to the user.
   warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
   warnings.showwarning = _show_warning
@@ -206,6 +207,11 @@ def _fail(message, status):
 
 def _show_warning(message, category, filename, lineno, file=None, line=None):
   print(f"warning: {_one_line(message)}", file=sys.stderr)
+
+
+def _is_no_gin_search(record):
+  # Gin reports an error for every folder of its search path where a file is not.
+  return record.module != "resource_reader"
 
 
 def _one_line(message):

@@ -1,5 +1,7 @@
 """The one exception for mistakes that the person at the keyboard can mend."""
 
+import math
+
 
 class UserError(ValueError):
   """A wrong input: the message names the culprit and what would be right.
@@ -20,19 +22,28 @@ def unknown(kind, name, available):
 
 
 def require_number(name, value, *, above=None, at_least=None, below=None):
-  """Raises `UserError` unless `value` is a number (not a string or a bool) within bounds."""
+  """Raises `UserError` unless `value` is a finite number (not a string or a bool) within bounds."""
   legal = [f"above {above}" if above is not None else "",
            f"at least {at_least}" if at_least is not None else "",
            f"below {below}" if below is not None else ""]
-  ok = isinstance(value, (int, float)) and not isinstance(value, bool)
+  ok = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
   ok = ok and (above is None or value > above) and (at_least is None or value >= at_least)
   ok = ok and (below is None or value < below)
   if not ok:
-    raise UserError(f"{name} must be a number {' and '.join(filter(None, legal))}, "
+    raise UserError(" ".join([f"{name} must be a number", " and ".join(filter(None, legal))])
+                    .rstrip() + f", not {value!r}.")
+
+
+def require_integer(name, value, *, at_least=1, below=None):
+  """Raises `UserError` unless `value` is a whole number (not a bool) within bounds."""
+  ok = isinstance(value, int) and not isinstance(value, bool)
+  if not ok or value < at_least or (below is not None and value >= below):
+    upper = f" and below {below}" if below is not None else ""
+    raise UserError(f"{name} must be a whole number of at least {at_least}{upper}, "
                     f"not {value!r}.")
 
 
-def require_integer(name, value, at_least=1):
-  """Raises `UserError` unless `value` is a whole number of at least `at_least`."""
-  if not isinstance(value, int) or isinstance(value, bool) or value < at_least:
-    raise UserError(f"{name} must be a whole number of at least {at_least}, not {value!r}.")
+def require_bool(name, value):
+  """Raises `UserError` unless `value` is True or False."""
+  if not isinstance(value, bool):
+    raise UserError(f"{name} must be True or False, not {value!r}.")

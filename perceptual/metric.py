@@ -5,6 +5,7 @@ Kumar et al. 2022. Everything here is `keras.ops`; nothing is trained.
 """
 
 import hashlib
+import importlib
 
 import keras
 import numpy as np
@@ -53,11 +54,22 @@ class Metric:
     self.preprocessing = preprocess
 
   def features(self, images):
-    """Returns `{tap: features}` of images `[batch, height, width, 3]`, uint8 or float."""
-    return self.trunk(self.preprocessing(images), training=False)
+    """Returns `{tap: features}` of images `[batch, height, width, 3]`, uint8 or float.
+
+    Raises:
+      UserError: if they have another shape or dtype, or values outside the declared range (which
+        only an eager call can see).
+    """
+    images = ops.convert_to_tensor(images)
+    self.preprocessing.check(images)
+    return self._features(images)
 
   def __call__(self, reference, candidate):
-    """Returns the distance `[batch]` float32 between images `[batch, height, width, 3]`."""
+    """Returns the distance `[batch]` float32 between images `[batch, height, width, 3]`.
+
+    Raises:
+      UserError: as `features`, and if the two differ in shape or dtype.
+    """
     per_tap = self.per_tap(reference, candidate)
     return sum(per_tap[tap] for tap in self.taps)
 
@@ -68,16 +80,24 @@ class Metric:
   def spatial_map(self, reference, candidate):
     """Returns where two images differ: `[batch, height, width]` float32, by the local distance.
 
-    Maps of the taps are resized bilinearly to the images' size and summed.
+    Maps of the taps are resized bilinearly to the images' size and summed. The metric's own
+    distance plays no part, as most tell nothing of places.
     """
-    size = ops.shape(reference)[1:3]
-    return distances.spatial_map_at(*self._pair_features(reference, candidate), size)
+    features = self._pair_features(reference, candidate)
+    return distances.spatial_map_at(*features, ops.shape(reference)[1:3])
 
   def _pair_features(self, reference, candidate):
     """Features of both, from one pass of the network over twice the batch."""
-    both = self.features(ops.concatenate([reference, candidate], axis=0))
+    reference, candidate = ops.convert_to_tensor(reference), ops.convert_to_tensor(candidate)
+    self.preprocessing.check(reference, "reference")
+    self.preprocessing.check(candidate, "candidate")
+    preprocessing.check_pair(reference, candidate)
+    both = self._features(ops.concatenate([reference, candidate], axis=0))
     halves = {tap: ops.split(features, 2, axis=0) for tap, features in both.items()}
     return {t: h[0] for t, h in halves.items()}, {t: h[1] for t, h in halves.items()}
+
+  def _features(self, images):
+    return self.trunk(self.preprocessing(images), training=False)
 
   def fingerprint(self):
     """Returns what makes this metric this metric, as plain data for JSON."""
@@ -98,11 +118,20 @@ class Metric:
     }
 
 
-def random_init(network, options, seed=0, **metric_options):
-  """Returns the metric of a network with its initial weights, drawn from a seed."""
+def random_init(metric, seed=0):
+  """Returns a metric with the network's initial weights, drawn from a seed; all else is the same.
+
+  Keras's, NumPy's and Python's global seeds are set on the way.
+
+  Args:
+    metric: `Metric` of a network known to `models.build`.
+    seed: a non-negative integer.
+  """
   keras.utils.set_random_seed(seed)
-  return Metric(models.build(network, **options), network=f"{network} at random",
-                options=options, **metric_options)
+  return Metric(
+      models.build(metric.network, **metric.options), network=f"{metric.network} at random",
+      options=metric.options, taps=metric.taps, distance=metric.distance.name,
+      preprocess=metric.preprocessing)
 
 
 def pixel_l2():
@@ -110,8 +139,8 @@ def pixel_l2():
   image = keras.Input([None, None, 3], name="image")
   pixels = feature_taps.Tap(stride=1, name="pixels")(image)
   model = keras.Model(image, {"pixels": pixels}, name="pixels")
-  unit_range = preprocessing.Preprocessing(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-  return Metric(model, network="pixels", distance="l2", preprocess=unit_range)
+  as_they_are = preprocessing.Preprocessing(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+  return Metric(model, network="pixels", distance="l2", preprocess=as_they_are)
 
 
 def weights_hash(model):
@@ -125,5 +154,4 @@ def weights_hash(model):
 
 
 def _backend_version():
-  import importlib
   return importlib.import_module(keras.backend.backend()).__version__

@@ -1,8 +1,8 @@
 """The one definition of what a network sees: range check and normalisation.
 
 Training, evaluation, comparison and export all call `Preprocessing`; nothing else turns images into
-network input. Kumar et al. (TMLR 2022) feed `(x - 255 mean) / (255 std)` for x in 0-255, with the mean
-and standard deviation of ImageNet's colours.
+network input. Kumar et al. (TMLR 2022) feed `(x - 255 mean) / (255 std)` for x in 0-255, with the
+mean and standard deviation of ImageNet's colours.
 """
 
 import dataclasses
@@ -13,6 +13,8 @@ from keras import ops
 from perceptual.errors import UserError
 
 UINT8_RANGE = (0.0, 255.0)
+
+FLOAT_DTYPES = ("float16", "bfloat16", "float32", "float64")
 
 # The legal names of float ranges, as (lowest, highest).
 FLOAT_RANGES = {"0,1": (0.0, 1.0), "0,255": (0.0, 255.0), "-1,1": (-1.0, 1.0)}
@@ -44,45 +46,59 @@ class Preprocessing:
 
   def unit_range(self, images):
     """Returns images as float32 in [0, 1]."""
-    low, high = self.range_of(images.dtype)
+    low, high = self.range_of(images)
     return (ops.cast(images, "float32") - low) / (high - low)
 
-  def range_of(self, dtype):
-    """Returns the declared (lowest, highest) value of images of a dtype (a name or an object)."""
-    name = getattr(dtype, "name", str(dtype))
-    if name == "uint8":
+  def range_of(self, images, name="images"):
+    """Returns the declared (lowest, highest) value of images, by their dtype.
+
+    Raises:
+      UserError: if they are neither uint8 nor float.
+    """
+    dtype = _dtype_name(images)
+    if dtype == "uint8":
       return UINT8_RANGE
-    if name in ("float16", "bfloat16", "float32", "float64"):
+    if dtype in FLOAT_DTYPES:
       return self.float_range
-    raise UserError(f"Images are {name}; they must be uint8 (0 to 255) or float "
+    raise UserError(f"{name}: dtype {dtype}; images are uint8 (0 to 255) or float "
                     f"({self.float_range[0]:g} to {self.float_range[1]:g}).")
 
-  def accepted_range(self, dtype):
-    """Returns the (lowest, highest) value that is let through: the range and 1% of it about it."""
-    low, high = self.range_of(dtype)
+  @property
+  def accepted_float_range(self):
+    """The (lowest, highest) value let through: the range of float images and 1% of it about it."""
+    low, high = self.float_range
     slack = TOLERANCE * (high - low)
     return low - slack, high + slack
 
   def check(self, images, name="images"):
     """Raises `UserError` unless `images` are a batch of colour images in the declared range.
 
+    In a graph, where there are no values yet, the shape and the dtype alone are checked.
+
     Args:
-      images: a NumPy array; `[batch, height, width, 3]`, uint8 or float.
+      images: a NumPy array or a tensor; `[batch, height, width, 3]`, uint8 or float.
       name: what to call the images in the message.
     """
-    images = np.asarray(images)
-    if images.ndim != 4 or images.shape[-1] != 3:
-      raise UserError(f"{name} have shape {list(images.shape)}; "
-                      "expected [batch, height, width, 3].")
-    if 0 in images.shape:
-      raise UserError(f"{name} are empty: shape {list(images.shape)}.")
-    low, high = self.accepted_range(images.dtype)
-    if images.dtype == np.uint8:
+    shape = list(images.shape)
+    if len(shape) != 4 or shape[-1] != 3:
+      raise UserError(f"{name}: shape {shape}; expected [batch, height, width, 3].")
+    if 0 in shape:
+      raise UserError(f"{name}: empty, shape {shape}.")
+    self.range_of(images, name)  # for its error
+    has_values = isinstance(images, np.ndarray) or hasattr(images, "numpy")
+    if has_values and _dtype_name(images) != "uint8":
+      self._check_values(ops.convert_to_numpy(images), name)
+
+  def _check_values(self, values, name):
+    accepted_low, accepted_high = self.accepted_float_range
+    lowest, highest = float(values.min()), float(values.max())
+    if accepted_low <= lowest and highest <= accepted_high:  # false for NaN too
       return
-    lowest, highest = images.min(), images.max()
-    if not (low <= lowest and highest <= high):  # false for NaN too
-      raise UserError(f"{name} hold values from {lowest:g} to {highest:g}; the declared range of "
-                      f"float images is {self.float_range[0]:g} to {self.float_range[1]:g}.")
+    found = f"values from {lowest:g} to {highest:g}"
+    if np.isnan(values).any():
+      found = "NaN among the values"
+    raise UserError(f"{name}: {found}; the declared range of float images is "
+                    f"{self.float_range[0]:g} to {self.float_range[1]:g}.")
 
 
 IMAGENET = Preprocessing()
@@ -98,10 +114,24 @@ def float_range(name):
 
 
 def check_pair(reference, candidate):
-  """Raises `UserError` unless two batches of images have one shape and one dtype."""
-  if tuple(reference.shape) != tuple(candidate.shape):
-    raise UserError(f"reference has shape {list(reference.shape)} and candidate "
-                    f"{list(candidate.shape)}; a pair must have one size.")
-  if reference.dtype != candidate.dtype:
-    raise UserError(f"reference is {reference.dtype} and candidate {candidate.dtype}; "
+  """Raises `UserError` unless two batches of images have one shape and one dtype.
+
+  Args:
+    reference: a NumPy array or a tensor; sizes that a graph does not know are taken to be right.
+    candidate: the same.
+  """
+  shapes = list(reference.shape), list(candidate.shape)
+  if len(shapes[0]) != len(shapes[1]) or any(
+      a != b and None not in (a, b) for a, b in zip(*shapes)):
+    raise UserError(f"reference has shape {shapes[0]} and candidate {shapes[1]}; "
+                    "a pair must have one size.")
+  dtypes = _dtype_name(reference), _dtype_name(candidate)
+  if dtypes[0] != dtypes[1]:
+    raise UserError(f"reference is {dtypes[0]} and candidate {dtypes[1]}; "
                     "a pair must have one dtype.")
+
+
+def _dtype_name(images):
+  """The dtype's name, the same for NumPy and for every Keras backend."""
+  dtype = images.dtype
+  return getattr(dtype, "name", str(dtype)).removeprefix("torch.")

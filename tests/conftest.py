@@ -3,12 +3,12 @@
 import os
 import pathlib
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
-import pytest  # noqa: E402
+import pytest
 
 
 @pytest.fixture(scope="session")
@@ -20,13 +20,14 @@ def testdata():
   return pathlib.Path(folder)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", autouse=True)
 def two_cpus():
-  """Two logical CPU devices, for tests of two replicas without a GPU."""
+  """Two logical CPU devices, for tests of two replicas without a GPU.
+
+  TensorFlow takes their number before its first operation alone, so every session has two.
+  """
   import tensorflow as tf
 
   physical = tf.config.list_physical_devices("CPU")[0]
-  if len(tf.config.get_logical_device_configuration(physical) or ()) < 2:
-    tf.config.set_logical_device_configuration(
-        physical, [tf.config.LogicalDeviceConfiguration()] * 2)
+  tf.config.set_logical_device_configuration(physical, [tf.config.LogicalDeviceConfiguration()] * 2)
   return ["/cpu:0", "/cpu:1"]

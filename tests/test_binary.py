@@ -167,15 +167,18 @@ def test_a_reader_who_leaves_early_is_no_error():
   assert process.stderr.read() == ""
 
 
-def test_tensorflow_and_its_company_start_in_silence():
+def test_tensorflow_and_its_company_start_in_silence(tmp_path):
+  (tmp_path / "found.gin").write_text("", "utf-8")
   set_by_conftest = {"TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS", "CUDA_VISIBLE_DEVICES"}
   environment = {name: os.environ[name] for name in os.environ if name not in set_by_conftest}
-  process = _python("""
+  process = _python(f"""
       from perceptual import binary
       binary.configure_runtime()
-      import keras, orbit, tensorflow as tf, tensorflow_datasets, tensorflow_hub
+      import gin, keras, orbit, tensorflow as tf, tensorflow_datasets, tensorflow_hub
       from official.common import distribute_utils
       tf.config.list_physical_devices()
+      gin.add_config_file_search_path("{tmp_path}")
+      gin.parse_config_file("found.gin")
       print(int(tf.constant(1) + 1), keras.backend.backend())
       """, **(environment | {"KERAS_BACKEND": "jax"}))
   out, err = process.communicate()

@@ -13,17 +13,6 @@ _CONTRIBUTING = build_files.ROOT / "CONTRIBUTING.md"
 _MODULES = build_files.modules()
 _PACKAGE = sorted(name for name in _MODULES if name.partition(".")[0] == "perceptual")
 
-_ROWS_TO_COME = """
-| layer | where | what it is | may import |
-|---|---|---|---|
-| 0 | `perceptual/version.py` | the version, in one place | nothing |
-| 0 | `perceptual/files.py` | files written beside, then renamed | nothing |
-| 1 | `perceptual/binary.py` | flags, help, exit statuses and quiet start of every binary | 0 |
-| 6 | `perceptual/distribution.py` | how work is spread over devices: flags and strategy | 0 |
-| 8 | `perceptual/{cli,__main__}.py` | `perceptual COMMAND` | 0-7 |
-| 8 | `perceptual/__init__.py` | the public modules, imported late | 0-5 |
-"""
-
 
 @dataclasses.dataclass(frozen=True)
 class Row:
@@ -103,10 +92,7 @@ def _users(module):
 
 @pytest.fixture(scope="module")
 def rows():
-  to_come = read_table(_ROWS_TO_COME)
-  named = {where for row in to_come for where in row.where}
-  table = read_table(_CONTRIBUTING.read_text("utf-8"))
-  return to_come + [row for row in table if not named & set(row.where)]
+  return read_table(_CONTRIBUTING.read_text("utf-8"))
 
 
 @pytest.mark.parametrize("name", _PACKAGE)

@@ -104,9 +104,10 @@ install() {
   fi
   echo $$ >$unfinished
   : >$log
-  # First what builds the project, which then needs no environment of its own to be built in.
-  run_pip "${lock[@]}" "setuptools>=70.1,<81"
-  run_pip "${lock[@]}" --no-build-isolation --editable ".${extras:+[$extras]}"
+  # First what builds the project, which then needs no environment of its own to be built in. (An
+  # empty array is "unbound" to the bash of macOS, hence the odd spelling.)
+  run_pip ${lock[@]+"${lock[@]}"} "setuptools>=70.1,<81"
+  run_pip ${lock[@]+"${lock[@]}"} --no-build-isolation --editable ".${extras:+[$extras]}"
   rm $unfinished
 }
 

@@ -33,8 +33,8 @@ class Augmentation:
   def __post_init__(self):
     if self.crop not in CROPS:
       raise errors.unknown("crop", self.crop, CROPS)
-    if not isinstance(self.padding, int) or self.padding < 0:
-      raise errors.UserError(f"padding must be a whole number of pixels, not {self.padding!r}.")
+    errors.require_integer("padding", self.padding, at_least=0)
+    errors.require_bool("flip", self.flip)
 
   def train(self, image, seed):
     """Returns a varied copy of one image.
@@ -70,12 +70,18 @@ def pad_and_random_crop(image, seed, padding):
 
 
 def inception_crop(image, seed):
-  """Returns a random box (area 0.08-1, aspect 3/4-4/3) of the image, resized to the old size."""
+  """Returns a random box (area 0.08-1, aspect 3/4-4/3) of the image, resized to the old size.
+
+  As in the papers' code: after 10 failed attempts the centre is taken, and a box must cover a tenth
+  of the object, here of the image, so that in effect its area is at least 0.1.
+  """
   whole = tf.constant([[[0.0, 0.0, 1.0, 1.0]]])
   begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
       tf.shape(image), whole, seed, min_object_covered=0.1, aspect_ratio_range=(3 / 4, 4 / 3),
       area_range=(0.08, 1.0), max_attempts=10, use_image_if_no_bounding_boxes=True)
-  return _resized(tf.slice(image, begin, size), image.shape)
+  box = tf.slice(image, begin, size)
+  failed = tf.reduce_all(tf.shape(box) == tf.shape(image))
+  return tf.cond(failed, lambda: center_crop(image), lambda: _resized(box, image.shape))
 
 
 def center_crop(image):

@@ -2,10 +2,11 @@
 
 Sources are `imagenet_resized/64x64` through TFDS, and the embedded demo photographs. The stream of
 training batches is a function of the seed and the step alone: a run that resumes at step N sees what an
-uninterrupted run sees from step N on, whatever the number of threads.
+uninterrupted run sees from step N on, whatever the number of threads or of input pipelines.
 """
 
 import collections
+import collections.abc
 import dataclasses
 from collections.abc import Callable
 
@@ -63,12 +64,13 @@ def imagenet64(data_dir, *, classes=None):
   renumber = [-1] * total
   for new, old in enumerate(classes):
     renumber[old] = new
+  as_they_are = renumber == list(range(total))
 
   def examples(split):
     dataset = builder.as_dataset(
         split=split, shuffle_files=False, decoders={"image": tfds.decode.SkipDecoding()},
         read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False))
-    if len(classes) < total:
+    if not as_they_are:
       table = tf.constant(renumber, tf.int64)
       dataset = dataset.map(lambda e: {"image": e["image"], "label": table[e["label"]]})
       dataset = dataset.filter(lambda e: e["label"] >= 0)
@@ -76,15 +78,16 @@ def imagenet64(data_dir, *, classes=None):
 
   return LabelledImages(
       name="imagenet_resized/64x64", note="", num_classes=len(classes), image_size=64,
-      sizes={split: sum(counts[split].get(c, 0) for c in classes)
+      sizes={split: sum(counts.get(split, {}).get(c, 0) for c in classes)
              for split in ("train", "validation")},
       examples=examples,
       decode=lambda image: tf.ensure_shape(tf.io.decode_png(image, channels=3), [64, 64, 3]))
 
 
 def _checked_classes(classes, present):
-  if classes is None:
-    return tuple(present)
+  if classes is not None and not isinstance(classes, collections.abc.Iterable):
+    raise errors.UserError(f"classes must be a list of labels, not {classes!r}.")
+  classes = tuple(present if classes is None else classes)
   repeated = [c for c, n in collections.Counter(classes).items() if n > 1]
   if repeated:
     raise errors.UserError(f"classes names {repeated[0]!r} more than once.")
@@ -92,8 +95,8 @@ def _checked_classes(classes, present):
     if c not in present:
       raise errors.UserError(f"Unknown class {c!r}. Available: {_ranges(present)}.")
   if len(classes) < 2:
-    raise errors.UserError(f"classes names {len(classes)} class; a classifier needs 2 or more.")
-  return tuple(classes)
+    raise errors.UserError(f"A classifier needs 2 classes or more, not {len(classes)}.")
+  return classes
 
 
 def _ranges(numbers):
@@ -111,6 +114,8 @@ def demo(*, train_per_photograph=240, validation_per_photograph=60):
   """Returns 64x64 crops of the photographs that ship with scikit-image and scikit-learn."""
   from perceptual.data import demo as photographs
 
+  errors.require_integer("train_per_photograph", train_per_photograph)
+  errors.require_integer("validation_per_photograph", validation_per_photograph)
   arrays = {
       "train": photographs.crops("train", per_photograph=train_per_photograph),
       "validation": photographs.crops("validation", per_photograph=validation_per_photograph),
@@ -130,11 +135,14 @@ def train_batches(images, *, batch_size, seed, first_step=0, augmentation=None,
                   shuffle_buffer=100_000, cache=None, shard=(0, 1)):
   """Returns the endless stream of training batches, from a given step on.
 
+  Of several input pipelines each takes every n-th example of the one stream, so that the next batches
+  of all of them together hold what the next, n times larger batch of the undivided stream holds.
+
   Args:
     images: `LabelledImages`.
-    batch_size: examples a batch.
-    seed: seed of the order and of the augmentation.
-    first_step: number of batches of the stream to pass over.
+    batch_size: examples a batch of this pipeline.
+    seed: seed of the order and of the augmentation, a whole number of at least 0.
+    first_step: number of batches to pass over.
     augmentation: `augment.Augmentation`; None for the default one.
     shuffle_buffer: examples among which the next one is drawn.
     cache: whether decoded images are kept in memory; None keeps up to `CACHE_LIMIT`.
@@ -145,38 +153,42 @@ def train_batches(images, *, batch_size, seed, first_step=0, augmentation=None,
     ends of epochs, so all have the full size.
   """
   augmentation = augmentation or augment.Augmentation()
+  size = images.sizes["train"]
+  cache = size <= CACHE_LIMIT if cache is None else cache
   shard_index, shard_count = shard
-  local_size = len(range(shard_index, images.sizes["train"], shard_count))
-  passed = first_step * batch_size
-  cache = images.sizes["train"] <= CACHE_LIMIT * shard_count if cache is None else cache
+  first = first_step * batch_size * shard_count
 
-  def decoded(dataset):
-    return dataset.map(lambda e: {"image": images.decode(e["image"]), "label": e["label"]},
-                       num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+  def decoded(example):
+    return {"image": images.decode(example["image"]), "label": example["label"]}
 
-  def augmented(index, example):
-    image_seed = tf.stack([tf.cast(seed, tf.int64), index * shard_count + shard_index])
-    return {"image": augmentation.train(example["image"], image_seed), "label": example["label"]}
+  def varied(position, example):
+    example = example if cache else decoded(example)
+    image_seed = tf.stack([tf.constant(seed, tf.int64), position])
+    return {**example, "image": augmentation.train(example["image"], image_seed)}
 
-  stored = images.examples("train").shard(shard_count, shard_index)
+  stored = images.examples("train")
   if cache:
-    stored = decoded(stored).cache()
-
-  def epoch(number):
-    # A seed that depends on the epoch is a tensor, which TensorFlow takes beside a graph seed alone.
-    tf.compat.v1.set_random_seed(1)
-    return stored.shuffle(shuffle_buffer, seed=seed + number, reshuffle_each_iteration=False)
-
-  first_epoch, offset = divmod(passed, local_size)
-  stream = tf.data.Dataset.range(first_epoch, 2**62).flat_map(epoch).skip(offset)
-  if not cache:
-    stream = decoded(stream)
-  stream = stream.enumerate(start=passed)
-  stream = stream.map(augmented, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    stored = stored.map(decoded, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).cache()
+  stream = _shuffled_epochs(stored, size, seed=seed, first=first, buffer=shuffle_buffer)
+  stream = stream.enumerate(start=first).shard(shard_count, shard_index)
+  stream = stream.map(varied, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
   return stream.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
 
-def validation_batches(images, *, batch_size, augmentation=None, shard=(0, 1)):
+def _shuffled_epochs(dataset, size, *, seed, first, buffer):
+  """The `size` elements of a data set over and over, in an order a pass, from the `first`-th on."""
+  first_epoch, offset = divmod(first, size)
+  # TensorFlow takes a seed that is a tensor, the epoch, only beside a graph seed that is not 0.
+  graph_seed = 1 + seed % (2**31 - 2)
+
+  def epoch(number):
+    tf.compat.v1.set_random_seed(graph_seed)  # of this function's graph alone
+    return dataset.shuffle(buffer, seed=number, reshuffle_each_iteration=False)
+
+  return tf.data.Dataset.range(first_epoch, 2**62).flat_map(epoch).skip(offset)
+
+
+def validation_batches(images, *, batch_size, augmentation=None, shard=(0, 1), replicas=1):
   """Returns the validation examples once, in padded batches (see `padded_batches`)."""
   augmentation = augmentation or augment.Augmentation()
 
@@ -186,11 +198,11 @@ def validation_batches(images, *, batch_size, augmentation=None, shard=(0, 1)):
 
   dataset = images.examples("validation").map(
       decoded, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-  return padded_batches(dataset, images.sizes["validation"], batch_size, shard)
+  return padded_batches(dataset, images.sizes["validation"], batch_size, shard, replicas)
 
 
-def padded_batches(dataset, size, batch_size, shard=(0, 1)):
-  """Returns batches of one static size, with the same number of them in every shard.
+def padded_batches(dataset, size, batch_size, shard=(0, 1), replicas=1):
+  """Returns batches of one static size, equally many in every shard and for every replica.
 
   Every element gets an `index`, its place in the whole data set, by which results are put back in
   order. Padding has index -1.
@@ -198,12 +210,13 @@ def padded_batches(dataset, size, batch_size, shard=(0, 1)):
   Args:
     dataset: a data set of dictionaries of tensors of static shape.
     size: number of its elements.
-    batch_size: elements a batch.
+    batch_size: elements a batch, which goes to one replica.
     shard: (index, count): which of several input pipelines this one is.
+    replicas: how many replicas this pipeline feeds, each with a batch a step.
   """
   shard_index, shard_count = shard
-  per_shard = -(-size // shard_count)
-  padded_size = -(-per_shard // batch_size) * batch_size
+  step_size = batch_size * replicas
+  padded_size = -(-size // (shard_count * step_size)) * step_size
   dataset = dataset.enumerate().map(lambda i, e: {"index": i, **e})
   dataset = dataset.shard(shard_count, shard_index)
   padding = {key: tf.zeros(spec.shape, spec.dtype) for key, spec in dataset.element_spec.items()}

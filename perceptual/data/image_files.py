@@ -92,10 +92,11 @@ def image_files(source):
   Raises:
     UserError: if `source` is neither, or is a damaged or truncated archive.
   """
+  is_folder = pathlib.Path(source).expanduser().is_dir()
   for name, _, read in _files(source):
     if is_image_name(name):
       # An archive is a stream: bytes not read at once are lost.
-      yield ImageFile(name, read if pathlib.Path(source).is_dir() else _once(read))
+      yield ImageFile(name, read if is_folder else _once(read))
 
 
 def _once(read):

@@ -1,24 +1,30 @@
-"""Judged image sets - triplets with a preference, pairs with a same/different - under one interface.
+"""Judged sets of images - triplets with a preference, pairs with a same/different - as one thing.
 
-A 2AFC example is `{'reference', 'candidate_0', 'candidate_1': [size, size, 3] uint8, 'judge': float32}`,
-`judge` the fraction of people who find `candidate_1` closer. A JND example is `{'reference',
-'candidate', 'same': float32}`, `same` the fraction who could not tell the two apart. BAPPS files are
-256x256 and are scored at 64x64, resized bilinearly, as in Zhang et al. 2018.
+A 2AFC example is `{'reference', 'candidate_0', 'candidate_1': [size, size, 3] uint8, 'judge':
+float32}`, `judge` the fraction of people who find `candidate_1` closer. A JND example is
+`{'reference', 'candidate', 'same': float32}`, `same` the fraction who could not tell the two apart.
+BAPPS files are 256x256 and are scored at 64x64, resized bilinearly, as in Zhang et al. 2018.
 """
 
 import dataclasses
+import itertools
 
 import numpy as np
 import tensorflow as tf
 
 from perceptual import errors
+from perceptual.data import progress
 
 DATASETS = ("bapps/2afc", "bapps/jnd", "graded", "graded/monotone", "graded/nuisance")
 IMAGE_KEYS = {"2afc": ("reference", "candidate_0", "candidate_1"),
               "jnd": ("reference", "candidate")}
 ANSWER_KEY = {"2afc": "judge", "jnd": "same"}
-ANSWER_KEYS = ("judge", "same", "family_0", "family_1")
-GRADED_KINDS = ("monotone", "nuisance")
+
+# Bytes of one subset's images, as scored, up to which they are kept in memory: several metrics, and
+# the evaluations of a training run, then decode them once. BAPPS's largest takes 0.4 GB at 64x64.
+CACHE_BYTES = 2**30
+
+_ANSWER_KEYS = ("judge", "same", "family_0", "family_1")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +33,8 @@ class Subset:
 
   Attributes:
     name: for instance `superres`.
-    images: data set of the images alone, uint8 of one size, in the order of `answers`.
+    images: data set of the images alone, `{key: [height, width, 3] uint8}` with the keys
+      `IMAGE_KEYS` of its kind, of one static size, in the order of `answers`.
     answers: `[examples]` float64 in [0, 1]: `judge` or `same`.
     groups: name of a finer division -> `[examples]` names of the part each example belongs to.
   """
@@ -39,6 +46,7 @@ class Subset:
 
   @property
   def size(self):
+    """The number of examples."""
     return len(self.answers)
 
 
@@ -51,7 +59,7 @@ class JudgedSet:
     kind: `2afc` or `jnd`.
     note: where the answers come from; stands wherever a score on this set is shown.
     subsets: the subsets, in the papers' order.
-    by_people: whether people judged. Only then do the human ceiling and the aggregates over subsets
+    by_people: whether people judged. Only then do the human ceiling and the averages over subsets
       mean something.
   """
 
@@ -63,6 +71,7 @@ class JudgedSet:
 
   @property
   def size(self):
+    """The number of examples of all subsets."""
     return sum(subset.size for subset in self.subsets)
 
 
@@ -81,43 +90,58 @@ def load(name, *, data_dir=None, image_size=64, limit=None):
   """
   if name not in DATASETS:
     raise errors.unknown("judged set", name, DATASETS)
-  if name.startswith("bapps"):
-    return _bapps(name, data_dir, image_size, limit)
-  kinds = GRADED_KINDS if name == "graded" else (name.split("/")[1],)
-  return _graded(name, kinds, data_dir, limit)
+  family, _, kind = name.partition("/")
+  if family == "bapps":
+    return _bapps(kind, data_dir, image_size, limit)
+  return _graded(name, kind, data_dir, limit)
 
 
-def _bapps(name, data_dir, image_size, limit):
+def _bapps(kind, data_dir, image_size, limit):
   from perceptual.data import bapps
 
-  kind = name.split("/")[1]
+  if data_dir is None:
+    raise errors.UserError(f"bapps/{kind} needs a data_dir: the folder in which it was prepared.")
   builder = bapps.open_prepared(kind, data_dir)
-  subsets = []
-  for split in builder.info.splits:
-    if split.startswith("val_"):
-      examples = _prepared(builder, split, limit)
-      subsets.append(_subset(split.removeprefix("val_"), *examples, kind, image_size))
-  if not subsets:
-    raise errors.UserError(f"{name} in {data_dir} has no validation subsets: its splits are "
-                           f"{', '.join(builder.info.splits)}.")
-  order = {subset: i for i, subset in enumerate(bapps.VAL_SUBSETS[kind])}
-  return JudgedSet(name=name, kind=kind, note="judged by people (BAPPS validation)", by_people=True,
-                   subsets=tuple(sorted(subsets, key=lambda s: order[s.name])))
+  published = bapps.VAL_SUBSETS[kind]
+  there = [name for name in published if f"val_{name}" in builder.info.splits]
+  if not there:
+    raise errors.UserError(
+        f"bapps/{kind} in {data_dir} has no validation subset: its splits are "
+        f"{', '.join(builder.info.splits)}. Published are {', '.join(published)}.")
+  notes = ["judged by people (BAPPS validation)"]
+  if len(there) < len(published):
+    notes.append(f"without {', '.join(name for name in published if name not in there)}")
+  subsets = [_subset(name, *_prepared(builder, f"val_{name}", limit), kind, image_size)
+             for name in there]
+  return _judged_set(f"bapps/{kind}", kind, notes, subsets, limit, by_people=True)
 
 
-def _graded(name, kinds, data_dir, limit):
+def _graded(name, kind, data_dir, limit):
   from perceptual.data import graded
 
-  subsets = []
-  for kind in kinds:
-    if data_dir is None:
-      examples = _graded_demo(kind, limit)
-    else:
-      from perceptual.data import prepare_graded
-      examples = _prepared(prepare_graded.open_prepared(kind, data_dir), "val", limit)
-    subsets.append(_subset(kind, *examples, "2afc"))
-  return JudgedSet(name=name, kind="2afc", note=graded.LABEL, subsets=tuple(subsets),
-                   by_people=False)
+  notes = [graded.LABEL]
+  if data_dir is None:
+    notes.append("made from the embedded demo photographs")
+  subsets = [_subset(kind, *_graded_examples(kind, data_dir, limit), "2afc")
+             for kind in ((kind,) if kind else graded.KINDS)]
+  return _judged_set(name, "2afc", notes, subsets, limit, by_people=False)
+
+
+def _judged_set(name, kind, notes, subsets, limit, *, by_people):
+  if limit is not None and any(subset.size == limit for subset in subsets):
+    notes = [*notes, f"at most {limit} examples a subset"]
+  return JudgedSet(name=name, kind=kind, note="; ".join(notes), subsets=tuple(subsets),
+                   by_people=by_people)
+
+
+def _graded_examples(kind, data_dir, limit):
+  """The examples of a graded set, prepared or made here, and their answers again."""
+  if data_dir is None:
+    return _graded_demo(kind, limit)
+  from perceptual.data import prepare_graded
+
+  builder = prepare_graded.open_prepared(kind, data_dir)
+  return _prepared(builder, prepare_graded.SPLIT, limit)
 
 
 def _graded_demo(kind, limit):
@@ -125,23 +149,29 @@ def _graded_demo(kind, limit):
   from perceptual.data import demo, graded
 
   images, _ = demo.crops("validation")
-  triplets = list(graded.triplets(images, kind, seed=0, per_image=1))[:limit]
+  triplets = itertools.islice(graded.triplets(images, kind, seed=0, per_image=1), limit)
+  triplets = list(progress.progress(
+      triplets, description=f"making graded/{kind}", total=min(limit or len(images), len(images)),
+      unit="triplet"))
   dataset = tf.data.Dataset.from_tensor_slices(
       {key: np.stack([t[key] for t in triplets]) for key in triplets[0]})
-  return dataset, dataset.map(lambda e: {key: e[key] for key in ANSWER_KEYS if key in e})
+  return dataset, dataset.map(lambda e: {key: e[key] for key in _ANSWER_KEYS if key in e})
 
 
 def _prepared(builder, split, limit):
   """The examples of a prepared set, and their answers again, read without decoding an image."""
   import tensorflow_datasets as tfds
 
-  keys = [key for key in ANSWER_KEYS if key in builder.info.features]
-  decoders = (None, tfds.decode.PartialDecoding(keys))
-  return [builder.as_dataset(split=split, shuffle_files=False, decoders=d)
-          .take(-1 if limit is None else limit) for d in decoders]
+  keys = [key for key in _ANSWER_KEYS if key in builder.info.features]
+  return [
+      builder.as_dataset(split=split, shuffle_files=False, decoders=decoders,
+                         read_config=tfds.ReadConfig(try_autocache=False))
+      .take(-1 if limit is None else limit)
+      for decoders in (None, tfds.decode.PartialDecoding(keys))]
 
 
 def _subset(name, examples, answers, kind, image_size=None):
+  """Returns a `Subset`; its images are resized to `image_size` unless that is None."""
   def images_alone(example):
     images = {key: example[key] for key in IMAGE_KEYS[kind]}
     if image_size is None:
@@ -151,14 +181,21 @@ def _subset(name, examples, answers, kind, image_size=None):
   columns = _columns(answers)
   if not columns:
     raise errors.UserError(f"Judged subset {name!r} is empty.")
+  answers = np.asarray(columns[ANSWER_KEY[kind]], np.float64)
   images = examples.map(images_alone, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-  return Subset(name, _static(images), np.asarray(columns[ANSWER_KEY[kind]], np.float64),
-                _family_groups(columns))
+  if _bytes(images.element_spec) * len(answers) <= CACHE_BYTES:
+    images = images.cache()
+  return Subset(name, images, answers, _family_groups(columns))
 
 
 def _columns(dataset):
   rows = list(dataset.as_numpy_iterator())
   return {key: np.array([row[key] for row in rows]) for key in rows[0]} if rows else {}
+
+
+def _bytes(spec):
+  """Bytes of one example's images."""
+  return sum(image.shape.num_elements() for image in spec.values())
 
 
 def _family_groups(columns):
@@ -180,9 +217,3 @@ def _resized(image, size):
   """Bilinear with antialiasing, as the Pillow resize through which LPIPS loads these files."""
   resized = tf.image.resize(image, [size, size], method="bilinear", antialias=True)
   return tf.saturate_cast(tf.round(resized), tf.uint8)
-
-
-def _static(images):
-  """Gives the images the static shape of the first ones; others raise when they are read."""
-  shapes = {key: image.shape for key, image in next(images.as_numpy_iterator()).items()}
-  return images.map(lambda e: {key: tf.ensure_shape(e[key], shapes[key]) for key in e})

@@ -143,9 +143,9 @@ def _folder_notes(classes, strangers, *, images_left_out):
   if strangers:
     notes.append(
         f"{len(strangers)} of {len(classes)} class folders, such as {strangers[0]!r}, are no "
-        "ImageNet labels, so the labels are the class folders in sorted order. TFDS reads such a "
-        "set when the version is given, tfds.load('imagenet_resized/64x64:0.1.0', ...), or by "
-        "tfds.builder_from_directory.")
+        "ImageNet labels, so the labels are the class folders in sorted order. TFDS knows their "
+        "names by tfds.builder_from_directory or tfds.load('imagenet_resized/64x64:0.1.0', ...); "
+        "without the version it shows the same numbers under ImageNet's names.")
   return notes
 
 
@@ -220,6 +220,8 @@ def _npz(path, member):
       unpacked.seek(0)
       with np.load(unpacked, allow_pickle=False) as arrays:
         yield arrays
+  except UserError:
+    raise
   except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
     raise UserError(f"{path}/{member} is damaged: {error}.") from error
 

@@ -179,7 +179,7 @@ class _Encoded:
   reason: str | None = None
 
 
-def _encode(features, example):
+def _encode(serialize, example):
   try:
     image = example.pixels()
   except image_files.UnreadableImage as error:
@@ -187,8 +187,7 @@ def _encode(features, example):
   resized = image.shape[:2] != (IMAGE_SIZE, IMAGE_SIZE)
   if resized:
     image = box_resized(image)
-  record = features.serialize_example(
-      {"image": image_files.encode_png(image), "label": example.label})
+  record = serialize({"image": image_files.encode_png(image), "label": example.label})
   return _Encoded(example, record, resized)
 
 
@@ -206,8 +205,9 @@ def _write_examples(source, writer, features, *, building, max_unreadable):
   nothing = {"class_counts": {split: {} for split in source.sizes}}
   tally = _Tally(**_with_int_labels(writer.tally or nothing))
   examples = source.examples(writer.taken) if writer.taken < total else ()
-  encoded = map_in_order(functools.partial(_encode, features), examples)
-  bar = progress(encoded, description="reading", total=total, initial=writer.taken)
+  encode = functools.partial(_encode, tfds_files.serializer(features))
+  bar = progress(map_in_order(encode, examples), description="reading", total=total,
+                 initial=writer.taken)
   for index, item in enumerate(bar, start=writer.taken):
     tally.count(item)
     if item.record is not None:

@@ -79,13 +79,14 @@ def write_dataset(data_dir, *, name, config, version, features, splits, descript
 def _write_split(directory, dataset, split, examples, *, features, shards):
   """Writes the shards of one split; returns its `tfds.core.SplitInfo`."""
   template = shard_template(directory, dataset.name, split)
+  serialize = serializer(features)
   lengths, size = [0] * shards, 0
   with contextlib.ExitStack() as stack:
     writers = [
         stack.enter_context(tf.io.TFRecordWriter(os.fspath(path)))
         for path in template.sharded_filepaths(shards)]
     for i, example in enumerate(progress(examples, description=split, unit="example")):
-      record = features.serialize_example(example)
+      record = serialize(example)
       writers[i % shards].write(record)
       lengths[i % shards] += 1
       size += len(record)
@@ -94,6 +95,17 @@ def _write_split(directory, dataset, split, examples, *, features, shards):
         f"{dataset}: split {split!r} has {sum(lengths)} examples, fewer than {shards} shards.")
   return tfds.core.SplitInfo(
       name=split, shard_lengths=lengths, num_bytes=size, filename_template=template)
+
+
+def serializer(features):
+  """Returns a function from an example, as `features` take it, to the bytes of its record.
+
+  Unlike `features.serialize_example` it gives the same bytes in every process: a `tf.train.Example`
+  holds a map, whose order protocol buffers leave open unless asked.
+  """
+  to_proto = tfds.core.ExampleSerializer(features.get_serialized_info()).get_tf_example
+  return lambda example: (
+      to_proto(features.encode_example(example)).SerializeToString(deterministic=True))
 
 
 def shard_template(directory, name, split):
@@ -229,14 +241,14 @@ def _fault(directory):
   if not (directory / "features.json").is_file():
     return "features.json is missing"
   for split in info.get("splits", []):
-    lengths = [int(length) for length in split["shardLengths"]]
+    lengths = [int(length) for length in split.get("shardLengths", [])]
     template = shard_template(directory, info["name"], split["name"])
     paths = template.sharded_filepaths(len(lengths))
     for path in paths:
       if not path.is_file():
         return f"{path.name} is missing"
     size = sum(os.path.getsize(path) for path in paths)
-    expected = int(split["numBytes"]) + _RECORD_OVERHEAD * sum(lengths)
+    expected = int(split.get("numBytes", 0)) + _RECORD_OVERHEAD * sum(lengths)
     if size != expected:
       return f"the files of split {split['name']!r} hold {size} bytes instead of {expected}"
   return None

@@ -1,8 +1,8 @@
 """One graph-compiled pass over a judged set: every distance at every tap, each image encoded once.
 
-The three images of a triplet go through the network as one batch, and their features through each
-distance's embedding; only then are pairs compared. Batches are padded to one static size, so that the
-graph is traced once on any number of replicas, and results are put back in order by index.
+The images of a batch's triplets go through the network together, and their features through each
+distance's embedding; only then are pairs compared. Batches are padded to one static size, so that
+the graph is traced once on any number of replicas, and results are put back in order by index.
 """
 
 import dataclasses
@@ -15,6 +15,10 @@ from perceptual.data import classification, judged
 from perceptual.errors import UserError
 
 SUM = "sum"  # the name of all taps together, beside the taps' own names
+
+# Bytes that the embeddings of one slice of a batch may take. Style's are channels x channels an
+# image, 16 MB at 2048 channels: where a batch's would take more, it is compared in slices.
+SLICE_BYTES = 2**28
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,26 +70,24 @@ class JudgedPass:
     Args:
       subset: the subset.
       kind: `2afc` or `jnd`.
-      progress: called with the number of examples done, after each batch.
+      progress: called after each batch with the number of examples in it.
 
     Raises:
       UserError: if a distance is NaN or infinite.
     """
-    image_keys = judged.IMAGE_KEYS[kind]
-    total = np.full([subset.size, len(image_keys) - 1, len(self.distances),
-                     len(self.metric.taps)], np.nan)
-    steps = 0
-    for batch in self.strategy.distribute_datasets_from_function(
-        lambda context: self._batches(subset, context)):
-      index, values = (array.numpy() for array in self._step(batch))
+    values = np.full([subset.size, len(judged.IMAGE_KEYS[kind]) - 1, len(self.distances),
+                      len(self.metric.taps)], np.nan)
+    batches = self.strategy.distribute_datasets_from_function(
+        lambda context: self._batches(subset, context))
+    for batch in batches:
+      index, found = (tensor.numpy() for tensor in self._step(batch))
       real = index >= 0
-      total[index[real]] = values[real]
-      steps += 1
+      values[index[real]] = found[real]
       if progress is not None:
-        progress(min(steps * self.batch_size, subset.size))
-    self._check_finite(total, subset)
-    total = np.concatenate([total, total.sum(axis=-1, keepdims=True)], axis=-1)
-    return Distances(tuple(d.name for d in self.distances), (*self.metric.taps, SUM), total)
+        progress(int(real.sum()))
+    self._check_finite(values, subset)
+    values = np.concatenate([values, values.sum(axis=-1, keepdims=True)], axis=-1)
+    return Distances(tuple(d.name for d in self.distances), (*self.metric.taps, SUM), values)
 
   def _batches(self, subset, context):
     return classification.padded_batches(
@@ -98,14 +100,13 @@ class JudgedPass:
 
   def _distances(self, batch):
     """Returns `[batch, candidates, distances, taps]` float32 for one replica's batch."""
-    keys = [key for keys in judged.IMAGE_KEYS.values() for key in keys if key in batch]
-    keys = list(dict.fromkeys(keys))
-    features = self.metric.features(tf.concat([batch[key] for key in keys], axis=0))
-    by_distance = []
-    for distance in self.distances:
-      by_tap = [_to_reference(distance, features[tap], len(keys)) for tap in self.metric.taps]
-      by_distance.append(tf.stack(by_tap, axis=-1))
-    return tf.stack(by_distance, axis=2)
+    keys = next(keys for keys in judged.IMAGE_KEYS.values() if set(keys) < set(batch))
+    images = tf.stack([batch[key] for key in keys], axis=1)
+    features = self.metric.features(tf.reshape(images, [-1, *images.shape[2:]]))
+    return tf.stack([
+        tf.stack([_to_reference(distance, features[tap], len(keys)) for tap in self.metric.taps],
+                 axis=-1)
+        for distance in self.distances], axis=2)
 
   def _check_finite(self, values, subset):
     bad = np.argwhere(~np.isfinite(values))
@@ -113,19 +114,38 @@ class JudgedPass:
       example, _, distance, tap = bad[0]
       raise UserError(
           f"The {self.distances[distance].name} distance at {self.metric.taps[tap]} of "
-          f"{self.metric.network} is not finite for example {example} of {subset.name}: the weights "
-          "are not fit for use (did training diverge?).")
+          f"{self.metric.network} is not finite for example {example} of {subset.name}: the "
+          "weights are not fit for use (did training diverge?).")
 
 
 def _to_reference(distance, features, images):
-  """Distances of all candidates to the reference, `[batch, candidates]`.
+  """Distances of all candidates to the reference, `[batch, candidates]` float32.
 
   Args:
     distance: `distances.Distance`.
-    features: `[images x batch, ...]`, the reference's first.
+    features: `[batch x images, ...]`, the images of an example one after another, the reference's
+      first.
     images: number of images of an example: the reference and its candidates.
   """
-  embedding = distance.embed(features)
-  parts = [tf.split(part, images) for part in tf.nest.flatten(embedding)]
-  each = [tf.nest.pack_sequence_as(embedding, [part[i] for part in parts]) for i in range(images)]
-  return tf.stack([distance.between(each[0], candidate) for candidate in each[1:]], axis=1)
+  def compare(features):
+    embedding = distance.embed(features)
+    each = [tf.nest.map_structure(lambda part: part[i::images], embedding)  # noqa: B023
+            for i in range(images)]
+    return tf.stack([distance.between(each[0], candidate) for candidate in each[1:]], axis=1)
+
+  slices = _slices(distance, features, images)
+  if slices == 1:
+    return compare(features)
+  parts = tf.reshape(features, [slices, -1, *features.shape[1:]])
+  found = tf.map_fn(compare, parts, fn_output_signature=tf.float32, parallel_iterations=1)
+  return tf.reshape(found, [-1, images - 1])
+
+
+def _slices(distance, features, images):
+  """Into how many equal slices to cut a batch so that each one's embeddings fit `SLICE_BYTES`."""
+  batch = features.shape[0] // images
+  # In a graph this computes nothing: only the shape of one image's embedding is looked at.
+  image_bytes = sum(part.shape.num_elements() * part.dtype.size
+                    for part in tf.nest.flatten(distance.embed(features[:1])))
+  fitting = max(1, SLICE_BYTES // (image_bytes * images))
+  return next(n for n in range(1, batch + 1) if batch % n == 0 and batch // n <= fitting)

@@ -1,9 +1,10 @@
-"""Scores of metrics on a judged set: as rows, as a table on screen, as CSV and as JSON."""
+"""Scores of metrics on a judged set: as rows, as CSV and as JSON. `tables` makes text of the rows."""
 
 import csv
 import dataclasses
 import io
 import json
+import math
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from perceptual.evaluation.judged_pass import SUM
 
 CEILINGS = {"human ceiling": scores.human_ceiling, "oracle": scores.oracle}
 SCORE_NAMES = {"2afc": "2AFC agreement, %", "jnd": "JND mean average precision, %"}
+EXAMPLES = {"2afc": "triplets", "jnd": "pairs"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,10 +24,13 @@ class Row:
     metric: name of the network or baseline, or of a ceiling of the judgements themselves.
     distance: name of the distance; empty for a ceiling.
     tap: name of the tap, or `sum`; empty for a ceiling.
-    subset: name of a subset or of an average over subsets, or a part of a subset
-      (`nuisance / damage family / jpeg`).
+    subset: name of a subset, or of an average over subsets.
+    division: name of a finer division of the subset, for instance `damage family`; empty for the
+      whole subset.
+    part: name of the part, for instance `jpeg`; empty for the whole subset.
     score: percent.
-    low, high: 95% bootstrap confidence interval; None for ceilings.
+    low: lower end of the 95% bootstrap confidence interval; None for ceilings.
+    high: its upper end.
     examples: number of triplets or pairs.
   """
 
@@ -33,9 +38,20 @@ class Row:
   distance: str
   tap: str
   subset: str
+  division: str
+  part: str
   score: float
   low: float | None
   high: float | None
+  examples: int
+
+
+@dataclasses.dataclass(frozen=True)
+class _Scored:
+  """Scores of one subset, average or part: `[columns]`, a column a distance and tap."""
+
+  score: np.ndarray
+  interval: tuple[np.ndarray, np.ndarray]
   examples: int
 
 
@@ -48,17 +64,18 @@ def metric_rows(name, judged_set, distances, *, resamples, seed=0):
     distances: subset name -> `judged_pass.Distances`.
     resamples: number of bootstrap resamples; the same draws for every metric.
     seed: seed of the draws.
+
+  Raises:
+    UserError: if a distance is not finite.
   """
-  if judged_set.kind == "jnd":
-    result, intervals, sizes = _jnd(judged_set, distances, resamples, seed)
-  else:
-    result, intervals, sizes = _two_afc(judged_set, distances, resamples, seed)
+  score = {"2afc": _two_afc, "jnd": _jnd}[judged_set.kind]
+  scored = score(judged_set, distances, {"resamples": resamples, "seed": seed})
   first = next(iter(distances.values()))
   columns = [(distance, tap) for distance in first.distances for tap in first.taps]
   return [
-      Row(name, distance, tap, subset, float(values[i]), float(intervals[subset][0][i]),
-          float(intervals[subset][1][i]), sizes[subset])
-      for subset, values in result.items() for i, (distance, tap) in enumerate(columns)]
+      Row(name, distance, tap, *place, float(values.score[i]), _finite(values.interval[0][i]),
+          _finite(values.interval[1][i]), values.examples)
+      for place, values in scored.items() for i, (distance, tap) in enumerate(columns)]
 
 
 def ceiling_rows(judged_set):
@@ -68,9 +85,9 @@ def ceiling_rows(judged_set):
   sizes = _sizes(judged_set)
   rows = []
   for name, ceiling in CEILINGS.items():
-    result = {s.name: ceiling(s.answers) for s in judged_set.subsets}
-    result.update(_averages(judged_set, result))
-    rows += [Row(name, "", "", subset, score, None, None, sizes[subset])
+    result = {subset.name: ceiling(subset.answers) for subset in judged_set.subsets}
+    result |= _averages(judged_set, result)
+    rows += [Row(name, "", "", subset, "", "", score, None, None, sizes[subset])
              for subset, score in result.items()]
   return rows
 
@@ -100,30 +117,62 @@ def require_subset(judged_set, subset):
     raise errors.unknown(f"subset of {judged_set.name}", subset, available)
 
 
-def _two_afc(judged_set, distances, resamples, seed):
-  """Scores, intervals and sizes by subset, average and part; a column a distance and tap."""
+def as_csv(rows, judged_set):
+  """Returns rows as CSV text: the set and its note, then a column an attribute of `Row`."""
+  text = io.StringIO()
+  about = {"dataset": judged_set.name, "note": judged_set.note}
+  names = [field.name for field in dataclasses.fields(Row)]
+  writer = csv.DictWriter(text, [*about, *names], lineterminator="\n")
+  writer.writeheader()
+  writer.writerows({**about, **dataclasses.asdict(row)} for row in rows)
+  return text.getvalue()
+
+
+def as_json(rows, judged_set, *, fingerprints, settings):
+  """Returns the whole result as JSON text.
+
+  Args:
+    rows: the rows.
+    judged_set: the set.
+    fingerprints: metric name -> `metric.Metric.fingerprint()`.
+    settings: plain data: how the evaluation was run.
+  """
+  return json.dumps({
+      "dataset": judged_set.name, "kind": judged_set.kind, "note": judged_set.note,
+      "score": SCORE_NAMES[judged_set.kind], "examples": judged_set.size, "settings": settings,
+      "fingerprints": fingerprints, "scores": [dataclasses.asdict(row) for row in rows],
+  }, indent=2, allow_nan=False) + "\n"
+
+
+def _two_afc(judged_set, distances, bootstrap):
+  """`{(subset, division, part): _Scored}` of every subset, average and part."""
   agreement = {s.name: _agreement(distances[s.name].values, s.answers)
                for s in judged_set.subsets}
   result = {name: 100 * values.mean(axis=0) for name, values in agreement.items()}
-  intervals = scores.bootstrap_two_afc(agreement, resamples=resamples, seed=seed)
-  result.update(_averages(judged_set, result))
-  sizes = _sizes(judged_set)
-  for name, values in _parts(judged_set, agreement).items():
-    result[name] = 100 * values.mean(axis=0)
-    intervals[name] = scores.bootstrap_two_afc(
-        {name: values}, resamples=resamples, seed=seed)[name]
-    sizes[name] = len(values)
-  return result, intervals, sizes
+  intervals = scores.bootstrap_two_afc(agreement, **bootstrap)
+  scored = _of_subsets(judged_set, result, intervals)
+  for (subset, division, part), chosen in _parts(judged_set):
+    values = agreement[subset][chosen]
+    interval = scores.bootstrap_two_afc({part: values}, **bootstrap)[part]
+    scored[subset, division, part] = _Scored(100 * values.mean(axis=0), interval, len(values))
+  return scored
 
 
-def _jnd(judged_set, distances, resamples, seed):
-  flat = {s.name: distances[s.name].values.reshape(s.size, -1) for s in judged_set.subsets}
+def _jnd(judged_set, distances, bootstrap):
+  """`{(subset, "", ""): _Scored}` of every subset and average."""
+  columns = {s.name: distances[s.name].values.reshape(s.size, -1) for s in judged_set.subsets}
   same = {s.name: s.answers for s in judged_set.subsets}
   result = {name: np.array([scores.jnd_map(column, same[name]) for column in values.T])
-            for name, values in flat.items()}
-  intervals = scores.bootstrap_jnd_map(flat, same, resamples=resamples, seed=seed)
-  result.update(_averages(judged_set, result))
-  return result, intervals, _sizes(judged_set)
+            for name, values in columns.items()}
+  intervals = scores.bootstrap_jnd_map(columns, same, **bootstrap)
+  return _of_subsets(judged_set, result, intervals)
+
+
+def _of_subsets(judged_set, result, intervals):
+  """`{(subset, "", ""): _Scored}` of subsets and their averages."""
+  sizes = _sizes(judged_set)
+  return {(name, "", ""): _Scored(values, intervals[name], sizes[name])
+          for name, values in {**result, **_averages(judged_set, result)}.items()}
 
 
 def _agreement(values, judge):
@@ -141,101 +190,22 @@ def _averages(judged_set, per_subset):
 
 
 def _sizes(judged_set):
-  sizes = {s.name: s.size for s in judged_set.subsets}
-  for name, parts in {"mean": sizes, "pooled": sizes, **scores.GROUPS}.items():
-    sizes = {**sizes, name: sum(s.size for s in judged_set.subsets if s.name in parts)}
-  return sizes
+  """Numbers of examples of subsets and averages."""
+  sizes = {subset.name: subset.size for subset in judged_set.subsets}
+  groups = {name: sum(sizes.get(subset, 0) for subset in subsets)
+            for name, subsets in scores.GROUPS.items()}
+  return {"mean": judged_set.size, "pooled": judged_set.size, **groups, **sizes}
 
 
-def _parts(judged_set, agreement):
-  """The agreements of the parts of each subset: families and pairs of families."""
-  parts = {}
+def _parts(judged_set):
+  """Yields ((subset, division, part), which examples of the subset belong to it)."""
   for subset in judged_set.subsets:
-    for group, names in subset.groups.items():
-      for name in sorted(set(names)):
-        parts[f"{subset.name} / {group} / {name}"] = agreement[subset.name][names == name]
-  return parts
+    for division, names in subset.groups.items():
+      for part in sorted(set(names)):
+        yield (subset.name, division, str(part)), names == part
 
 
-def table(rows, judged_set, *, taps=False):
-  """Returns a text table: a line a metric and distance, a column a subset and average.
-
-  Args:
-    rows: `Row`s of one judged set.
-    judged_set: the set.
-    taps: whether every tap has its line, or only the sum.
-  """
-  columns = [s for s in dict.fromkeys(row.subset for row in rows) if " / " not in s]
-  lines = {}
-  for row in rows:
-    if row.subset in columns and (taps or row.tap in (SUM, "")):
-      lines.setdefault((row.metric, row.distance, row.tap), {})[row.subset] = row
-  head = ["metric", "distance", *(["tap"] if taps else []), *columns]
-  body = [[*_label(key, taps), *(_cell(line.get(c)) for c in columns)]
-          for key, line in lines.items()]
-  title = (f"{judged_set.name}: {SCORE_NAMES[judged_set.kind]} (95% interval), "
-           f"{judged_set.size} {'triplets' if judged_set.kind == '2afc' else 'pairs'}\n"
-           f"{judged_set.note}")
-  return title + "\n\n" + aligned([head, *body])
-
-
-def family_table(rows, judged_set):
-  """Returns a text table of the parts of subsets, by distance; empty if there are none."""
-  parts = [s for s in dict.fromkeys(row.subset for row in rows) if " / " in s]
-  shown = [row for row in rows if row.tap == SUM and row.subset in parts]
-  if not shown:
-    return ""
-  columns = list(dict.fromkeys((row.metric, row.distance) for row in shown))
-  by_place = {(row.subset, row.metric, row.distance): row for row in shown}
-  head = ["part", "triplets", *(f"{m} {d}" for m, d in columns)]
-  body = [[part, str(by_place[part, *columns[0]].examples),
-           *(f"{by_place[part, m, d].score:.1f}" for m, d in columns)] for part in parts]
-  return f"{judged_set.name} by family, taps summed\n\n" + aligned([head, *body])
-
-
-def aligned(lines):
-  """Returns lines of cells as text: the first column flush left, numbers flush right."""
-  widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-  numeric = [all(line[i][:1].isdigit() or not line[i] for line in lines[1:])
-             for i in range(len(lines[0]))]
-  text = ["  ".join(cell.rjust(w) if n else cell.ljust(w)
-                    for cell, w, n in zip(line, widths, numeric)).rstrip() for line in lines]
-  return "\n".join([text[0], "-" * max(map(len, text)), *text[1:]])
-
-
-def as_csv(rows):
-  """Returns rows as CSV text, a column an attribute of `Row`."""
-  text = io.StringIO()
-  writer = csv.DictWriter(text, [f.name for f in dataclasses.fields(Row)], lineterminator="\n")
-  writer.writeheader()
-  writer.writerows(dataclasses.asdict(row) for row in rows)
-  return text.getvalue()
-
-
-def as_json(rows, judged_set, *, fingerprints, settings):
-  """Returns the whole result as JSON text.
-
-  Args:
-    rows: the rows.
-    judged_set: the set.
-    fingerprints: metric name -> `metric.Metric.fingerprint()`.
-    settings: plain data: how the evaluation was run.
-  """
-  return json.dumps({
-      "dataset": judged_set.name, "kind": judged_set.kind, "note": judged_set.note,
-      "score": SCORE_NAMES[judged_set.kind], "examples": judged_set.size, "settings": settings,
-      "fingerprints": fingerprints, "scores": [dataclasses.asdict(row) for row in rows],
-  }, indent=2) + "\n"
-
-
-def _label(key, taps):
-  metric, distance, tap = key
-  return [metric, distance, tap] if taps else [metric, distance]
-
-
-def _cell(row):
-  if row is None:
-    return ""
-  if row.low is None:
-    return f"{row.score:.1f}"
-  return f"{row.score:.1f} ({row.low:.1f}-{row.high:.1f})"
+def _finite(number):
+  """A float, or None for NaN, which JSON has no name for: an interval of which no draw had a score."""
+  number = float(number)
+  return number if math.isfinite(number) else None

@@ -67,14 +67,15 @@ def image_input(image_size=None):
   pair = image_size if isinstance(image_size, (list, tuple)) else (image_size, image_size)
   require(
       image_size is None or (len(pair) == 2 and all(is_integer(n) and n >= 1 for n in pair)),
-      "image_size", image_size, "an integer >= 1, a pair (height, width) of them, or None")
+      "image_size", image_size,
+      must_be="an integer >= 1, a pair (height, width) of them, or None")
   return keras.Input((*pair, 3), name="image", dtype="float32")
 
 
-def require(legal, name, value, expected):
+def require(legal, name, value, *, must_be):
   """Raises a `UserError` that names an option, what it must be and its value, unless `legal`."""
   if not legal:
-    raise errors.UserError(f"{name} must be {expected}. Received: {value!r}.")
+    raise errors.UserError(f"{name} must be {must_be}. Received: {value!r}.")
 
 
 def is_integer(value):

@@ -141,8 +141,10 @@ def resnet(depth, *, width=1.0, skip_connections=True, num_classes=1000, dropout
   """
   if depth not in tuple(VARIANTS):
     raise errors.unknown("ResNet depth", depth, VARIANTS)
-  _check_options(width, skip_connections, num_classes, dropout, batch_norm_momentum,
-                 batch_norm_epsilon, synchronized_batch_norm)
+  _check_options(
+      width=width, skip_connections=skip_connections, num_classes=num_classes, dropout=dropout,
+      batch_norm_momentum=batch_norm_momentum, batch_norm_epsilon=batch_norm_epsilon,
+      synchronized_batch_norm=synchronized_batch_norm)
   norm = functools.partial(
       layers.BatchNormalization, momentum=batch_norm_momentum, epsilon=batch_norm_epsilon,
       synchronized=synchronized_batch_norm)
@@ -153,18 +155,23 @@ def resnet(depth, *, width=1.0, skip_connections=True, num_classes=1000, dropout
   return keras.Model(image, outputs, name=name or f"resnet{depth}")
 
 
-def _check_options(width, skip_connections, num_classes, dropout, momentum, epsilon, synchronized):
+def _check_options(*, width, skip_connections, num_classes, dropout, batch_norm_momentum,
+                   batch_norm_epsilon, synchronized_batch_norm):
+  """Raises a `UserError` for an illegal value; `image_size` is checked where it is used."""
   require, is_number = layers.require, layers.is_number
-  require(is_number(width) and 0 < width < math.inf, "width", width, "a number > 0")
-  require(isinstance(skip_connections, bool), "skip_connections", skip_connections, "True or False")
+  require(is_number(width) and 0 < width < math.inf, "width", width, must_be="a number > 0")
+  require(isinstance(skip_connections, bool), "skip_connections", skip_connections,
+          must_be="True or False")
   require(layers.is_integer(num_classes) and num_classes >= 1, "num_classes", num_classes,
-          "an integer >= 1")
-  require(is_number(dropout) and 0 <= dropout < 1, "dropout", dropout, "a number in [0, 1)")
-  require(is_number(momentum) and 0 <= momentum < 1, "batch_norm_momentum", momentum,
-          "a number in [0, 1)")
-  require(is_number(epsilon) and 0 < epsilon < math.inf, "batch_norm_epsilon", epsilon,
-          "a number > 0")
-  require(isinstance(synchronized, bool), "synchronized_batch_norm", synchronized, "True or False")
+          must_be="an integer >= 1")
+  require(is_number(dropout) and 0 <= dropout < 1, "dropout", dropout,
+          must_be="a number in [0, 1)")
+  require(is_number(batch_norm_momentum) and 0 <= batch_norm_momentum < 1,
+          "batch_norm_momentum", batch_norm_momentum, must_be="a number in [0, 1)")
+  require(is_number(batch_norm_epsilon) and 0 < batch_norm_epsilon < math.inf,
+          "batch_norm_epsilon", batch_norm_epsilon, must_be="a number > 0")
+  require(isinstance(synchronized_batch_norm, bool), "synchronized_batch_norm",
+          synchronized_batch_norm, must_be="True or False")
 
 
 def _channels(channels, width):

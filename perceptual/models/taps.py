@@ -32,9 +32,9 @@ class Tap(keras.layers.Identity):
   def __init__(self, *, stride, name, **options):
     layers.require(
         stride is None or (layers.is_integer(stride) and stride >= 1),
-        f"stride of tap {name!r}", stride, "an integer >= 1, or None")
+        f"stride of tap {name!r}", stride, must_be="an integer >= 1, or None")
     # Without autocast a tap cannot change what it reports, whatever the dtype policy.
-    super().__init__(name=name, **{"autocast": False, **options})
+    super().__init__(name=name, autocast=False, **options)
     self.stride = stride
 
   def get_config(self):

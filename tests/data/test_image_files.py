@@ -71,7 +71,7 @@ def test_transparent_palette_colour_is_laid_over_white():
 
 def test_thirty_two_bits_are_refused():
   image = Image.fromarray(np.ones((2, 2), np.float32))
-  with pytest.raises(image_files.UnreadableImage, match="a.tif: 32-bit pixels"):
+  with pytest.raises(image_files.UnreadableImage, match=r"a.tif: 32-bit pixels"):
     image_files.decode(encoded(image, "TIFF"), "a.tif")
 
 

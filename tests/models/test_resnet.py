@@ -107,8 +107,8 @@ def test_depth_is_the_layers_on_the_longest_path(depth_and_model):
   assert len(on_the_path) == depth
 
 
-@pytest.mark.parametrize("width", [0.25, 0.5, 2])
-@pytest.mark.parametrize("depth", [2, 4, 6, 18, 50])
+@pytest.mark.parametrize("depth, width", [
+    (2, 0.5), (4, 2), (6, 0.25), (6, 0.5), (6, 2), (18, 0.5), (50, 0.25)])
 def test_parameter_counts_of_other_widths(depth, width):
   model = resnet.resnet(depth, width=width, num_classes=10)
   assert (_count(model.trainable_variables),
@@ -208,8 +208,7 @@ def test_no_skip_has_neither_projections_nor_additions():
   assert not any(isinstance(layer, keras.layers.Add) for layer in model.layers)
   kinds = collections.Counter(type(layer).__name__ for layer in model.layers)
   assert kinds["Conv2D"] == 49
-  with_skips = taps.list_taps(resnet.resnet(50, width=0.05))
-  assert taps.list_taps(model) == with_skips
+  assert [tap.name for tap in taps.list_taps(model)] == [f"reduction_{i}" for i in range(1, 5)]
 
 
 @pytest.mark.parametrize("depth", [6, 18, 50])

@@ -1,0 +1,77 @@
+"""VGG networks as torchvision has them, with the end of every stage as a feature tap.
+
+Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition" (arXiv
+1409.1556); torchvision/models/vgg.py, without batch normalisation. VGG-16 is the trunk of LPIPS-VGG.
+"""
+
+import keras
+
+from perceptual import errors
+from perceptual.models import layers, taps
+from perceptual.models import torch_layers as torch
+
+_CHANNELS = (64, 128, 256, 512, 512)
+_HIDDEN = 4096
+
+# Depth: the 3x3 convolutions of each stage.
+VARIANTS = {
+    11: (1, 1, 2, 2, 2),
+    16: (2, 2, 3, 3, 3),
+    19: (2, 2, 4, 4, 4),
+}
+
+
+def vgg(depth, *, width=1.0, num_classes=1000, dropout=0.5, image_size=None, name=None):
+  """Builds a VGG network with one tap a stage, after its last ReLU.
+
+  A tap is named by its stage and its convolution: VGG-16's are `relu1_2`, `relu2_2`, `relu3_3`,
+  `relu4_3` and `relu5_3`. Their strides are 1, 2, 4, 8 and 16, and their sides those of the image
+  divided by them, rounded down. The smallest image is 16x16, and 32x32 with logits.
+
+  Variables are named by place: `conv1_1/kernel` to `conv5_3/bias`, `fc6/kernel`, `fc7/kernel`,
+  `logits/kernel`.
+
+  Args:
+    depth: one of `VARIANTS`: the number of layers with weights.
+    width: the multiple of the channels of every layer but the last, > 0.
+    num_classes: the number of logits; 0 for the taps alone, without the 120 million weights of the
+      classifier.
+    dropout: the fraction dropped in training after each hidden layer of the classifier, in [0, 1).
+    image_size: the side or (height, width) of the images, in pixels; None for any.
+    name: the model's name; None for "vgg" and the depth.
+
+  Returns:
+    A functional `keras.Model` from `image`, `[batch, height, width, 3] float32` already normalised,
+    to a dict: `logits`, `[batch, num_classes] float32` (unless num_classes is 0), and each tap.
+
+  Raises:
+    UserError: an unknown depth or an illegal option.
+  """
+  if depth not in tuple(VARIANTS):
+    raise errors.unknown("VGG depth", depth, VARIANTS)
+  torch.check_options(width=width, num_classes=num_classes, dropout=dropout)
+  x = image = layers.image_input(image_size)
+  features = {}
+  for stage, (channels, count) in enumerate(zip(_CHANNELS, VARIANTS[depth]), start=1):
+    if stage > 1:
+      x = torch.max_pool(x, 2, stride=2, name=f"pool{stage - 1}")
+    for number in range(1, count + 1):
+      x = torch.conv_relu(
+          x, torch.scaled(channels, width), 3, padding=1, name=f"conv{stage}_{number}")
+    tap = f"relu{stage}_{count}"
+    x = features[tap] = taps.Tap(stride=2 ** (stage - 1), name=tap)(x)
+  logits = {}
+  if num_classes:
+    logits["logits"] = _classifier(x, torch.scaled(_HIDDEN, width), num_classes, dropout)
+  return keras.Model(image, {**logits, **features}, name=name or f"vgg{depth}")
+
+
+def _classifier(x, hidden, num_classes, dropout):
+  x = torch.max_pool(x, 2, stride=2, name="pool5")
+  x = torch.AdaptiveAveragePooling(7, name="grid")(x)
+  x = torch.flatten(x, name="flatten")
+  for name in ("fc6", "fc7"):
+    x = torch.dense_relu(x, hidden, name=name)
+    if dropout > 0:
+      x = layers.Dropout(dropout, name=f"{name}_dropout")(x)
+  return torch.logits(x, num_classes)

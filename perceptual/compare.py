@@ -28,8 +28,10 @@ def main(argv):
   if FLAGS.dry_run:
     print(f"Dry run: would compare {reference} with {', '.join(candidates)} by {FLAGS.metric}.")
     return
-  from perceptual.evaluation import pairs
+  from perceptual.evaluation import pairs, results
 
+  if FLAGS.output_dir:
+    results.require_folder(FLAGS.output_dir)
   comparison = pairs.compare(FLAGS.metric, reference, candidates)
   print(comparison.table())
   if FLAGS.output_dir:

@@ -1,79 +1,117 @@
 """The closed list of what gin configures, and the reading of gin files.
 
-Gin is science - networks, data, recipes, scores; flags are places and modes. Nothing below this module
-knows of gin. The list:
+Gin is science - networks, data, recipes, scores; flags are places and modes. Nothing below this
+module knows of gin. The list:
 
-    network       name and options of the network               perceptual.models.build
-    images        the labelled images                           perceptual.data.classification
-    augmentation  how training images are varied                perceptual.data.augment.Augmentation
-    judged        the judged set that scores training           perceptual.data.judged.load
-    step_decay    the learning rate over epochs                 perceptual.training.recipe.Schedule
-    sgd           the optimizer                                 perceptual.training.recipe.Sgd
-    train         batch size, epochs, evaluations, ...          perceptual.training.loop.Settings
-    evaluate      distances, taps, bootstrap of an evaluation   perceptual.evaluation.scoring.Settings
+    network       name and options of the network             perceptual.models.build
+    images        the labelled images                         perceptual.data.classification
+    augmentation  how training images are varied              perceptual.data.augment.Augmentation
+    judged        the judged set that scores training         perceptual.data.judged.load
+    step_decay    the learning rate over epochs               perceptual.training.recipe.Schedule
+    sgd           the optimizer                               perceptual.training.recipe.Sgd
+    train         batch size, epochs, evaluations, ...        perceptual.training.settings.Settings
+    evaluate      distances, taps, bootstrap of a scoring     perceptual.evaluation.scoring.Settings
+
+All mistakes are raised as a `UserError` of one line.
 """
 
+import functools
 import inspect
+import logging
 import pathlib
+import re
 import sys
 
 import gin
-
-from perceptual import models
+from perceptual import errors, models
 from perceptual.data import augment, classification, judged
-from perceptual.errors import UserError, unknown
+from perceptual.errors import UserError
 from perceptual.evaluation import scoring
-from perceptual.training import loop, recipe
+from perceptual.training import recipe, settings
 
 SOURCES = {"imagenet64": classification.imagenet64, "demo": classification.demo}
 TRAINING = ("network", "images", "augmentation", "judged", "step_decay", "sgd", "train")
 
+# Folders that hold a `gin/` folder: where the process was started, the repository, and the place of
+# an installed package's.
+_PLACES = (pathlib.Path(), pathlib.Path(__file__).resolve().parents[1],
+           pathlib.Path(sys.prefix) / "share" / "perceptual")
+
+for _place in _PLACES:
+  gin.add_config_file_search_path(str(_place))
+
+
+def _plainly(configurable):
+  """Takes away the lines that gin adds to the message of an error it passes on."""
+  @functools.wraps(configurable)
+  def call(*args, **kwargs):
+    try:
+      return configurable(*args, **kwargs)
+    except UserError as error:
+      raise UserError(errors.first_line(error)) from None
+  return call
+
+
 gin.external_configurable(augment.Augmentation, "augmentation")
 gin.external_configurable(recipe.Schedule, "step_decay")
 gin.external_configurable(recipe.Sgd, "sgd")
-train_settings = gin.external_configurable(loop.Settings, "train")
-evaluate_settings = gin.external_configurable(scoring.Settings, "evaluate")
+train_settings = _plainly(gin.external_configurable(settings.Settings, "train"))
+evaluate_settings = _plainly(gin.external_configurable(scoring.Settings, "evaluate"))
 
 
+@_plainly
 @gin.configurable
-def network(name=gin.REQUIRED, **options):
+def network(name=None, **options):
   """Returns (name, options) of a network, checked by what `models.build` takes."""
-  known = models.network_options(name)
+  if name is None:
+    raise UserError(f"network.name is not given. Available: {', '.join(models.names())}.")
+  if "num_classes" in options:
+    raise UserError("network.num_classes is not for gin: it is the number of the images' classes.")
+  known = [option for option in models.network_options(name) if option != "num_classes"]
   for option in options:
     if option not in known:
-      raise unknown(f"option of {name}", option, known)
+      raise errors.unknown(f"option of {name}", option, known)
   return name, options
 
 
+@_plainly
 @gin.configurable(denylist=["data_dir"])
-def images(data_dir, source=gin.REQUIRED, **options):
+def images(data_dir, source=None, **options):
   """Returns the `LabelledImages` of a source, one of `SOURCES`, with the source's own options."""
-  if source not in SOURCES:
-    raise unknown("image source", source, SOURCES)
-  try:
-    if source == "demo":
-      return SOURCES[source](**options)
-    if data_dir is None:
-      raise UserError(f"images.source {source!r} needs --data_dir.")
-    return SOURCES[source](data_dir, **options)
-  except TypeError as error:
-    raise UserError(f"images.source {source!r}: {error}") from None
+  if source is None:
+    raise UserError(f"images.source is not given. Available: {', '.join(SOURCES)}.")
+  if source not in tuple(SOURCES):
+    raise errors.unknown("image source", source, SOURCES)
+  known = [name for name in inspect.signature(SOURCES[source]).parameters if name != "data_dir"]
+  for option in options:
+    if option not in known:
+      raise errors.unknown(f"option of the image source {source}", option, known)
+  if source == "demo":
+    return SOURCES[source](**options)
+  if data_dir is None:
+    raise UserError(f"The image source {source!r} needs --data_dir.")
+  return SOURCES[source](data_dir, **options)
 
 
+@_plainly
 @gin.configurable("judged", denylist=["data_dir"])
 def judged_set(data_dir, name="graded/nuisance", image_size=64, limit=None):
   """Returns the judged set that scores training."""
+  errors.require_integer("judged.image_size", image_size)
+  if limit is not None:
+    errors.require_integer("judged.limit", limit)
   return judged.load(name, data_dir=data_dir, image_size=image_size, limit=limit)
 
 
-NAMES = {
+# What can be bound, for messages.
+_PARAMETERS = {
     "network": ("name", "and the network's own options"),
     "images": ("source", "and the source's own options"),
-    "judged": tuple(inspect.signature(judged_set).parameters)[1:],
+    "judged": ("name", "image_size", "limit"),
     "augmentation": tuple(inspect.signature(augment.Augmentation).parameters),
     "step_decay": tuple(inspect.signature(recipe.Schedule).parameters),
     "sgd": tuple(inspect.signature(recipe.Sgd).parameters),
-    "train": tuple(inspect.signature(loop.Settings).parameters),
+    "train": tuple(inspect.signature(settings.Settings).parameters),
     "evaluate": tuple(inspect.signature(scoring.Settings).parameters),
 }
 
@@ -87,33 +125,43 @@ def parse(files, params=()):
     params: bindings such as `'train.batch_size = 64'`.
 
   Raises:
-    UserError: in one line, for a missing file, a syntax error, an unknown configurable or
-      parameter, an undefined macro, and a macro that nothing refers to.
+    UserError: for a missing file, a syntax error, an unknown configurable or parameter, an
+      undefined macro, and a macro that nothing refers to.
   """
-  gin.clear_config()
-  for place in _places():
-    gin.add_config_file_search_path(str(place))
+  files = [pathlib.Path(file).expanduser() for file in files]
   for file in files:
-    if not any((place / file).is_file() for place in _places()):
+    if not any((place / file).is_file() for place in _PLACES):
       raise UserError(f"There is no gin file {file}. Available: {', '.join(_run_files())}.")
+  gin.clear_config()
+  disabled = logging.root.manager.disable
+  logging.disable(logging.ERROR)  # gin logs every place where it finds an included file missing
   try:
-    gin.parse_config_files_and_bindings(list(files), list(params), finalize_config=True)
-  except (ValueError, TypeError, SyntaxError, OSError, NameError) as error:
+    gin.parse_config_files_and_bindings([str(file) for file in files], list(params),
+                                        finalize_config=False)
+    _check_macros()
+    gin.finalize()
+  except UserError:
+    raise
+  except (ValueError, TypeError, SyntaxError, OSError, NameError, ImportError) as error:
     raise UserError(_explained(error)) from None
-  _check_macros()
+  finally:
+    logging.disable(disabled)
 
 
 def check_used(names):
-  """Raises `UserError` for a binding that had no effect, because its configurable was never used.
+  """Raises `UserError` for a binding that had no effect, because nothing asked for its value.
 
   Args:
     names: the configurables that this binary resolves; bindings of others are for other binaries.
   """
-  used = {selector for _, selector in gin.config._OPERATIVE_CONFIG}
-  for _, selector in gin.config._CONFIG:
+  used = list(gin.config._OPERATIVE_CONFIG)
+  for scope, selector in gin.config._CONFIG:
     name = selector.rpartition(".")[2]
-    if name in names and selector not in used:
-      raise UserError(f"The bindings of {name} have no effect: nothing refers to @{name}().")
+    if name in names and not any(
+        selector == other and f"{other_scope}/".startswith(f"{scope}/" if scope else "")
+        for other_scope, other in used):
+      scoped = f"{scope}/{name}" if scope else name
+      raise UserError(f"The bindings of {scoped} have no effect: nothing refers to @{scoped}().")
 
 
 def given():
@@ -126,37 +174,33 @@ def operative():
   return gin.operative_config_str()
 
 
-def _places():
-  """Folders that hold a `gin/` folder, the nearest first."""
-  root = pathlib.Path(__file__).resolve().parents[1]
-  return (pathlib.Path(), root, pathlib.Path(sys.prefix) / "share" / "perceptual")
-
-
 def _run_files():
-  found = {str(file.relative_to(place)) for place in _places()
-           for file in place.glob("gin/runs/*.gin")}
-  return sorted(found)
+  return sorted({str(file.relative_to(place)) for place in _PLACES
+                 for file in place.glob("gin/runs/*.gin")})
+
+
+def _check_macros():
+  """Gin accepts a misspelled macro in silence: every macro must be defined and referred to."""
+  config = gin.config._CONFIG
+  defined = {scope for scope, selector in config if selector == "gin.macro"}
+  used = {reference.config_key[0] for reference in gin.config.iterate_references(
+      config, to=gin.config.get_configurable(gin.config.macro))}
+  for name in sorted(used - defined):
+    raise UserError(f"Unknown macro %{name}. Defined: {', '.join(sorted(defined)) or 'none'}.")
+  for name in sorted(defined - used):
+    raise UserError(f"Nothing refers to the macro {name!r}. "
+                    f"Referred to: {', '.join(sorted(used)) or 'none'}.")
 
 
 def _explained(error):
   """Gin's message on one line, with the legal names where it does not give them."""
   message = " ".join(str(error).split())
-  configurables = sorted(NAMES)
+  message = re.sub(r" Searched config paths: \[.*?\]\.", "", message)
+  message = re.sub(r"^.*(Failed to parse token '.*?')", r"\1, a string without quotes?", message)
+  available = ()
   if "No configurable matching" in message:
-    return f"{message} Available: {', '.join(configurables)}."
-  for name, parameters in NAMES.items():
-    if f"'{name}'" in message and "parameter named" in message:
-      return f"{message} Available: {', '.join(parameters)}."
-  return message
-
-
-def _check_macros():
-  """Gin accepts a misspelled macro in silence: every macro must be referred to by some binding."""
-  config = gin.config._CONFIG
-  defined = {scope for scope, selector in config if selector == "gin.macro"}
-  used = {ref.config_key[0] for ref in gin.config.iterate_references(
-      config, to=gin.config.get_configurable(gin.config.macro))}
-  surplus = sorted(defined - used)
-  if surplus:
-    raise UserError(f"Nothing refers to the macro {surplus[0]!r}. "
-                    f"Macros in use: {', '.join(sorted(used)) or 'none'}.")
+    available = _PARAMETERS
+  for name, parameters in _PARAMETERS.items():
+    if f"'{name}'" in message and ("parameter named" in message or "denylisted" in message):
+      available = parameters
+  return f"{message.rstrip('.')}. Available: {', '.join(available)}." if available else message

@@ -21,6 +21,9 @@ of the other. Every distance is symmetric, not negative, and exactly zero for id
 its gradient is finite wherever the features are, zero vectors included, and zero for identical
 features.
 
+Distances without parameters are asked for by name, by `get`. `linear` makes the learned one, the
+`lin` of LPIPS, from its weights.
+
 The perceptual functions are those of Kumar et al., "Do better ImageNet classifiers assess
 perceptual similarity better?" (TMLR 2022); `sort` and the sums are those of Pihlgren et al.,
 "A Systematic Performance Analysis of Deep Perceptual Loss Networks" (arXiv 2302.04032), whose
@@ -86,19 +89,45 @@ def get(name):
   return DISTANCES[canonical]
 
 
+def linear(weights):
+  """Returns the `Distance` `lin` of LPIPS (Zhang et al.): `local`, with weights of the channels.
+
+  At each position the squared difference of each channel is multiplied by the channel's weight
+  before channels are summed. Weights of one give `local`.
+
+  Args:
+    weights: [channels], the learned weights of a tap; not negative. An array, or a tensor or
+      variable, through which gradients then flow.
+
+  Raises:
+    UserError: in a call, if the features have another number of channels.
+  """
+
+  def between(embedding_0, embedding_1):
+    differences = _squared_difference(embedding_0, embedding_1)
+    return ops.mean(_summed_by_weight(differences, weights), axis=1)
+
+  return Distance("lin", _local_embedding, between)
+
+
 def per_tap(distance, features_0, features_1):
   """Returns the distance at each tap: a dict from tap to [batch] float32.
 
   Args:
-    distance: a `Distance`.
+    distance: a `Distance`, or a dict from tap to the `Distance` at that tap.
     features_0: a dict from tap to features.
     features_1: the same taps of other images, with the same shapes.
 
   Raises:
-    UserError: the taps differ, there are none, or the features' shapes at a tap differ.
+    UserError: the taps differ, there are none, the features' shapes at a tap differ, or a tap has
+      no distance.
   """
   _check_same_taps(features_0, features_1)
-  return {tap: distance(features_0[tap], features_1[tap]) for tap in features_0}
+  at = dict.fromkeys(features_0, distance) if isinstance(distance, Distance) else distance
+  for tap in features_0:
+    if tap not in at:
+      raise errors.unknown("tap", tap, at)
+  return {tap: at[tap](features_0[tap], features_1[tap]) for tap in features_0}
 
 
 def summed(distance, features_0, features_1):
@@ -106,18 +135,21 @@ def summed(distance, features_0, features_1):
   return sum(per_tap(distance, features_0, features_1).values())
 
 
-def spatial_map(features_0, features_1):
+def spatial_map(features_0, features_1, weights=None):
   """Returns where two images differ: the local distance before its mean over positions.
 
   Args:
     features_0: [batch, height, width, channels], or [batch, channels] as a 1x1 map.
     features_1: the same shape.
+    weights: [channels], as `linear` takes them; None for the distance `local`.
 
   Returns:
-    [batch, height, width] float32, whose mean over height and width is the distance `local`.
+    [batch, height, width] float32, whose mean over height and width is the distance `local`, or
+    `linear(weights)`.
 
   Raises:
-    UserError: the shapes differ, or are those of tokens, which have no height and width.
+    UserError: the shapes differ, or are those of tokens, which have no height and width; or there
+      is another number of weights than of channels.
   """
   features_0, features_1 = _float32(features_0), _float32(features_1)
   _check_same_shape("Features", features_0, features_1)
@@ -126,18 +158,20 @@ def spatial_map(features_0, features_1):
     raise errors.UserError(
         "A spatial map needs features [batch, height, width, channels] or [batch, channels]. "
         f"Received: {shape}.")
-  differences = ops.sum(
-      _squared_difference(_unit(features_0, axis=-1), _unit(features_1, axis=-1)), axis=-1)
-  return differences if len(shape) == 4 else ops.reshape(differences, (-1, 1, 1))
+  differences = _squared_difference(_unit(features_0, axis=-1), _unit(features_1, axis=-1))
+  summed = (ops.sum(differences, axis=-1) if weights is None
+            else _summed_by_weight(differences, weights))
+  return summed if len(shape) == 4 else ops.reshape(summed, (-1, 1, 1))
 
 
-def spatial_map_at(features_0, features_1, size):
+def spatial_map_at(features_0, features_1, size, weights=None):
   """Returns the taps' spatial maps, each resized to the size of the image, and summed.
 
   Args:
     features_0: a dict from tap to features as `spatial_map` takes them.
     features_1: the same taps of other images, with the same shapes.
     size: (height, width) in pixels; integers, or scalar tensors where the image's size is dynamic.
+    weights: a dict from tap to [channels], as `linear` takes them; None for the distance `local`.
 
   Returns:
     [batch, *size] float32. The resizing is bilinear between the centres of pixels, without
@@ -147,7 +181,9 @@ def spatial_map_at(features_0, features_1, size):
     UserError: as `per_tap` and `spatial_map`.
   """
   _check_same_taps(features_0, features_1)
-  return sum(_resize(spatial_map(features_0[tap], features_1[tap]), size) for tap in features_0)
+  weights = dict.fromkeys(features_0) if weights is None else weights
+  return sum(_resize(spatial_map(features_0[tap], features_1[tap], weights[tap]), size)
+             for tap in features_0)
 
 
 def _local_embedding(features):
@@ -175,6 +211,16 @@ def _gram_embedding(features):
 
 def _summed_over_channels_averaged_over_positions(embedding_0, embedding_1):
   return ops.mean(ops.sum(_squared_difference(embedding_0, embedding_1), axis=-1), axis=1)
+
+
+def _summed_by_weight(differences, weights):
+  """Returns the sum over the last axis, each channel multiplied by its weight."""
+  channels = differences.shape[-1]
+  if tuple(weights.shape) != (channels,):
+    raise errors.UserError(
+        f"Features of {channels} channels need weights of shape [{channels}]. "
+        f"Received: {list(weights.shape)}.")
+  return ops.sum(differences * _float32(weights), axis=-1)
 
 
 def _summed_over_channels(embedding_0, embedding_1):

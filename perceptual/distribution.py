@@ -1,8 +1,8 @@
-"""The flags of how work is spread over devices, shared by binaries, and the strategy they ask for."""
+"""The flags of how work is spread over devices, for all binaries, and the strategy they ask for."""
 
 from absl import flags
 
-from perceptual.errors import UserError
+from perceptual import errors
 
 STRATEGIES = ("one_device", "mirrored", "multi_worker_mirrored", "tpu")
 
@@ -39,10 +39,10 @@ def strategy(flag_values):
   if wanted is None:
     wanted = min(gpus, 1) if name == "one_device" else gpus
   if wanted > gpus:
-    raise UserError(f"--num_gpus={wanted}, but this host has {gpus}.")
+    raise errors.UserError(f"--num_gpus={wanted}, but this host has {gpus}.")
   try:
     return distribute_utils.get_distribution_strategy(
         name, num_gpus=wanted, tpu_address=flag_values.tpu)
   except (ValueError, tf.errors.OpError) as error:
-    first_line = str(error).strip().splitlines()[0]
-    raise UserError(f"--distribution_strategy={name} is not possible here: {first_line}") from None
+    raise errors.UserError(f"--distribution_strategy={name} is not possible here: "
+                           f"{errors.first_line(error)}") from None

@@ -21,20 +21,24 @@ def unknown(kind, name, available):
   return UserError(f"Unknown {kind} {name!r}. Available: {', '.join(map(str, available))}.")
 
 
+def first_line(error):
+  """Returns the first line of another exception's message, to quote in a `UserError`."""
+  lines = str(error).strip().splitlines()
+  return lines[0] if lines else type(error).__name__
+
+
 def require_number(name, value, *, above=None, at_least=None, below=None):
   """Raises `UserError` unless `value` is a finite number (not a string or a bool) within bounds."""
-  legal = [f"above {above}" if above is not None else "",
-           f"at least {at_least}" if at_least is not None else "",
-           f"below {below}" if below is not None else ""]
   ok = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
   ok = ok and (above is None or value > above) and (at_least is None or value >= at_least)
   ok = ok and (below is None or value < below)
   if not ok:
-    raise UserError(" ".join([f"{name} must be a number", " and ".join(filter(None, legal))])
-                    .rstrip() + f", not {value!r}.")
+    bounds = {"above": above, "at least": at_least, "below": below}
+    legal = " and ".join(f"{word} {bound}" for word, bound in bounds.items() if bound is not None)
+    raise UserError(f"{name} must be a number{legal and ' '}{legal}, not {value!r}.")
 
 
-def require_integer(name, value, *, at_least=1, below=None):
+def require_integer(name, value, at_least=1, *, below=None):
   """Raises `UserError` unless `value` is a whole number (not a bool) within bounds."""
   ok = isinstance(value, int) and not isinstance(value, bool)
   if not ok or value < at_least or (below is not None and value >= below):

@@ -7,8 +7,9 @@
 The table on screen gives 2AFC (or, for bapps/jnd, mean average precision) by subset, with 95%
 bootstrap intervals: the network with several distances summed over its taps, the same network at
 random initialisation, the L2 of pixels, and on BAPPS the human ceiling. scores.json and scores.csv
-hold every tap alone as well, scores.txt all tables. Distances, taps, baselines and more are set by
-gin: --gin_param="evaluate.distances = ('local', 'sort')".
+hold every tap alone as well, scores.txt all tables: every tap, and for graded sets families of
+distortions. Distances, taps, baselines and more are set by gin:
+--gin_param="evaluate.distances = ('local', 'sort')".
 """
 
 from absl import flags
@@ -45,20 +46,21 @@ def main(argv):
 
   from perceptual import config
   from perceptual.data import judged
-  from perceptual.evaluation import scoring
+  from perceptual.evaluation import results, scoring
   from perceptual.metric import Metric
   from perceptual.training import model_dir
 
   strategy = distribution.strategy(FLAGS)
   config.parse(FLAGS.gin_file, FLAGS.gin_param)
   settings = config.evaluate_settings()
+  results.require_folder(FLAGS.output_dir)
   with strategy.scope():
     model, network, options, step = model_dir.load_network(FLAGS.model_dir, FLAGS.checkpoint)
     metric = Metric(model, network=network, options=options, taps=settings.taps)
   judged_set = judged.load(FLAGS.dataset, data_dir=FLAGS.data_dir, limit=settings.limit,
                            image_size=settings.image_size)
   print(f"Scoring {network} ({FLAGS.checkpoint}, step {step}) of {FLAGS.model_dir} on "
-        f"{judged_set.name}: {judged_set.size} examples, distances "
+        f"{judged_set.name}:\n{judged_set.size:,} examples, distances "
         f"{', '.join(settings.distances)}, taps {', '.join(metric.taps)}, baselines "
         f"{', '.join(settings.baselines) or 'none'}.", flush=True)
   if FLAGS.dry_run:
@@ -66,12 +68,12 @@ def main(argv):
     return
   rows, fingerprints = scoring.evaluate(metric, judged_set, settings, strategy=strategy,
                                         jit_compile=FLAGS.jit_compile)
-  tables = scoring.write(
+  summary = scoring.write(
       FLAGS.output_dir, rows, judged_set, fingerprints=fingerprints,
       settings={**dataclasses.asdict(settings), "model_dir": FLAGS.model_dir,
-                "checkpoint": FLAGS.checkpoint, "step": step})
-  print(f"\n{tables[0]}\n\nEvery tap, and parts: {FLAGS.output_dir}/scores.txt, scores.csv, "
-        "scores.json")
+                "checkpoint": FLAGS.checkpoint, "step": step, "data_dir": FLAGS.data_dir})
+  print(f"\n{summary}\n\nEvery tap and part, intervals and fingerprints: "
+        f"{FLAGS.output_dir}/scores.txt, scores.csv, scores.json")
 
 
 if __name__ == "__main__":

@@ -46,12 +46,12 @@ def main(argv):
   from perceptual.metric import Metric
   from perceptual.training import model_dir
 
+  saved_model.require_free(FLAGS.export_dir, FLAGS.overwrite)
   preprocess = preprocessing.Preprocessing(
       float_range=preprocessing.float_range(FLAGS.float_range))
   model, network, options, step = model_dir.load_network(FLAGS.model_dir, FLAGS.checkpoint)
   metric = Metric(model, network=network, options=options, taps=FLAGS.taps,
                   distance=FLAGS.distance, preprocess=preprocess)
-  saved_model.require_free(FLAGS.export_dir, FLAGS.overwrite)
   what = (f"{network} ({FLAGS.checkpoint}, step {step}) of {FLAGS.model_dir}: distance "
           f"{metric.distance.name} summed over {', '.join(metric.taps)}, "
           f"{metric.trunk.count_params():,} parameters")

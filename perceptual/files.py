@@ -24,6 +24,6 @@ def beside(path):
 
 
 def write_text(path, text):
-  """Writes a text file."""
+  """Writes a text file in UTF-8."""
   with beside(path) as temporary:
-    temporary.write_text(text)
+    temporary.write_text(text, "utf-8")

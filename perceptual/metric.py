@@ -12,6 +12,7 @@ import numpy as np
 from keras import ops
 
 from perceptual import distances, models, preprocessing
+from perceptual.errors import UserError
 from perceptual.models import taps as feature_taps
 from perceptual.version import __version__
 
@@ -25,6 +26,8 @@ class Metric:
     trunk: a Keras model from normalised images to `{tap: features}`.
     taps: names of the taps, in network order.
     distance: `distances.Distance`.
+    channel_weights: `{tap: [channels] float32}`, the learned weights of LPIPS; None without.
+    tap_distances: `{tap: distances.Distance}`: `distance`, or `lin` with the tap's weights.
     preprocessing: `preprocessing.Preprocessing`.
     lower_is_closer: True.
   """
@@ -32,7 +35,7 @@ class Metric:
   lower_is_closer = True
 
   def __init__(self, model, *, network, options=None, taps=None, distance="local",
-               preprocess=preprocessing.IMAGENET):
+               channel_weights=None, preprocess=preprocessing.IMAGENET):
     """Makes a metric of a model.
 
     Args:
@@ -41,16 +44,23 @@ class Metric:
       options: the options it was built with, for the fingerprint.
       taps: names of the taps to use; None for all.
       distance: name of the distance.
+      channel_weights: `{tap: [channels]}`, learned weights for the channels of every tap, not
+        negative, which make of the distance `local` the `lin` of LPIPS; None for no weights.
       preprocess: `preprocessing.Preprocessing` of the images.
 
     Raises:
-      UserError: if a tap or the distance is unknown.
+      UserError: if a tap or the distance is unknown, or the weights do not fit.
     """
     self.network = network
     self.options = dict(options or {})
     self.trunk = feature_taps.select_taps(model, taps)
-    self.taps = tuple(tap.name for tap in feature_taps.list_taps(self.trunk))
+    used = [tap for tap in feature_taps.list_taps(model) if tap.name in self.trunk.output]
+    self.taps = tuple(tap.name for tap in used)
     self.distance = distances.get(distance)
+    self.channel_weights = channel_weights and _fitting(channel_weights, used, self.distance)
+    self.tap_distances = {
+        tap: distances.linear(self.channel_weights[tap]) if channel_weights else self.distance
+        for tap in self.taps}
     self.preprocessing = preprocess
 
   def features(self, images):
@@ -75,16 +85,18 @@ class Metric:
 
   def per_tap(self, reference, candidate):
     """Returns `{tap: [batch] float32}`: the terms whose sum is the distance."""
-    return distances.per_tap(self.distance, *self._pair_features(reference, candidate))
+    return distances.per_tap(self.tap_distances, *self._pair_features(reference, candidate))
 
   def spatial_map(self, reference, candidate):
     """Returns where two images differ: `[batch, height, width]` float32, by the local distance.
 
-    Maps of the taps are resized bilinearly to the images' size and summed. The metric's own
+    Maps of the taps are resized bilinearly to the images' size and summed; channels are weighted if
+    the metric has weights for them, as LPIPS does with `spatial=True`. Otherwise the metric's own
     distance plays no part, as most tell nothing of places.
     """
     features = self._pair_features(reference, candidate)
-    return distances.spatial_map_at(*features, ops.shape(reference)[1:3])
+    return distances.spatial_map_at(
+        *features, ops.shape(reference)[1:3], self.channel_weights)
 
   def _pair_features(self, reference, candidate):
     """Features of both, from one pass of the network over twice the batch."""
@@ -97,16 +109,17 @@ class Metric:
     return {t: h[0] for t, h in halves.items()}, {t: h[1] for t, h in halves.items()}
 
   def _features(self, images):
-    return self.trunk(self.preprocessing(images), training=False)
+    features = self.trunk(self.preprocessing(images), training=False)
+    return {tap: features[tap] for tap in self.taps}  # PyTorch's backend sorts them by name
 
   def fingerprint(self):
     """Returns what makes this metric this metric, as plain data for JSON."""
     return {
         "network": self.network,
         "options": self.options,
-        "weights_sha256": weights_hash(self.trunk),
+        "weights_sha256": weights_hash(self.trunk, self.channel_weights),
         "taps": list(self.taps),
-        "distance": self.distance.name,
+        "distance": self.tap_distances[self.taps[0]].name,
         "lower_is_closer": True,
         "preprocessing": {
             "mean": list(self.preprocessing.mean), "std": list(self.preprocessing.std),
@@ -131,7 +144,7 @@ def random_init(metric, seed=0):
   return Metric(
       models.build(metric.network, **metric.options), network=f"{metric.network} at random",
       options=metric.options, taps=metric.taps, distance=metric.distance.name,
-      preprocess=metric.preprocessing)
+      channel_weights=metric.channel_weights, preprocess=metric.preprocessing)
 
 
 def pixel_l2():
@@ -143,14 +156,38 @@ def pixel_l2():
   return Metric(model, network="pixels", distance="l2", preprocess=as_they_are)
 
 
-def weights_hash(model):
-  """Returns the SHA-256 of a model's weights: names, shapes, dtypes and bytes, in network order."""
+def weights_hash(model, channel_weights=None):
+  """Returns the SHA-256 of a model's weights: names, shapes, dtypes and bytes, in network order.
+
+  Args:
+    model: a Keras model.
+    channel_weights: a metric's, which follow those of the model; or None.
+  """
+  named = [(variable.path, ops.convert_to_numpy(variable.value)) for variable in model.weights]
+  named += [(f"{tap}/channel_weights", value) for tap, value in (channel_weights or {}).items()]
   digest = hashlib.sha256()
-  for variable in model.weights:
-    value = np.ascontiguousarray(ops.convert_to_numpy(variable.value))
-    digest.update(f"{variable.path} {value.shape} {value.dtype}\n".encode())
-    digest.update(value.tobytes())
+  for name, value in named:
+    digest.update(f"{name} {value.shape} {value.dtype}\n".encode())
+    digest.update(np.ascontiguousarray(value).tobytes())
   return digest.hexdigest()
+
+
+def _fitting(channel_weights, taps, distance):
+  """Returns channel weights as float32 arrays in the order of `taps`, if they fit these."""
+  if distance.name != "local":
+    raise UserError(f"Channel weights go with the distance local, not with {distance.name}.")
+  if set(channel_weights) != {tap.name for tap in taps}:
+    raise UserError(f"Channel weights are for the taps {', '.join(channel_weights)}; those of the "
+                    f"metric are {', '.join(tap.name for tap in taps)}.")
+  fitting = {tap.name: np.asarray(channel_weights[tap.name], "float32") for tap in taps}
+  for tap in taps:
+    weights = fitting[tap.name]
+    if weights.shape != (tap.channels,):
+      raise UserError(f"Tap {tap.name} has {tap.channels} channels, but weights of shape "
+                      f"{list(weights.shape)}.")
+    if not (np.isfinite(weights).all() and (weights >= 0).all()):
+      raise UserError(f"The channel weights of tap {tap.name} must be finite and not negative.")
+  return fitting
 
 
 def _backend_version():

@@ -10,8 +10,9 @@ single bindings over all:
 
 The folder keeps three checkpoints - last, best_accuracy, best_score - with metrics.csv,
 training.png, TensorBoard events, and the configuration as given and as used. The same command
-given again takes an interrupted run up where it was saved last, and ends with the same weights.
---dry_run builds everything, prints what would run, and stops.
+given again takes an interrupted run up where it was saved last, and ends with the same weights;
+what has been changed in the recipe meanwhile is listed. --dry_run builds everything, prints what
+would run, and stops.
 """
 
 from absl import flags
@@ -44,10 +45,10 @@ def main(argv):
   from perceptual import config
   from perceptual.training import loop
 
+  config.parse(FLAGS.gin_file, FLAGS.gin_param)
   if FLAGS.deterministic:
     tf.config.experimental.enable_op_determinism()
   strategy = distribution.strategy(FLAGS)
-  config.parse(FLAGS.gin_file, FLAGS.gin_param)
   run = loop.Run(
       FLAGS.model_dir, network=config.network(), images=config.images(FLAGS.data_dir),
       judged_set=config.judged_set(FLAGS.data_dir), settings=config.train_settings(),
@@ -57,6 +58,8 @@ def main(argv):
   if FLAGS.dry_run:
     print("Dry run: nothing was trained or written.")
     return
+  if run.is_complete:
+    print("This run is complete: nothing was trained or written.")
   run.train(config={"config.gin": config.given(), "operative_config.gin": config.operative()})
   print(run.summary())
 

@@ -1,9 +1,9 @@
 """Augmentation of labelled images, stateless: the same seed gives the same image, in any order.
 
-Kumar et al. augment by random crops and flips alone. `imagenet_resized/64x64` holds whole images, so
-`pad` (4 pixels of padding, then a crop of the old size) is what that data set's makers used
-(Chrabaszcz et al. 2017); `inception` crops by area and aspect as on full-size ImageNet; `center` is the
-paper's ablation, the central 0.875 of the image with no randomness.
+Kumar et al. augment by random crops and flips alone. `imagenet_resized/64x64` holds whole images,
+so `pad` (4 pixels of padding, then a crop of the old size) is what that data set's makers used
+(Chrabaszcz et al. 2017); `inception` crops by area and aspect as on full-size ImageNet; `center` is
+the paper's ablation, the central 0.875 of the image with no randomness.
 """
 
 import dataclasses

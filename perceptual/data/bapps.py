@@ -106,7 +106,7 @@ def _find_unpacked(folder, kind, name):
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-  """What was prepared.
+  """What was prepared; `str(report)` is for people.
 
   Attributes:
     sizes: number of examples, `{kind: {split: count}}`.
@@ -116,8 +116,7 @@ class Report:
   sizes: dict[str, dict[str, int]]
   found: list[str]
 
-  def summary(self):
-    """Returns the report as a few lines of text."""
+  def __str__(self):
     return "\n".join(
         f"{'Already complete, nothing to do: ' if kind in self.found else ''}bapps/{kind}: "
         + ", ".join(f"{split} {size:,}" for split, size in sizes.items())
@@ -184,10 +183,11 @@ def _build(kind, source, data_dir, *, overwrite):
       with contextlib.redirect_stdout(io.StringIO()):  # it tells of directories that will not be
         builder.download_and_prepare(download_dir=downloads, download_config=config)
     except (OSError, ExtractError, DownloadError) as error:
+      reason = (str(error) or repr(error)).splitlines()[0]
       advice = "" if source else (
           f" Get {', '.join(bapps_files.ARCHIVES[kind].values())} from {URL} by other means and "
           "give their folder as the source.")
-      raise errors.UserError(f"bapps/{kind}: {(str(error) or repr(error)).splitlines()[0]}.{advice}") from error
+      raise errors.UserError(f"bapps/{kind}: {reason}.{advice}") from error
     for path in pathlib.Path(builder.data_dir).iterdir():
       path.rename(building / path.name)
     shutil.rmtree(building / "tfds")

@@ -1,8 +1,8 @@
 """Labelled images for training classifiers, as seeded, resumable, sharded batches.
 
 Sources are `imagenet_resized/64x64` through TFDS, and the embedded demo photographs. The stream of
-training batches is a function of the seed and the step alone: a run that resumes at step N sees what an
-uninterrupted run sees from step N on, whatever the number of threads or of input pipelines.
+training batches is a function of the seed and the step alone: a run that resumes at step N sees
+what an uninterrupted run sees from step N on, whatever the number of threads or input pipelines.
 """
 
 import collections
@@ -31,6 +31,7 @@ class LabelledImages:
     sizes: number of examples, for `train` and `validation`.
     examples: split name -> data set of `{'image', 'label'}`, in a fixed order.
     decode: turns the `image` of an example into `[image_size, image_size, 3]` uint8.
+    classes: the source's labels that were kept, in the order of their new numbers; None for all.
   """
 
   name: str
@@ -40,6 +41,7 @@ class LabelledImages:
   sizes: dict[str, int]
   examples: Callable[[str], tf.data.Dataset]
   decode: Callable[[tf.Tensor], tf.Tensor]
+  classes: tuple[int, ...] | None = None
 
 
 def imagenet64(data_dir, *, classes=None):
@@ -47,8 +49,8 @@ def imagenet64(data_dir, *, classes=None):
 
   Args:
     data_dir: the TFDS folder, as given to `perceptual prepare imagenet64`.
-    classes: labels to keep, renumbered 0, 1, ... in the order given; None keeps every class that the
-      prepared data hold (all 1000, or the 100 of a set prepared from 100 folders).
+    classes: labels to keep, renumbered 0, 1, ... in the order given; None keeps every class that
+      the prepared data hold (all 1000, or the 100 of a set prepared from 100 folders).
 
   Raises:
     UserError: if the data are not there or a class is not among them.
@@ -59,10 +61,10 @@ def imagenet64(data_dir, *, classes=None):
 
   builder = prepare_imagenet64.builder(data_dir)
   counts = prepare_imagenet64.class_counts(data_dir)
-  classes = _checked_classes(classes, sorted(counts["train"]))
+  kept = _checked_classes(classes, sorted(counts["train"]))
   total = builder.info.features["label"].num_classes
   renumber = [-1] * total
-  for new, old in enumerate(classes):
+  for new, old in enumerate(kept):
     renumber[old] = new
   as_they_are = renumber == list(range(total))
 
@@ -77,11 +79,12 @@ def imagenet64(data_dir, *, classes=None):
     return dataset
 
   return LabelledImages(
-      name="imagenet_resized/64x64", note="", num_classes=len(classes), image_size=64,
-      sizes={split: sum(counts.get(split, {}).get(c, 0) for c in classes)
+      name="imagenet_resized/64x64", note="", num_classes=len(kept), image_size=64,
+      sizes={split: sum(counts.get(split, {}).get(c, 0) for c in kept)
              for split in ("train", "validation")},
       examples=examples,
-      decode=lambda image: tf.ensure_shape(tf.io.decode_png(image, channels=3), [64, 64, 3]))
+      decode=lambda image: tf.ensure_shape(tf.io.decode_png(image, channels=3), [64, 64, 3]),
+      classes=None if classes is None else kept)
 
 
 def _checked_classes(classes, present):
@@ -135,8 +138,8 @@ def train_batches(images, *, batch_size, seed, first_step=0, augmentation=None,
                   shuffle_buffer=100_000, cache=None, shard=(0, 1)):
   """Returns the endless stream of training batches, from a given step on.
 
-  Of several input pipelines each takes every n-th example of the one stream, so that the next batches
-  of all of them together hold what the next, n times larger batch of the undivided stream holds.
+  Of n input pipelines each takes every n-th example of the one stream, so that the next batches of
+  all of them together hold what the next, n times larger batch of the undivided stream holds.
 
   Args:
     images: `LabelledImages`.
@@ -149,8 +152,8 @@ def train_batches(images, *, batch_size, seed, first_step=0, augmentation=None,
     shard: (index, count): which of several input pipelines this one is.
 
   Returns:
-    `{'image': [batch_size, size, size, 3] uint8, 'label': [batch_size] int64}`; batches run over the
-    ends of epochs, so all have the full size.
+    `{'image': [batch_size, size, size, 3] uint8, 'label': [batch_size] int64}`; batches run over
+    the ends of epochs, so all have the full size.
   """
   augmentation = augmentation or augment.Augmentation()
   size = images.sizes["train"]

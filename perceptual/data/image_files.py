@@ -77,12 +77,13 @@ def list_files(source, *, keep=()):
       one name.
   """
   sizes, contents = {}, {}
-  for name, size, read in progress(_files(source), description="listing", unit="file"):
-    if name in sizes:
-      raise UserError(f"{source} holds {name} twice.")
-    sizes[name] = size
-    if pathlib.PurePosixPath(name).name in keep:
-      contents[name] = read()
+  with progress(_files(source), description="listing", unit="file") as bar:
+    for name, size, read in bar:
+      if name in sizes:
+        raise UserError(f"{source} holds {name} twice.")
+      sizes[name] = size
+      if pathlib.PurePosixPath(name).name in keep:
+        contents[name] = read()
   return sizes, contents
 
 

@@ -111,8 +111,9 @@ def _bapps(kind, data_dir, image_size, limit):
   notes = ["judged by people (BAPPS validation)"]
   if len(there) < len(published):
     notes.append(f"without {', '.join(name for name in published if name not in there)}")
-  subsets = [_subset(name, *_prepared(builder, f"val_{name}", limit), kind, image_size)
-             for name in there]
+  with progress.progress(there, description=f"reading bapps/{kind}", unit="subset") as names:
+    subsets = [_subset(name, *_prepared(builder, f"val_{name}", limit), kind, image_size)
+               for name in names]
   return _judged_set(f"bapps/{kind}", kind, notes, subsets, limit, by_people=True)
 
 
@@ -149,10 +150,9 @@ def _graded_demo(kind, limit):
   from perceptual.data import demo, graded
 
   images, _ = demo.crops("validation")
-  triplets = itertools.islice(graded.triplets(images, kind, seed=0, per_image=1), limit)
-  triplets = list(progress.progress(
-      triplets, description=f"making graded/{kind}", total=min(limit or len(images), len(images)),
-      unit="triplet"))
+  made = itertools.islice(graded.triplets(images, kind, seed=0, per_image=1), limit)
+  with progress.progress(made, description=f"making graded/{kind}", unit="triplet") as making:
+    triplets = list(making)
   dataset = tf.data.Dataset.from_tensor_slices(
       {key: np.stack([t[key] for t in triplets]) for key in triplets[0]})
   return dataset, dataset.map(lambda e: {key: e[key] for key in _ANSWER_KEYS if key in e})

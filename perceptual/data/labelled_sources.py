@@ -167,9 +167,10 @@ class NpzSource:
           f"{folder} lacks {', '.join(missing)}; needed are {', '.join(NPZ_ZIPS)}.")
     self._folder = folder
     members = [(name, member) for name in NPZ_ZIPS for member in _npz_members(folder / name)]
-    self._arrays = [
-        (name, member, _examples_in(folder / name, member, len(imagenet_labels)))
-        for name, member in progress(members, description="listing", unit="npz")]
+    with progress(members, description="listing", unit="npz") as bar:
+      self._arrays = [
+          (name, member, _examples_in(folder / name, member, len(imagenet_labels)))
+          for name, member in bar]
     self.sizes = {"train": 0, "validation": 0}
     for name, _, size in self._arrays:
       self.sizes[NPZ_ZIPS[name]] += size

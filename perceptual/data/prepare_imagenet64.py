@@ -206,31 +206,33 @@ def _write_examples(source, writer, features, *, building, max_unreadable):
   tally = _Tally(**_with_int_labels(writer.tally or nothing))
   examples = source.examples(writer.taken) if writer.taken < total else ()
   encode = functools.partial(_encode, tfds_files.serializer(features))
-  bar = progress(map_in_order(encode, examples), description="reading", total=total,
-                 initial=writer.taken)
-  for index, item in enumerate(bar, start=writer.taken):
-    tally.count(item)
-    if item.record is not None:
-      writer.add(index, item.example.split, item.record)
-    too_many = len(tally.unreadable) > max_unreadable
-    if too_many or (index + 1) % COMMIT_EVERY == 0 or index + 1 == total:
-      writer.commit(index + 1, dataclasses.asdict(tally))
-    if too_many:
-      break
+  with progress(map_in_order(encode, examples), description="reading", total=total,
+                initial=writer.taken) as bar:
+    for index, item in enumerate(bar, start=writer.taken):
+      tally.count(item)
+      if item.record is not None:
+        writer.add(index, item.example.split, item.record)
+      too_many = len(tally.unreadable) > max_unreadable
+      if too_many or (index + 1) % COMMIT_EVERY == 0 or index + 1 == total:
+        writer.commit(index + 1, dataclasses.asdict(tally))
+      if too_many:
+        break
   _check_readable(tally, total, building=building, max_unreadable=max_unreadable)
   return tally
 
 
 def _check_readable(tally, total, *, building, max_unreadable):
+  if not tally.unreadable:
+    return
+  such_as = "such as {} ({})".format(*tally.unreadable[0])
   if len(tally.unreadable) > max_unreadable:
-    name, reason = tally.unreadable[0]
     raise UserError(
         f"{len(tally.unreadable)} of {total} images could not be read, more than the "
-        f"{max_unreadable} allowed, such as {name} ({reason}); those found so far are listed in "
+        f"{max_unreadable} allowed, {such_as}; those found so far are listed in "
         f"{_list_unreadable(tally, building)}.")
   for split, counts in tally.class_counts.items():
     if not counts:
-      raise UserError(f"No image of the split {split!r} could be read.")
+      raise UserError(f"No image of the split {split!r} could be read, {such_as}.")
 
 
 def _list_unreadable(tally, directory):

@@ -10,6 +10,8 @@ LOG_SECONDS = 10.0  # between two lines where stderr is a log file rather than a
 def progress(items=None, *, description, total=None, initial=0, unit="image"):
   """Wraps `items` in a progress bar; without `items` returns a bar to `update()` by hand.
 
+  Where an exception may leave the loop, use it in a `with`, which ends the bar's line.
+
   Args:
     items: an iterable, or None.
     description: what is being done, printed before the bar.

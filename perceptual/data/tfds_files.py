@@ -85,7 +85,8 @@ def _write_split(directory, dataset, split, examples, *, features, shards):
     writers = [
         stack.enter_context(tf.io.TFRecordWriter(os.fspath(path)))
         for path in template.sharded_filepaths(shards)]
-    for i, example in enumerate(progress(examples, description=split, unit="example")):
+    bar = stack.enter_context(progress(examples, description=split, unit="example"))
+    for i, example in enumerate(bar):
       record = serialize(example)
       writers[i % shards].write(record)
       lengths[i % shards] += 1

@@ -60,9 +60,9 @@ class JudgedPass:
     replicas = self.strategy.num_replicas_in_sync
     if batch_size % replicas:
       raise UserError(f"batch_size {batch_size} is not a multiple of the {replicas} replicas.")
-    self._replica_step = tf.function(self._distances, jit_compile=jit_compile or None,
-                                     autograph=False)
-    self._step = tf.function(self._gathered_step, autograph=False)
+    replica_step = tf.function(self._distances, jit_compile=jit_compile or None, autograph=False)
+    self._step = tf.function(
+        lambda batch: self.strategy.run(replica_step, args=(batch,)), autograph=False)
 
   def __call__(self, subset, kind, progress=None):
     """Returns the `Distances` of a `judged.Subset`.
@@ -73,30 +73,35 @@ class JudgedPass:
       progress: called after each batch with the number of examples in it.
 
     Raises:
-      UserError: if a distance is NaN or infinite.
+      UserError: if a weight or a distance is NaN or infinite.
     """
+    self._check_weights()
     values = np.full([subset.size, len(judged.IMAGE_KEYS[kind]) - 1, len(self.distances),
                       len(self.metric.taps)], np.nan)
     batches = self.strategy.distribute_datasets_from_function(
         lambda context: self._batches(subset, context))
     for batch in batches:
-      index, found = (tensor.numpy() for tensor in self._step(batch))
+      index, found = self._gathered(batch["index"]), self._gathered(self._step(batch))
       real = index >= 0
       values[index[real]] = found[real]
       if progress is not None:
         progress(int(real.sum()))
-    self._check_finite(values, subset)
+    self._check_distances(values, subset)
     values = np.concatenate([values, values.sum(axis=-1, keepdims=True)], axis=-1)
     return Distances(tuple(d.name for d in self.distances), (*self.metric.taps, SUM), values)
 
   def _batches(self, subset, context):
     return classification.padded_batches(
         subset.images, subset.size, context.get_per_replica_batch_size(self.batch_size),
-        (context.input_pipeline_id, context.num_input_pipelines))
+        shard=(context.input_pipeline_id, context.num_input_pipelines),
+        replicas=context.num_replicas_in_sync // context.num_input_pipelines)
 
-  def _gathered_step(self, batch):
-    values = self.strategy.run(self._replica_step, args=(batch,))
-    return (self.strategy.gather(batch["index"], axis=0), self.strategy.gather(values, axis=0))
+  def _gathered(self, values):
+    """The values of all replicas as one NumPy array."""
+    local = self.strategy.experimental_local_results(values)
+    if len(local) < self.strategy.num_replicas_in_sync:  # other hosts have the rest
+      return self.strategy.gather(values, axis=0).numpy()
+    return np.concatenate([value.numpy() for value in local])
 
   def _distances(self, batch):
     """Returns `[batch, candidates, distances, taps]` float32 for one replica's batch."""
@@ -108,7 +113,14 @@ class JudgedPass:
                  axis=-1)
         for distance in self.distances], axis=2)
 
-  def _check_finite(self, values, subset):
+  def _check_weights(self):
+    # Distances do not tell: some kernels of ReLU make 0 of NaN.
+    for weight in self.metric.trunk.weights:
+      if not np.isfinite(weight.numpy()).all():
+        raise UserError(f"Weight {weight.path} of {self.metric.network} is not finite: the weights "
+                        "are not fit for use (did training diverge?).")
+
+  def _check_distances(self, values, subset):
     bad = np.argwhere(~np.isfinite(values))
     if len(bad):
       example, _, distance, tap = bad[0]

@@ -9,10 +9,9 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from perceptual import files
-from perceptual.data import image_files
-from perceptual.errors import UserError
-from perceptual.evaluation import report
+from perceptual.data import image_files, progress
+from perceptual.errors import UserError, first_line
+from perceptual.evaluation import results, text_table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Comparison:
             for row in sorted(self.rows(), key=lambda row: row["distance"])]
     metric = self.fingerprint
     return (f"{metric['network']}, {metric['distance']} distance to {self.reference}; lower is "
-            f"closer\n\n{report.aligned([head, *rows])}")
+            f"closer\n\n{text_table.aligned([head, *rows])}")
 
   def rows(self):
     """Returns a dictionary a candidate: `candidate`, `distance`, and the terms by tap."""
@@ -49,21 +48,21 @@ class Comparison:
             for i, name in enumerate(self.candidates)]
 
   def write(self, output_dir):
-    """Writes `compare.csv` and `compare.json` into a folder."""
-    folder = pathlib.Path(output_dir).expanduser()
+    """Writes `compare.csv` and `compare.json` into a folder; raises `UserError` where it cannot."""
     rows = self.rows()
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    files.write_text(folder / "compare.csv", text.getvalue())
-    files.write_text(folder / "compare.json", json.dumps(
-        {"reference": self.reference, "candidates": rows, "fingerprint": self.fingerprint},
-        indent=2) + "\n")
+    as_json = {"reference": self.reference, "candidates": rows, "fingerprint": self.fingerprint}
+    results.write(output_dir, {"compare.csv": text.getvalue(),
+                               "compare.json": json.dumps(as_json, indent=2) + "\n"})
 
 
 def compare(metric, reference, candidates):
   """Returns the `Comparison` of a reference file with candidate files.
+
+  Pairs go through the metric one by one, so that any number of large images fits in memory.
 
   Args:
     metric: the folder of an exported metric, or a TF Hub handle.
@@ -80,10 +79,10 @@ def compare(metric, reference, candidates):
                       "images to compare must have one size.")
   loaded = load(metric)
   fingerprint = json.loads(loaded.fingerprint().numpy())
-  batch = np.stack(images[1:])
-  per_tap = loaded.per_tap(np.broadcast_to(images[0], batch.shape), batch)
-  ordered = {tap: per_tap[tap].numpy() for tap in fingerprint["taps"]}
-  return Comparison(reference, tuple(candidates), sum(ordered.values()), ordered, fingerprint)
+  with progress.progress(images[1:], description="comparing") as others:
+    found = [loaded.per_tap(images[0][None], image[None]) for image in others]
+  per_tap = {tap: np.concatenate([terms[tap] for terms in found]) for tap in fingerprint["taps"]}
+  return Comparison(reference, tuple(candidates), sum(per_tap.values()), per_tap, fingerprint)
 
 
 def load(metric):
@@ -97,11 +96,14 @@ def load(metric):
   """
   import tensorflow_hub as hub
 
+  if "://" not in str(metric):
+    metric = pathlib.Path(metric).expanduser()
+    if not metric.is_dir():
+      raise UserError(f"There is no exported metric in {metric}: no such folder.")
   try:
     loaded = hub.load(str(metric))
   except (OSError, ValueError, tf.errors.OpError) as error:
-    first_line = str(error).strip().splitlines()[0]
-    raise UserError(f"{metric} is no exported metric: {first_line}") from None
+    raise UserError(f"{metric} is no exported metric: {first_line(error)}") from None
   if not hasattr(loaded, "fingerprint"):
     raise UserError(f"{metric} is a SavedModel but no metric exported by `perceptual export`.")
   return loaded

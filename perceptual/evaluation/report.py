@@ -1,4 +1,4 @@
-"""Scores of metrics on a judged set: as rows, as CSV and as JSON. `tables` makes text of the rows."""
+"""Scores of metrics on a judged set: as rows, CSV and JSON. `tables` makes text of the rows."""
 
 import csv
 import dataclasses
@@ -206,6 +206,6 @@ def _parts(judged_set):
 
 
 def _finite(number):
-  """A float, or None for NaN, which JSON has no name for: an interval of which no draw had a score."""
+  """A float, or None for NaN, for which JSON has no name: no draw of the bootstrap had a score."""
   number = float(number)
   return number if math.isfinite(number) else None

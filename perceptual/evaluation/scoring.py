@@ -1,15 +1,13 @@
 """Scoring a network on a judged set, beside its random initialisation and the L2 of pixels."""
 
 import dataclasses
-import pathlib
 
 import tensorflow as tf
 
 from perceptual import distances, errors
 from perceptual import metric as metrics
 from perceptual.data import progress
-from perceptual.evaluation import judged_pass, report
-from perceptual.files import write_text
+from perceptual.evaluation import judged_pass, report, results, tables
 
 BASELINES = ("random_init", "l2")
 
@@ -39,15 +37,20 @@ class Settings:
   seed: int = 0
 
   def __post_init__(self):
-    for name in self.distances:
-      distances.get(name)
+    for option in ("distances", "taps", "baselines"):
+      _check_list(option, getattr(self, option))
+    if not self.distances:
+      raise errors.UserError(f"No distance to score. Available: {', '.join(distances.DISTANCES)}.")
     for name in self.baselines:
       if name not in BASELINES:
         raise errors.unknown("baseline", name, BASELINES)
+    _check_once("baselines", self.baselines)
+    _check_once("distances", [distances.get(name).name for name in self.distances])
     for name in ("batch_size", "resamples", "image_size"):
       errors.require_integer(name, getattr(self, name))
     if self.limit is not None:
       errors.require_integer("limit", self.limit)
+    errors.require_integer("seed", self.seed, at_least=0)
 
 
 def evaluate(metric, judged_set, settings, *, strategy=None, jit_compile=False):
@@ -57,11 +60,15 @@ def evaluate(metric, judged_set, settings, *, strategy=None, jit_compile=False):
     metric: `metric.Metric`.
     judged_set: `data.judged.JudgedSet`.
     settings: `Settings`.
-    strategy: `tf.distribute.Strategy`, in whose scope the metric was made; None for the current one.
+    strategy: `tf.distribute.Strategy`, in whose scope the metric was made; None for the current
+      one.
     jit_compile: whether XLA compiles the step.
 
   Returns:
     (rows, fingerprints): a list of `report.Row`, and each metric's fingerprint by its name.
+
+  Raises:
+    UserError: if the batch size is no multiple of the replicas, or a distance is not finite.
   """
   strategy = strategy or tf.distribute.get_strategy()
   with strategy.scope():
@@ -70,42 +77,59 @@ def evaluate(metric, judged_set, settings, *, strategy=None, jit_compile=False):
   for scored, names in [(metric, settings.distances), *others]:
     run = judged_pass.JudgedPass(scored, distances=names, batch_size=settings.batch_size,
                                  strategy=strategy, jit_compile=jit_compile)
-    found = {subset.name: _with_progress(run, subset, judged_set.kind)
-             for subset in judged_set.subsets}
-    rows += report.metric_rows(scored.network, judged_set, found,
+    rows += report.metric_rows(scored.network, judged_set, _measured(run, judged_set),
                                resamples=settings.resamples, seed=settings.seed)
-    fingerprints[scored.network] = {**scored.fingerprint(), "distance": list(names)}
+    fingerprints[scored.network] = {
+        **scored.fingerprint(), "distance": [distance.name for distance in run.distances]}
   return rows + report.ceiling_rows(judged_set), fingerprints
 
 
 def write(output_dir, rows, judged_set, *, fingerprints, settings):
-  """Writes `scores.json`, `scores.csv` and `scores.txt` into a folder; returns the table's text.
+  """Writes `scores.json`, `scores.csv` and `scores.txt` into a folder; returns the summary's text.
 
   Args:
     output_dir: the folder; made if it is not there.
-    rows, fingerprints: as `evaluate` returns them.
+    rows: as `evaluate` returns them.
     judged_set: the set.
+    fingerprints: as `evaluate` returns them.
     settings: plain data for the JSON: how the evaluation was run.
+
+  Raises:
+    UserError: if the folder cannot be written.
   """
-  folder = pathlib.Path(output_dir).expanduser()
-  tables = [report.table(rows, judged_set), report.table(rows, judged_set, taps=True),
-            report.family_table(rows, judged_set)]
-  write_text(folder / "scores.txt", "\n\n".join(filter(None, tables)) + "\n")
-  write_text(folder / "scores.csv", report.as_csv(rows))
-  write_text(folder / "scores.json", report.as_json(
-      rows, judged_set, fingerprints=fingerprints, settings=settings))
-  return tables
+  summary = tables.summary(rows, judged_set)
+  texts = [summary, tables.every_tap(rows, judged_set), *tables.parts(rows, judged_set),
+           tables.fingerprints(fingerprints)]
+  results.write(output_dir, {
+      "scores.txt": "\n\n\n".join(texts) + "\n",
+      "scores.csv": report.as_csv(rows, judged_set),
+      "scores.json": report.as_json(rows, judged_set, fingerprints=fingerprints,
+                                    settings=settings)})
+  return summary
+
+
+def _check_list(option, names):
+  # A string would be taken for the list of its letters.
+  if names is not None and not isinstance(names, (list, tuple)):
+    raise errors.UserError(f"{option} must be a list of names, not {names!r}.")
+
+
+def _check_once(option, names):
+  for name in names:
+    if names.count(name) > 1:
+      raise errors.UserError(f"{option} has {name!r} twice: {', '.join(names)}.")
 
 
 def _baseline(name, metric, settings):
   """Returns (metric, distances) of a baseline."""
   if name == "l2":
     return metrics.pixel_l2(), ("l2",)
-  return metrics.random_init(metric.network, metric.options, seed=settings.seed,
-                             taps=metric.taps), settings.distances
+  return metrics.random_init(metric, seed=settings.seed), settings.distances
 
 
-def _with_progress(run, subset, kind):
-  with progress.progress(description=f"{run.metric.network} on {subset.name}", total=subset.size,
-                         unit="triplet" if kind == "2afc" else "pair") as bar:
-    return run(subset, kind, lambda done: bar.update(done - bar.n))
+def _measured(run, judged_set):
+  """Subset name -> `judged_pass.Distances`, with progress."""
+  with progress.progress(description=f"scoring {run.metric.network}", total=judged_set.size,
+                         unit=report.EXAMPLES[judged_set.kind].removesuffix("s")) as bar:
+    return {subset.name: run(subset, judged_set.kind, bar.update)
+            for subset in judged_set.subsets}

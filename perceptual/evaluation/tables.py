@@ -33,9 +33,7 @@ def summary(rows, judged_set):
   head = ["metric", "distance", *_headings(columns)]
   body = [[*names, *(_cell(line[c], with_interval=_is_headline(c, judged_set)) for c in columns)]
           for names, line in lines.items()]
-  return "\n".join([
-      _title(judged_set), "",
-      aligned([head, *body]), "", _legend(columns, judged_set)])
+  return f"{_title(judged_set)}\n\n{aligned([head, *body])}\n\n{_legend(columns, judged_set)}"
 
 
 def every_tap(rows, judged_set):
@@ -50,7 +48,8 @@ def every_tap(rows, judged_set):
   for (metric, distance), block in blocks.items():
     lines.append([f"{metric}, {distance}", *[""] * len(columns)])
     for tap, line in block.items():
-      lines.append([f"  {tap}", *(_number(line[c].score) for c in columns)])
+      if tap == SUM or len(block) > 2:  # a single tap is the sum
+        lines.append([f"  {tap}", *(_number(line[c].score) for c in columns)])
     lines.append([f"  {SUM}, 95% from", *(_number(block[SUM][c].low) for c in columns)])
     lines.append([f"  {SUM}, 95% to", *(_number(block[SUM][c].high) for c in columns)])
   return f"{_title(judged_set)}\nevery tap alone\n\n{aligned(lines)}"
@@ -92,18 +91,13 @@ def _title(judged_set):
 
 
 def _legend(columns, judged_set):
-  """What is not plain from the headings."""
-  lines = ["± half the 95% bootstrap interval."]
-  names = [_HEADINGS.get(subset.name, subset.name) for subset in judged_set.subsets]
-  for group in scores.GROUPS:
-    if group in columns:
-      members = ", ".join(_HEADINGS[subset] for subset in scores.GROUPS[group])
-      lines.append(f"{_HEADINGS[group]}: mean of {members}.")
+  """What the headings do not tell."""
+  terms = [f"{_HEADINGS[group]}: mean of {', '.join(_HEADINGS[s] for s in subsets)}"
+           for group, subsets in scores.GROUPS.items() if group in columns]
   if "mean" in columns:
-    lines.append(f"mean: of {', '.join(names)}." if len(lines) == 1 else
-                 f"mean: of the {len(names)} subsets.")
-    lines.append(f"pooled: weighted by their {EXAMPLES[judged_set.kind]}.")
-  return " ".join(lines)
+    terms += [f"mean: of all {len(judged_set.subsets)} subsets",
+              f"pooled: weighted by {EXAMPLES[judged_set.kind]}"]
+  return "\n".join(filter(None, ["; ".join(terms), "±: half the 95% bootstrap interval"]))
 
 
 def _columns(rows, judged_set):

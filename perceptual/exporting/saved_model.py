@@ -1,14 +1,15 @@
 """A metric as a SavedModel, loadable with nothing but TensorFlow.
 
-One function traced for two positional images, for a list of two, and for a dictionary of two, in float
-and in uint8, loads by `tf.saved_model.load`, `hub.load`, `hub.KerasLayer` and
-`keras.layers.TFSMLayer`; the latter two take a single input, hence the list and the dictionary.
+Its functions are traced for two positional images, for a list of two, and for a dictionary of two,
+so that it loads by `tf.saved_model.load`, `hub.load`, `hub.KerasLayer` and
+`keras.layers.TFSMLayer`: the latter two take a single input, hence the list and the dictionary.
 
     EXPORT_DIR/saved_model.pb, variables/   the SavedModel
-    EXPORT_DIR/fingerprint.json             what the metric is: weights hash, taps, distance, range, ...
+    EXPORT_DIR/fingerprint.json             what the metric is: weights hash, taps, distance, ...
     EXPORT_DIR/metric.weights.h5            the weights of its trunk, for Keras on any backend
 """
 
+import copy
 import json
 import os
 import pathlib
@@ -20,17 +21,20 @@ from perceptual.errors import UserError
 
 FINGERPRINT = "fingerprint.json"
 WEIGHTS = "metric.weights.h5"
-DTYPES = (tf.float32, tf.uint8)
+
+# float64 because that is what NumPy makes of `image / 255`.
+DTYPES = (tf.float32, tf.uint8, tf.float64)
+SIGNATURE_SUFFIXES = {tf.float32: "", tf.uint8: "_uint8"}
 
 
 def export(metric, export_dir, *, extra=None, overwrite=False):
   """Writes a metric as a SavedModel, beside its place, then renames it.
 
   The loaded object has `__call__` (the distance), `per_tap`, `spatial_map` and `features`, each for
-  float32 and uint8 images `[batch, height, width, 3]` of any size, and `fingerprint()`, which returns
-  JSON. Signatures are `serving_default`, `per_tap`, `spatial_map`, `features` for float32 images, and
-  the same with `_uint8` appended. Inputs are named `reference` and `candidate` (`image` for
-  `features`). Values outside the declared range, and pairs of two sizes, raise
+  uint8, float32 and float64 images `[batch, height, width, 3]` of any size, and `fingerprint()`,
+  which returns JSON. Signatures are `serving_default`, `per_tap`, `spatial_map`, `features` for
+  float32 images, and the same with `_uint8` appended. Inputs are named `reference` and `candidate`
+  (`image` for `features`). Values outside the declared range, and pairs of two sizes, raise
   `tf.errors.InvalidArgumentError`.
 
   Args:
@@ -43,133 +47,181 @@ def export(metric, export_dir, *, extra=None, overwrite=False):
     The fingerprint.
 
   Raises:
-    UserError: if there is something else at `export_dir`, or an export that may not be replaced.
+    UserError: if there is something else at `export_dir`, or an export that may not be replaced, or
+      it cannot be written.
   """
-  export_dir = pathlib.Path(export_dir).expanduser()
-  require_free(export_dir, overwrite)
+  export_dir = require_free(export_dir, overwrite)
   fingerprint = {**metric.fingerprint(), **(extra or {})}
   text = json.dumps(fingerprint, indent=2) + "\n"
-  module = _module(metric, text)
-  export_dir.parent.mkdir(parents=True, exist_ok=True)
   beside = export_dir.with_name(f".{export_dir.name}.{os.getpid()}")
   try:
-    tf.saved_model.save(module, str(beside), signatures=_signatures(module))
-    metric.trunk.save_weights(beside / WEIGHTS)
-    (beside / FINGERPRINT).write_text(text)
+    export_dir.parent.mkdir(parents=True, exist_ok=True)
+    _save(metric, text, beside)
     _put_in_place(beside, export_dir)
+  except OSError as error:
+    raise UserError(f"{export_dir} cannot be written: {error.strerror}.") from None
   finally:
     shutil.rmtree(beside, ignore_errors=True)
   return fingerprint
 
 
-def require_free(export_dir, overwrite):
-  """Raises `UserError` unless an export may be written to a folder."""
-  export_dir = pathlib.Path(export_dir).expanduser()
+def require_free(export_dir, overwrite=False):
+  """Returns the whole path of a folder, `~` expanded, to which an export may be written.
+
+  Raises:
+    UserError: if there is something else, or an export and not `overwrite`.
+  """
+  export_dir = pathlib.Path(export_dir).expanduser().resolve()
   if not export_dir.exists() or (export_dir.is_dir() and not any(export_dir.iterdir())):
-    return
+    return export_dir
   if not (export_dir / FINGERPRINT).exists():
     raise UserError(f"{export_dir} exists and is no export of a metric; name another folder.")
   if not overwrite:
     raise UserError(f"{export_dir} holds an export already; name another folder or pass "
                     "--overwrite.")
+  return export_dir
+
+
+def _save(metric, fingerprint, folder):
+  module = ExportedMetric(metric, fingerprint)
+  tf.saved_model.save(module, str(folder), signatures=_signatures(module))
+  metric.trunk.save_weights(folder / WEIGHTS)
+  (folder / FINGERPRINT).write_text(fingerprint)
 
 
 def _put_in_place(beside, export_dir):
-  """Renames the new folder to its place, after moving an old one out of the way."""
+  """Renames the new folder to its place; an old one goes only once that has succeeded."""
   old = export_dir.with_name(f".{export_dir.name}.old.{os.getpid()}")
   if export_dir.exists():
     export_dir.rename(old)
-  beside.rename(export_dir)
+  try:
+    beside.rename(export_dir)
+  except OSError:
+    if old.exists():
+      old.rename(export_dir)
+    raise
   shutil.rmtree(old, ignore_errors=True)
 
 
-def _signatures(module):
-  """Concrete functions with named inputs and outputs, by signature name."""
-  signatures = {}
-  for dtype in DTYPES:
-    suffix = "_uint8" if dtype == tf.uint8 else ""
-    pair = (_images("reference", dtype), _images("candidate", dtype))
-    for name, function in (("serving_default", module.named_distance),
-                           ("per_tap", module.per_tap), ("spatial_map", module.named_map)):
-      signatures[name + suffix] = function.get_concrete_function(*pair)
-    signatures["features" + suffix] = module.features.get_concrete_function(
-        _images("image", dtype))
-  return signatures
-
-
-def _module(metric, fingerprint):
-  """Returns the `tf.Module` to save.
+class ExportedMetric(tf.Module):
+  """A perceptual metric; lower is closer.
 
   It closes over the metric and tracks the weights alone, not the Keras model, which would be saved
   as well and take more room than the weights of a small network.
   """
 
-  def checked(images, name):
+  def __init__(self, metric, fingerprint):
+    """Traces everything that the SavedModel offers.
+
+    Args:
+      metric: `metric.Metric`.
+      fingerprint: JSON text.
+    """
+    super().__init__(name="perceptual_metric")
+    self.weights = [variable.value for variable in metric.trunk.variables]
+    self._metric = _with_shared_trunk(metric)
+    self._fingerprint = fingerprint
+    for dtype in DTYPES:
+      pair = _pair(dtype)
+      self.__call__.get_concrete_function(*pair)
+      self.__call__.get_concrete_function(list(pair))
+      self.__call__.get_concrete_function(dict(zip(("reference", "candidate"), pair)))
+      self.per_tap.get_concrete_function(*pair)
+      self.spatial_map.get_concrete_function(*pair)
+      self.features.get_concrete_function(_images("image", dtype))
+
+  @tf.function(autograph=False)
+  def __call__(self, reference, candidate=None):
+    if candidate is None and isinstance(reference, dict):
+      reference, candidate = reference["reference"], reference["candidate"]
+    elif candidate is None:
+      reference, candidate = reference
+    per_tap = self.per_tap(reference, candidate)
+    return sum(per_tap[tap] for tap in self._metric.taps)
+
+  @tf.function(autograph=False)
+  def per_tap(self, reference, candidate):
+    return self._metric.per_tap(*self._checked_pair(reference, candidate))
+
+  @tf.function(autograph=False)
+  def spatial_map(self, reference, candidate):
+    return self._metric.spatial_map(*self._checked_pair(reference, candidate))
+
+  @tf.function(autograph=False)
+  def features(self, image):
+    return self._metric.features(self._checked(_of_any_size(image), "image"))
+
+  @tf.function(autograph=False, input_signature=[])
+  def fingerprint(self):
+    return tf.constant(self._fingerprint)
+
+  def _checked_pair(self, reference, candidate):
+    reference, candidate = _of_any_size(reference), _of_any_size(candidate)
+    shapes = tf.shape(reference), tf.shape(candidate)
+    one_shape = tf.debugging.Assert(
+        tf.reduce_all(tf.equal(*shapes)),
+        ["reference and candidate must have one shape; received:", *shapes], summarize=4)
+    with tf.control_dependencies([one_shape]):
+      return self._checked(reference, "reference"), self._checked(candidate, "candidate")
+
+  def _checked(self, images, name):
     """Asserts that images are in the declared range; NaN is not."""
-    if images.dtype != tf.uint8:
-      low, high = metric.preprocessing.accepted_range(images.dtype)
-      declared = metric.preprocessing.float_range
-      tf.debugging.Assert(
-          tf.reduce_all((images >= low) & (images <= high)),
-          [f"{name} has values outside the declared range of float images, {declared[0]:g} to "
-           f"{declared[1]:g}, or NaN; lowest and highest:",
-           tf.reduce_min(images), tf.reduce_max(images)])
-    return images
+    if images.dtype == tf.uint8:
+      return tf.identity(images)
+    low, high = self._metric.preprocessing.accepted_float_range
+    declared = self._metric.preprocessing.float_range
+    in_range = tf.debugging.Assert(
+        tf.reduce_all((images >= low) & (images <= high)),
+        [f"{name} has values outside the declared range of float images, {declared[0]:g} to "
+         f"{declared[1]:g}, or NaN; lowest and highest:",
+         tf.reduce_min(images), tf.reduce_max(images)])
+    with tf.control_dependencies([in_range]):
+      return tf.identity(images)
 
-  def checked_pair(reference, candidate):
-    tf.debugging.assert_equal(tf.shape(reference), tf.shape(candidate),
-                              message="reference and candidate must have one shape")
-    return checked(reference, "reference"), checked(candidate, "candidate")
 
-  class ExportedMetric(tf.Module):
-    """A perceptual metric; lower is closer."""
+def _of_any_size(images):
+  """Forgets the static size of images, so that two sizes are an error when run, as any other.
 
-    def __init__(self):
-      super().__init__(name="perceptual_metric")
-      self.weights = [variable.value for variable in metric.trunk.variables]
-      for dtype in DTYPES:
-        pair = (_images("reference", dtype), _images("candidate", dtype))
-        self.__call__.get_concrete_function(*pair)
-        self.__call__.get_concrete_function(list(pair))
-        self.__call__.get_concrete_function({"reference": pair[0], "candidate": pair[1]})
+  TensorFlow would else refuse them while it traces the call, in terms of an operation inside.
+  """
+  return tf.compat.v1.placeholder_with_default(images, [None, None, None, 3])
 
-    @tf.function(autograph=False)
-    def __call__(self, reference, candidate=None):
-      if candidate is None and isinstance(reference, dict):
-        reference, candidate = reference["reference"], reference["candidate"]
-      elif candidate is None:
-        reference, candidate = reference
-      return metric(*checked_pair(reference, candidate))
 
-    @tf.function(autograph=False)
-    def named_distance(self, reference, candidate):
-      return {"distance": metric(*checked_pair(reference, candidate))}
+def _with_shared_trunk(metric):
+  """Returns the metric with its network as one function of the graph, which all others call.
 
-    @tf.function(autograph=False)
-    def per_tap(self, reference, candidate):
-      return metric.per_tap(*checked_pair(reference, candidate))
+  Otherwise each function of the SavedModel would hold the network once more.
+  """
+  @tf.function(autograph=False)
+  def trunk(images, training):
+    return metric.trunk(images, training=training)
 
-    @tf.function(autograph=False)
-    def spatial_map(self, reference, candidate):
-      return metric.spatial_map(*checked_pair(reference, candidate))
+  shared = copy.copy(metric)
+  shared.trunk = trunk
+  return shared
 
-    @tf.function(autograph=False)
-    def named_map(self, reference, candidate):
-      return {"spatial_map": metric.spatial_map(*checked_pair(reference, candidate))}
 
-    @tf.function(autograph=False)
-    def features(self, image):
-      return metric.features(checked(image, "image"))
+def _signatures(module):
+  """Concrete functions with named inputs and outputs, by signature name."""
+  def distance(reference, candidate):
+    return {"distance": module(reference, candidate)}
 
-    @tf.function(autograph=False, input_signature=[])
-    def fingerprint(self):
-      return tf.constant(fingerprint)
+  def spatial_map(reference, candidate):
+    return {"spatial_map": module.spatial_map(reference, candidate)}
 
-  module = ExportedMetric()
-  for dtype in DTYPES:
-    module.spatial_map.get_concrete_function(
-        _images("reference", dtype), _images("candidate", dtype))
-  return module
+  functions = {"serving_default": distance, "per_tap": module.per_tap, "spatial_map": spatial_map}
+  signatures = {}
+  for dtype, suffix in SIGNATURE_SUFFIXES.items():
+    for name, function in functions.items():
+      signatures[name + suffix] = tf.function(
+          function, autograph=False).get_concrete_function(*_pair(dtype))
+    signatures["features" + suffix] = module.features.get_concrete_function(
+        _images("image", dtype))
+  return signatures
+
+
+def _pair(dtype):
+  return _images("reference", dtype), _images("candidate", dtype)
 
 
 def _images(name, dtype):

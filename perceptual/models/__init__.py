@@ -7,11 +7,15 @@ a family, write its builder beside `resnet.py` and give it its rows here.
 import inspect
 
 from perceptual import errors
-from perceptual.models import resnet
+from perceptual.models import alexnet, resnet, squeezenet, vgg
 
 _NETWORKS = {
-    f"resnet{depth}": (resnet.resnet, {"depth": depth, "name": f"resnet{depth}"})
-    for depth in resnet.VARIANTS
+    **{f"resnet{depth}": (resnet.resnet, {"depth": depth, "name": f"resnet{depth}"})
+       for depth in resnet.VARIANTS},
+    "alexnet": (alexnet.alexnet, {"name": "alexnet"}),
+    **{f"vgg{depth}": (vgg.vgg, {"depth": depth, "name": f"vgg{depth}"})
+       for depth in vgg.VARIANTS},
+    "squeezenet1_1": (squeezenet.squeezenet1_1, {"name": "squeezenet1_1"}),
 }
 
 

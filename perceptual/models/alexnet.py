@@ -48,7 +48,8 @@ def alexnet(*, width=1.0, num_classes=1000, dropout=0.5, image_size=None, name="
     UserError: an illegal option.
   """
   torch.check_options(width=width, num_classes=num_classes, dropout=dropout)
-  x = image = layers.image_input(image_size)
+  image = layers.image_input(image_size)
+  x = torch.MinimumSize(31, image_side=31, name="minimum_size")(image)
   features = {}
   for number, (channels, kernel, stride, padding, tap_stride) in enumerate(_CONVOLUTIONS, start=1):
     x = torch.conv_relu(x, torch.scaled(channels, width), kernel, stride=stride, padding=padding,
@@ -63,6 +64,7 @@ def alexnet(*, width=1.0, num_classes=1000, dropout=0.5, image_size=None, name="
 
 
 def _classifier(x, hidden, num_classes, dropout):
+  x = torch.MinimumSize(3, image_side=63, name="minimum_size_of_relu5")(x)
   x = torch.max_pool(x, 3, stride=2, name="pool5")
   x = torch.AdaptiveAveragePooling(6, name="grid")(x)
   x = torch.flatten(x, name="flatten")

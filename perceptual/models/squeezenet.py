@@ -29,9 +29,9 @@ def squeezenet1_1(*, width=1.0, num_classes=1000, dropout=0.5, image_size=None,
                   name="squeezenet1_1"):
   """Builds a SqueezeNet 1.1 with the taps `relu1` and `fire2` to `fire9`.
 
-  Of an image of side n the sides of the taps are (n - 3) // 2 + 1, and after each of three max-pools
-  half of the one before, rounded down: 64x64 images give 31, 15, 7 and 3, with strides 2, 4, 8 and
-  16. The smallest image is 17x17.
+  Of an image of side n the taps have sides (n - 3) // 2 + 1, and after each of three max-pools half
+  of the one before, rounded down: 64x64 images give maps of sides 31, 15, 7 and 3, with strides 2,
+  4, 8 and 16. The smallest image is 17x17.
 
   Variables are named by place: `conv1/kernel`, `fire2_squeeze/kernel`, `fire2_expand1x1/kernel`,
   `fire2_expand3x3/kernel`, ..., `conv10/bias`.
@@ -52,7 +52,8 @@ def squeezenet1_1(*, width=1.0, num_classes=1000, dropout=0.5, image_size=None,
   """
   torch.check_options(width=width, num_classes=num_classes, dropout=dropout)
   image = layers.image_input(image_size)
-  x = torch.conv_relu(image, torch.scaled(64, width), 3, stride=2, name="conv1")
+  x = torch.MinimumSize(17, image_side=17, name="minimum_size")(image)
+  x = torch.conv_relu(x, torch.scaled(64, width), 3, stride=2, name="conv1")
   stride = 2
   x = taps.Tap(stride=stride, name="relu1")(x)
   features = {"relu1": x}

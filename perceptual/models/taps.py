@@ -43,9 +43,10 @@ class Tap(keras.layers.Identity):
 
 @dataclasses.dataclass(frozen=True)
 class TapInfo:
-  """What a tap gives: features `[batch, ceil(height / stride), ceil(width / stride), channels]`.
+  """What a tap gives: features `[batch, rows, columns, channels]`.
 
-  A tap whose stride is None gives `[batch, channels]`.
+  Rows are about height / stride and columns width / stride; how they are rounded is the network's
+  padding. A tap whose stride is None gives `[batch, channels]`.
   """
 
   name: str

@@ -9,6 +9,7 @@ import math
 import keras
 from keras import ops
 
+from perceptual import errors
 from perceptual.models import layers
 
 # The user's keras.json may say otherwise; the whole package is [batch, height, width, channels].
@@ -51,6 +52,60 @@ class AdaptiveAveragePooling(keras.layers.Layer):
 
   def get_config(self):
     return {**super().get_config(), "size": self.size}
+
+
+@keras.saving.register_keras_serializable("perceptual")
+class MinimumSize(keras.layers.Layer):
+  """Lets maps through that are large enough for the windows that follow.
+
+  Smaller ones are no mere error in what follows: with oneDNN, a max-pool of a 3x3 window on a map
+  of 1x1 ends TensorFlow's process.
+
+  Args:
+    side: the smallest height and width of the map, in positions.
+    image_side: the smallest height and width of the image that has such a map, in pixels.
+    **options: as `keras.layers.Layer` has them.
+
+  Raises:
+    UserError: in a call, if the map is smaller. A TensorFlow graph that learns sizes as it runs
+      raises `tf.errors.InvalidArgumentError` then.
+  """
+
+  def __init__(self, side, *, image_side, **options):
+    super().__init__(**options)
+    self.side = side
+    self.image_side = image_side
+
+  def call(self, inputs):
+    self._check(inputs.shape)
+    if None in tuple(inputs.shape)[1:3]:
+      return self._checked_as_it_runs(inputs)
+    return inputs
+
+  def compute_output_spec(self, inputs):
+    self._check(inputs.shape)
+    return keras.KerasTensor(inputs.shape, dtype=inputs.dtype)
+
+  def get_config(self):
+    return {**super().get_config(), "side": self.side, "image_side": self.image_side}
+
+  def _check(self, shape):
+    if any(side is not None and side < self.side for side in tuple(shape)[1:3]):
+      error = errors.UserError(self._message())
+      error._keras_call_info_injected = True  # else Keras wraps it into a page about its arguments
+      raise error
+
+  def _checked_as_it_runs(self, inputs):
+    import tensorflow as tf  # the only backend whose graphs do not know their sizes
+
+    large_enough = tf.debugging.assert_greater_equal(
+        tf.reduce_min(tf.shape(inputs)[1:3]), self.side, message=self._message())
+    with tf.control_dependencies([large_enough]):
+      return tf.identity(inputs)
+
+  def _message(self):
+    return (f"The images are too small for this network: their sides must be at least "
+            f"{self.image_side} pixels.")
 
 
 def conv_relu(x, filters, kernel_size, *, stride=1, padding=0, dtype=None, name):
@@ -128,8 +183,9 @@ def scaled(channels, width):
 
 def check_options(*, width, num_classes, dropout):
   """Raises `UserError` for an illegal value of an option that all these networks have."""
-  require, is_number = layers.require, layers.is_number
-  require(is_number(width) and 0 < width < math.inf, "width", width, "a number > 0")
-  require(layers.is_integer(num_classes) and num_classes >= 0, "num_classes", num_classes,
-          "an integer >= 0")
-  require(is_number(dropout) and 0 <= dropout < 1, "dropout", dropout, "a number in [0, 1)")
+  layers.require(layers.is_number(width) and 0 < width < math.inf, "width", width,
+                 must_be="a number > 0")
+  layers.require(layers.is_integer(num_classes) and num_classes >= 0, "num_classes", num_classes,
+                 must_be="an integer >= 0")
+  layers.require(layers.is_number(dropout) and 0 <= dropout < 1, "dropout", dropout,
+                 must_be="a number in [0, 1)")

@@ -1,7 +1,8 @@
 """VGG networks as torchvision has them, with the end of every stage as a feature tap.
 
-Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition" (arXiv
-1409.1556); torchvision/models/vgg.py, without batch normalisation. VGG-16 is the trunk of LPIPS-VGG.
+Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition"
+(arXiv 1409.1556); torchvision/models/vgg.py, without batch normalisation. VGG-16 is the trunk of
+LPIPS-VGG.
 """
 
 import keras
@@ -50,7 +51,8 @@ def vgg(depth, *, width=1.0, num_classes=1000, dropout=0.5, image_size=None, nam
   if depth not in tuple(VARIANTS):
     raise errors.unknown("VGG depth", depth, VARIANTS)
   torch.check_options(width=width, num_classes=num_classes, dropout=dropout)
-  x = image = layers.image_input(image_size)
+  image = layers.image_input(image_size)
+  x = torch.MinimumSize(16, image_side=16, name="minimum_size")(image)
   features = {}
   for stage, (channels, count) in enumerate(zip(_CHANNELS, VARIANTS[depth]), start=1):
     if stage > 1:
@@ -67,6 +69,7 @@ def vgg(depth, *, width=1.0, num_classes=1000, dropout=0.5, image_size=None, nam
 
 
 def _classifier(x, hidden, num_classes, dropout):
+  x = torch.MinimumSize(2, image_side=32, name="minimum_size_of_stage5")(x)
   x = torch.max_pool(x, 2, stride=2, name="pool5")
   x = torch.AdaptiveAveragePooling(7, name="grid")(x)
   x = torch.flatten(x, name="flatten")

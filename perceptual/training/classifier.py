@@ -1,9 +1,9 @@
 """One training step and one evaluation of a classifier, as orbit's trainer and evaluator.
 
-Works around four faults of Keras 3 under `tf.distribute`: the optimizer is built inside the strategy's
-scope; batch normalisation averages its moving statistics over replicas (`models.layers`); gradients
-are clipped after they are summed over replicas; and the state of dropout's seed generators is among the
-variables that checkpoints keep (`train_state`).
+Works around four faults of Keras 3 under `tf.distribute`: the optimizer is built inside the
+strategy's scope; batch normalisation averages its moving statistics over replicas
+(`models.layers`); gradients are clipped after they are summed over replicas; and the state of
+dropout's seed generators is among the variables that checkpoints keep (`train_state`).
 """
 
 import keras

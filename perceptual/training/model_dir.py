@@ -1,6 +1,7 @@
 """What a training folder holds, and the way back from it to a network.
 
     network.json            name and options of the network
+    run.json                what is trained, on what and how, as data
     config.gin              the configuration as given
     operative_config.gin    the configuration as used, defaults included
     metrics.csv             one line an evaluation
@@ -15,6 +16,7 @@ Checkpoints key variables by `variable.path`, so they can be read, and checked, 
 
 import json
 import pathlib
+import re
 
 import tensorflow as tf
 
@@ -35,9 +37,21 @@ class ModelDir:
   def __init__(self, path):
     self.path = pathlib.Path(path).expanduser()
     self.network = self.path / "network.json"
+    self.run = self.path / "run.json"
     self.metrics = self.path / "metrics.csv"
     self.plot = self.path / "training.png"
     self.tensorboard = self.path / "tensorboard"
+
+  def make(self):
+    """Makes the folder, if it is not there.
+
+    Raises:
+      UserError: if that is impossible.
+    """
+    try:
+      self.path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+      raise errors.UserError(f"Cannot make the folder {self.path}: {error.strerror}.") from None
 
   def checkpoint(self, name):
     """Returns the folder of a checkpoint, one of `CHECKPOINTS`."""
@@ -46,18 +60,56 @@ class ModelDir:
     return self.path / "checkpoints" / name
 
   def write_network(self, name, options):
-    write_text(self.network, json.dumps({"name": name, "options": options}, indent=2) + "\n")
+    """Writes what `read_network` returns."""
+    write_json(self.network, {"name": name, "options": options})
 
   def read_network(self):
-    """Returns the (name, options) of the network trained here."""
-    try:
-      network = json.loads(self.network.read_text())
-      return network["name"], network["options"]
-    except FileNotFoundError:
+    """Returns the (name, options) of the network trained here.
+
+    Raises:
+      UserError: if no network was trained here, or its description is damaged.
+    """
+    network = read_json(self.network)
+    if network is None:
       raise errors.UserError(f"{self.path} is no training folder: it has no {self.network.name}. "
-                             "Make one with `perceptual train`.") from None
-    except (json.JSONDecodeError, KeyError, TypeError):
-      raise errors.UserError(f"{self.network} is damaged: it must hold name and options.") from None
+                             "Make one with `perceptual train`.")
+    if not isinstance(network, dict) or not {"name", "options"} <= set(network):
+      raise errors.UserError(f"{self.network} is damaged: it must hold name and options.")
+    return network["name"], network["options"]
+
+  def write_run(self, run):
+    """Writes what `read_run` returns."""
+    write_json(self.run, run)
+
+  def read_run(self):
+    """Returns what was trained here as nested dictionaries of plain data; None if unknown.
+
+    Raises:
+      UserError: if the description is damaged.
+    """
+    run = read_json(self.run)
+    if run is not None and not isinstance(run, dict):
+      raise errors.UserError(f"{self.run} is damaged: it must hold what is trained, and how.")
+    return run
+
+
+def write_json(path, data):
+  """Writes plain data."""
+  write_text(path, json.dumps(data, indent=2) + "\n")
+
+
+def read_json(path):
+  """Returns what `write_json` wrote, or None if there is no such file.
+
+  Raises:
+    UserError: if the file cannot be read.
+  """
+  try:
+    return json.loads(path.read_text("utf-8"))
+  except FileNotFoundError:
+    return None
+  except (OSError, ValueError) as error:
+    raise errors.UserError(f"{path} cannot be read: {errors.first_line(error)}") from None
 
 
 def load_network(path, checkpoint="best_score"):
@@ -96,7 +148,8 @@ def assign_weights(model, checkpoint_path):
   try:
     reader = tf.train.load_checkpoint(checkpoint_path)
   except (tf.errors.OpError, ValueError) as error:
-    raise errors.UserError(f"{checkpoint_path} cannot be read: {first_line(error)}") from None
+    raise errors.UserError(
+        f"{checkpoint_path} cannot be read: {errors.first_line(error)}") from None
   keys = {_variable_path(key): key for key in reader.get_variable_to_shape_map()
           if key.startswith("weights/") and key.endswith(VALUE)}
   shapes = {path: tuple(reader.get_variable_to_shape_map()[key]) for path, key in keys.items()}
@@ -110,7 +163,7 @@ def assign_weights(model, checkpoint_path):
   try:
     values = [reader.get_tensor(keys[v.path]) for v in model.weights]
   except tf.errors.OpError as error:
-    raise errors.UserError(f"{checkpoint_path} is damaged: {first_line(error)}") from None
+    raise errors.UserError(f"{checkpoint_path} is damaged: {errors.first_line(error)}") from None
   for variable, value in zip(model.weights, values):
     variable.assign(value)
   return int(reader.get_tensor("step" + VALUE))
@@ -124,9 +177,5 @@ def keyed_by_path(variables):
 def _variable_path(key):
   """The path in a checkpoint key, in which TensorFlow writes '/' as '.S' and '.' as '..'."""
   name = key.removeprefix("weights/").removesuffix(VALUE)
-  return name.replace(".S", "/").replace("..", ".")
+  return re.sub(r"\.([.S])", lambda match: {"S": "/", ".": "."}[match[1]], name)
 
-
-def first_line(error):
-  """Returns the first line of an error's message."""
-  return str(error).strip().splitlines()[0]

@@ -6,7 +6,7 @@ import math
 import sys
 import time
 
-from perceptual import files
+from perceptual import errors, files
 
 SCORE_PREFIX = "score/"
 
@@ -20,25 +20,37 @@ class Progress:
     self._steps_per_epoch = steps_per_epoch
     self._silent = silent
     self._last = None
+    self._first_report = None
 
   def start(self, step):
-    """Starts the clock at a step; time spent between loops (evaluation) does not count."""
+    """Starts the clock at a step; time between loops, spent on evaluation, is not in the rate."""
     self._last = (step, time.monotonic())
 
   def report(self, step, means):
     """Prints the line and returns examples per second since `start` or the last report."""
     last_step, last_time = self._last
     now = time.monotonic()
-    rate = (step - last_step) * self._batch_size / max(now - last_time, 1e-9)
     self._last = (step, now)
-    left = (self._steps - step) * self._batch_size / rate
+    rate = (step - last_step) * self._batch_size / max(now - last_time, 1e-9)
     self.say(f"step {step:>{len(str(self._steps))}}/{self._steps}  "
              f"epoch {step / self._steps_per_epoch:5.2f}  loss {means['loss']:.3f}  "
-             f"accuracy {means['accuracy']:5.1f}%  {rate:5.0f} images/s  "
-             f"{duration(left)} left")
+             f"accuracy {means['accuracy']:5.1f}%  {rate:5.0f} images/s  {self._left(step, now)}")
     return rate
 
+  def _left(self, step, now):
+    """The time left, in words: by the pace, evaluations included, since the first report.
+
+    The first loop tells nothing of it, for in it the graph is built.
+    """
+    if self._first_report is None:
+      self._first_report = (step, now)
+      return "graph building included"
+    first_step, first_time = self._first_report
+    left = (self._steps - step) * (now - first_time) / (step - first_step)
+    return f"{duration(left)} left"
+
   def say(self, line):
+    """Prints a line, unless this process is silent."""
     if not self._silent:
       print(line, file=sys.stderr, flush=True)
 
@@ -52,27 +64,34 @@ def duration(seconds):
 
 
 class MetricsFile:
-  """`metrics.csv`: one line an evaluation, rewritten whole so that it is never half-written."""
+  """`metrics.csv`: one line an evaluation, rewritten whole so that it is never half-written.
 
-  def __init__(self, path, first_step=0, write=True):
-    """Opens the file; lines after `first_step`, which resuming will write again, are dropped.
+  Attributes:
+    rows: the lines as dictionaries of numbers, by rising `step`.
+  """
+
+  def __init__(self, path, last_step=0, write=True):
+    """Reads the file; lines after `last_step`, which a resumed run writes again, are passed over.
 
     Args:
-      path: the file.
-      first_step: the step from which a run goes on, 0 for a new one.
+      path: the file; it need not be there.
+      last_step: the step from which a run goes on, 0 for a new one.
       write: whether this process writes; of several workers, one does.
+
+    Raises:
+      UserError: if the file is damaged.
     """
     self._path = path
     self._write = write
-    self.rows = [row for row in read_metrics(path) if row["step"] <= first_step]
+    self.rows = [row for row in read_metrics(path) if row["step"] <= last_step]
 
   def append(self, row):
-    """Adds a line.
+    """Adds a line, in the place of those of its step or later.
 
     Args:
       row: dictionary of numbers, `step` among them.
     """
-    self.rows.append(row)
+    self.rows = [*(r for r in self.rows if r["step"] < row["step"]), row]
     if not self._write:
       return
     columns = list(dict.fromkeys(key for r in self.rows for key in r))
@@ -84,12 +103,31 @@ class MetricsFile:
 
 
 def read_metrics(path):
-  """Returns the lines of a `metrics.csv` as dictionaries of numbers; none if there is no file."""
+  """Returns the lines of a `metrics.csv` as dictionaries of numbers; none if there is no file.
+
+  Raises:
+    UserError: if the file is damaged.
+  """
   if not path.exists():
     return []
-  with path.open(newline="") as file:
-    return [{key: int(value) if key == "step" else float(value)
-             for key, value in row.items() if value} for row in csv.DictReader(file)]
+  try:
+    with path.open(newline="", encoding="utf-8") as file:
+      rows = [{key: int(value) if key == "step" else float(value)
+               for key, value in row.items() if value} for row in csv.DictReader(file)]
+    if not all("step" in row for row in rows):
+      raise ValueError("a line has no step")
+    return rows
+  except (ValueError, TypeError) as error:
+    raise errors.UserError(f"{path} is damaged: {errors.first_line(error)}") from None
+
+
+def peak(rows, column):
+  """Returns the trained line with the highest value of a column, the first of equals; or None.
+
+  The line of step 0, of the untrained network, is for comparison alone.
+  """
+  trained = [row for row in rows if row["step"] and column in row]
+  return max(trained, key=lambda row: row[column], default=None)
 
 
 def plot(rows, path, *, title, best):
@@ -99,7 +137,7 @@ def plot(rows, path, *, title, best):
     rows: lines of `metrics.csv`.
     path: the PNG to write.
     title: stands above.
-    best: the column by which the best checkpoint is chosen; its peak is marked.
+    best: the column by which the best checkpoint is chosen; its `peak` is marked.
   """
   import matplotlib.figure
 
@@ -115,10 +153,10 @@ def plot(rows, path, *, title, best):
     values = [row.get(column, math.nan) for row in rows]
     scores.plot(steps, values, color=f"C{number}", marker=".",
                 label=column.removeprefix(SCORE_PREFIX))
-    if column == best:
-      peak = max(range(len(rows)), key=lambda i: values[i])
-      scores.plot(steps[peak], values[peak], color=f"C{number}", marker="*", markersize=16,
-                  linestyle="none", label=f"best score: {values[peak]:.1f} at step {steps[peak]}")
+    top = peak(rows, column) if column == best else None
+    if top is not None:
+      scores.plot(top["step"], top[column], color=f"C{number}", marker="*", markersize=16,
+                  linestyle="none", label=f"best score: {top[column]:.1f} at step {top['step']}")
   lines = axes.get_lines() + scores.get_lines()
   figure.legend(lines, [line.get_label() for line in lines], loc="outside lower center", ncols=3)
   with files.beside(path) as temporary:

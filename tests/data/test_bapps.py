@@ -164,7 +164,7 @@ def test_complete_data_sets_are_kept(tmp_path, source):
   again = bapps.prepare(source, tmp_path / "data")
   assert again.found == ["2afc", "jnd"]
   assert again.sizes == first.sizes
-  assert again.summary().count("Already complete") == 2
+  assert str(again).count("Already complete") == 2
   with pytest.raises(UserError, match="000003 lacks p0"):
     bapps.prepare(source, tmp_path / "data", overwrite=True)
   assert bapps.open_prepared("2afc", tmp_path / "data").info.splits["val_cnn"].num_examples == 8
@@ -218,7 +218,7 @@ def test_what_is_not_whole_is_named_and_leaves_nothing(tmp_path, source, name, d
 def test_the_first_of_many_broken_examples_are_listed(source):
   for path in (source / "2afc/val/cnn/p1").iterdir():
     path.unlink()
-  with pytest.raises(UserError, match=r"^8 of 8 .*: 000000 lacks p1, .* 000004 lacks p1, \.\.\.\.$"):
+  with pytest.raises(UserError, match=r"^8 of 8 .*: 000000 lacks p1, .*4 lacks p1, \.\.\.\.$"):
     bapps_files.check("2afc", "val_cnn", source / "2afc/val/cnn")
 
 
@@ -273,7 +273,7 @@ def test_subsets_as_published():
 
 
 def test_wrong_arguments(tmp_path, source):
-  with pytest.raises(UserError, match="Unknown BAPPS config '2AFC'. Available: 2afc, jnd"):
+  with pytest.raises(UserError, match=r"Unknown BAPPS config '2AFC'\. Available: 2afc, jnd"):
     bapps.prepare(source, tmp_path / "data", configs=["2AFC"])
   with pytest.raises(UserError, match="No such folder"):
     bapps.prepare(tmp_path / "nowhere", tmp_path / "data")
@@ -297,7 +297,7 @@ def test_a_failing_download_says_what_to_do(tmp_path, monkeypatch):
     raise ConnectionError("no route to host\nsecond line")
 
   monkeypatch.setattr(tfds.download.DownloadManager, "download_and_extract", offline)
-  with pytest.raises(UserError, match="^bapps/jnd: no route to host. Get jnd.tar.gz from https:"):
+  with pytest.raises(UserError, match=r"^bapps/jnd: no route to host. Get jnd.tar.gz from https:"):
     bapps.prepare(None, tmp_path / "data", configs=["jnd"])
   assert data_sets(tmp_path / "data") == []
 
@@ -307,7 +307,7 @@ def test_downloaded_archives_are_found(tmp_path, source, monkeypatch):
 
   def downloaded(_, asked):
     urls.update(asked)
-    return {name: source / "2afc" for name in asked}
+    return dict.fromkeys(asked, source / "2afc")
 
   monkeypatch.setattr(tfds.download.DownloadManager, "download_and_extract", downloaded)
   report = bapps.prepare(None, tmp_path / "data", configs=["2afc"])

@@ -1,6 +1,7 @@
 """The ResNets of Kumar et al.: sizes, names, initial values, options, gradients."""
 
 import collections
+import math
 
 import keras
 import numpy as np
@@ -98,6 +99,16 @@ def test_taps_are_the_groups(depth_and_model):
       taps.TapInfo(f"reduction_{i + 1}", channels=64 * 2 ** i * expansion, stride=4 * 2 ** i)
       for i in range(len(blocks)))
   assert taps.list_taps(model) == (groups or (taps.TapInfo("stem", channels=64, stride=4),))
+
+
+@pytest.mark.parametrize("size", [(57, 83), (2, 1)])
+def test_maps_of_any_size_of_image(depth_and_model, size):
+  _, model = depth_and_model
+  outputs = model(np.ones((1, *size, 3), "float32"))
+  assert outputs["logits"].shape == (1, 1000)
+  for tap in taps.list_taps(model):
+    rows, columns = (math.ceil(side / tap.stride) for side in size)
+    assert outputs[tap.name].shape == (1, rows, columns, tap.channels)
 
 
 def test_depth_is_the_layers_on_the_longest_path(depth_and_model):

@@ -1,0 +1,108 @@
+"""How a network is trained: the numbers of a recipe, checked as soon as they are given."""
+
+import dataclasses
+import math
+
+from perceptual import distances, errors
+from perceptual.data import augment
+from perceptual.training import recipe
+
+# Name -> Keras dtype policy.
+PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """How a network is trained; defaults are those of the paper's ResNets.
+
+  Attributes:
+    optimizer: `recipe.Sgd`.
+    augmentation: `augment.Augmentation`.
+    batch_size: examples a step, over all replicas.
+    epochs: passes over the training images.
+    train_steps: number of steps, instead of `epochs`; None to go by epochs.
+    label_smoothing: share of the label's probability that is spread over all classes.
+    weight_decay: L2 on all trainable variables but batch normalisation's.
+    clip_norm: largest global norm of the gradient; None for no limit.
+    precision: `float32`, or `bfloat16` for activations on TPU and GPU.
+    steps_per_loop: steps between lines of progress, run as one graph.
+    eval_interval: steps between evaluations.
+    checkpoint_interval: steps between saves for resuming; None saves at evaluations.
+    eval_batch_size: examples a batch of evaluation, over all replicas.
+    score_distances: names of the distances whose scores are recorded.
+    score_by: the distance, summed over taps, by which the best score is chosen.
+    score_subset: the subset or aggregate whose score it is; None for the mean over subsets.
+    shuffle_buffer: examples among which the next one is drawn.
+    seed: seed of weights, order, augmentation and dropout.
+  """
+
+  optimizer: recipe.Sgd = recipe.Sgd()
+  augmentation: augment.Augmentation = augment.Augmentation()
+  batch_size: int = 1024
+  epochs: float = 90.0
+  train_steps: int | None = None
+  label_smoothing: float = 0.0
+  weight_decay: float = 1e-4
+  clip_norm: float | None = None
+  precision: str = "float32"
+  steps_per_loop: int = 100
+  eval_interval: int = 1000
+  checkpoint_interval: int | None = None
+  eval_batch_size: int = 256
+  score_distances: tuple[str, ...] = ("local", "mean_pool", "style")
+  score_by: str = "local"
+  score_subset: str | None = None
+  shuffle_buffer: int = 100_000
+  seed: int = 0
+
+  def __post_init__(self):
+    self._check_parts()
+    self._check_numbers()
+    if self.precision not in tuple(PRECISIONS):
+      raise errors.unknown("precision", self.precision, PRECISIONS)
+    self._check_distances()
+
+  def _check_distances(self):
+    names = self.score_distances
+    if not isinstance(names, (tuple, list)) or not all(isinstance(name, str) for name in names):
+      raise errors.UserError("score_distances must be a list of distances, "
+                             f"not {self.score_distances!r}.")
+    for name in names:
+      # Results are kept by name, so a distance goes by one name alone.
+      if distances.get(name).name != name:
+        raise errors.UserError(f"score_distances: {name!r} is called {distances.get(name).name!r} "
+                               "here.")
+    if len(set(names)) < len(names):
+      raise errors.UserError(f"score_distances names one twice: {names!r}.")
+    if self.score_by not in names:
+      raise errors.UserError(f"score_by {self.score_by!r} is not one of score_distances: "
+                             f"{', '.join(names)}.")
+
+  def _check_parts(self):
+    for name, kind, in_gin in (("optimizer", recipe.Sgd, "@sgd()"),
+                               ("augmentation", augment.Augmentation, "@augmentation()")):
+      if not isinstance(getattr(self, name), kind):
+        raise errors.UserError(f"{name} must be {kind.__name__}, in gin {in_gin}, "
+                               f"not {getattr(self, name)!r}.")
+
+  def _check_numbers(self):
+    for name in ("batch_size", "steps_per_loop", "eval_interval", "eval_batch_size",
+                 "shuffle_buffer"):
+      errors.require_integer(name, getattr(self, name))
+    for name in ("train_steps", "checkpoint_interval"):
+      if getattr(self, name) is not None:
+        errors.require_integer(name, getattr(self, name))
+    errors.require_integer("seed", self.seed, at_least=0, below=2**32)
+    errors.require_number("epochs", self.epochs, above=0)
+    errors.require_number("label_smoothing", self.label_smoothing, at_least=0, below=1)
+    errors.require_number("weight_decay", self.weight_decay, at_least=0)
+    if self.clip_norm is not None:
+      errors.require_number("clip_norm", self.clip_norm, above=0)
+
+  def steps_per_epoch(self, images):
+    """Returns the number of steps that is called an epoch: of whole batches, at least one."""
+    return max(1, images.sizes["train"] // self.batch_size)
+
+  def steps(self, images):
+    """Returns the number of steps of the whole run."""
+    return self.train_steps or math.ceil(self.epochs * self.steps_per_epoch(images))

@@ -1,0 +1,161 @@
+"""The published weights that can be converted: for each, its network and PyTorch's names.
+
+To add weights, add a row to `TRUNKS` or `LPIPS_TRUNKS`: which of our layers is which of PyTorch's
+modules, which file holds them, and who publishes it.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+from perceptual import errors, models
+from perceptual.models import linear_heads, vgg
+
+LPIPS_VERSIONS = ("0.1", "0.0")
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+  """Weights that somebody publishes.
+
+  Attributes:
+    name: what they are called here: the network, or `lpips-<net>-v<version>` for linear heads.
+    network: what they are of: one of `models.names()`, or `lpips-<net>` for linear heads.
+    version: the publisher's name of the version.
+    role: "trunk" for a network's weights, "heads" for linear heads.
+    build: takes nothing and returns the `keras.Model` whose weights they are.
+    modules: our layers to PyTorch's modules, those of the whole published network; the model may
+      be a part of it.
+    file: the name of the published file.
+    publisher: whose file it is, and where it is found.
+    licence: an SPDX identifier of what its publisher distributes it under.
+    published_sha256: `torch_layout.tensors_hash` of what is published, where that is known.
+  """
+
+  name: str
+  network: str
+  version: str
+  role: str
+  build: Callable
+  modules: dict
+  file: str
+  publisher: str
+  licence: str
+  published_sha256: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class LpipsTrunk:
+  """The trunk of one of LPIPS's networks.
+
+  Attributes:
+    network: the name of the network, and of its weights.
+    channels: the taps that LPIPS compares, in the order of its heads, to their channels.
+    published_sha256: the heads' versions whose published tensors are known, to their hash.
+  """
+
+  network: str
+  channels: dict
+  published_sha256: dict
+
+
+def _vgg_modules(depth):
+  """VGG's convolutions by the place that torchvision gives them, ReLUs and max-pools counted."""
+  modules, place = {}, 0
+  for stage, count in enumerate(vgg.VARIANTS[depth], start=1):
+    for number in range(1, count + 1):
+      modules[f"conv{stage}_{number}"] = f"features.{place}"
+      place += 2
+    place += 1
+  return {**modules, "fc6": "classifier.0", "fc7": "classifier.3", "logits": "classifier.6"}
+
+
+_ALEXNET_MODULES = {
+    "conv1": "features.0",
+    "conv2": "features.3",
+    "conv3": "features.6",
+    "conv4": "features.8",
+    "conv5": "features.10",
+    "fc6": "classifier.1",
+    "fc7": "classifier.4",
+    "logits": "classifier.6",
+}
+
+_SQUEEZENET_FIRES = {2: 3, 3: 4, 4: 6, 5: 7, 6: 9, 7: 10, 8: 11, 9: 12}
+_SQUEEZENET_MODULES = {
+    "conv1": "features.0",
+    **{f"fire{fire}_{part}": f"features.{place}.{part}"
+       for fire, place in _SQUEEZENET_FIRES.items()
+       for part in ("squeeze", "expand1x1", "expand3x3")},
+    "conv10": "classifier.1",
+}
+
+# Network: our layers to torchvision's modules, and the file of torchvision's weights.
+TRUNKS = {
+    "alexnet": (_ALEXNET_MODULES, "alexnet-owt-7be5be79.pth"),
+    "vgg11": (_vgg_modules(11), "vgg11-8a719046.pth"),
+    "vgg16": (_vgg_modules(16), "vgg16-397923af.pth"),
+    "vgg19": (_vgg_modules(19), "vgg19-dcbb9e9d.pth"),
+    "squeezenet1_1": (_SQUEEZENET_MODULES, "squeezenet1_1-b8a52dc0.pth"),
+}
+_TORCHVISION_VERSION = "IMAGENET1K_V1"
+
+LPIPS_TRUNKS = {
+    "alex": LpipsTrunk(
+        "alexnet",
+        {"relu1": 64, "relu2": 192, "relu3": 384, "relu4": 256, "relu5": 256},
+        {"0.1": "b38b3fb8b0590668c2af08608e2d0b78add952ef3aed33b39d7fa4b3e4f9a123"}),
+    "vgg": LpipsTrunk(
+        "vgg16",
+        {"relu1_2": 64, "relu2_2": 128, "relu3_3": 256, "relu4_3": 512, "relu5_3": 512},
+        {"0.1": "026c5bfab73612599c4341afb3bb2fedcc13eb8152e79c689826883038e65406"}),
+    "squeeze": LpipsTrunk(
+        "squeezenet1_1",
+        {"relu1": 64, "fire3": 128, "fire5": 256, "fire6": 384, "fire7": 384, "fire8": 512,
+         "fire9": 512},
+        {"0.1": "319da41de36cabc383f80559c8342ed1d8a09f5bb5e21b8b9750287d2039eacb"}),
+}
+
+
+def names():
+  """Returns the names of all weights, a tuple of strings."""
+  return tuple(_ENTRIES)
+
+
+def get(name):
+  """Returns the `Entry` of that name.
+
+  Raises:
+    UserError: there is none.
+  """
+  if name not in _ENTRIES:
+    raise errors.unknown("weights", name, _ENTRIES)
+  return _ENTRIES[name]
+
+
+def lpips_heads(net, version):
+  """Returns the name of LPIPS's linear heads for a net and a version."""
+  return f"lpips-{net}-v{version}"
+
+
+def _trunk_entries():
+  for network, (modules, file) in TRUNKS.items():
+    yield Entry(
+        name=network, network=network, version=_TORCHVISION_VERSION, role="trunk",
+        build=functools.partial(models.build, network, num_classes=0), modules=modules, file=file,
+        publisher=f"torchvision's {network}, {_TORCHVISION_VERSION}", licence="BSD-3-Clause")
+
+
+def _head_entries():
+  for net, trunk in LPIPS_TRUNKS.items():
+    for version in LPIPS_VERSIONS:
+      yield Entry(
+          name=lpips_heads(net, version), network=f"lpips-{net}", version=version,
+          role="heads", build=functools.partial(linear_heads.linear_heads, trunk.channels),
+          modules={f"{tap}_head": f"lin{place}.model.1"
+                   for place, tap in enumerate(trunk.channels)},
+          file=f"{net}.pth", publisher=f"the lpips package's lpips/weights/v{version}/{net}.pth",
+          licence="BSD-2-Clause", published_sha256=trunk.published_sha256.get(version))
+
+
+_ENTRIES = {entry.name: entry for entry in (*_trunk_entries(), *_head_entries())}

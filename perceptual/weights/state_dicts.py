@@ -1,0 +1,49 @@
+"""State dicts, weights by PyTorch's names, from the files that they come in."""
+
+import zipfile
+import zlib
+
+import numpy as np
+
+from perceptual import errors
+from perceptual.weights import torch_files
+
+
+def read(path):
+  """Reads a state dict from a `.pth` or `.npz` file, told apart by what is in them.
+
+  Args:
+    path: a file that `torch.save(model.state_dict(), path)` wrote, or
+      `numpy.savez(path, **{name: tensor.numpy() for name, tensor in model.state_dict().items()})`.
+
+  Returns:
+    A dict of name to NumPy array, in the order of the file.
+
+  Raises:
+    UserError: it cannot be read, or is neither.
+  """
+  try:
+    if _is_cut_short(path):
+      raise errors.UserError(f"{path} is damaged: the end of its zip archive is missing.")
+    is_npz = zipfile.is_zipfile(path) and not torch_files.is_torch_archive(path)
+    return _read_npz(path) if is_npz else torch_files.read(path)
+  except OSError as error:
+    raise errors.UserError(f"{path} cannot be read: {error.strerror or error}.") from None
+
+
+def _is_cut_short(path):
+  with open(path, "rb") as file:
+    return file.read(2) == b"PK" and not zipfile.is_zipfile(path)
+
+
+def _read_npz(path):
+  try:
+    with np.load(path, allow_pickle=False) as archive:
+      arrays = dict(archive)
+  except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    raise errors.UserError(f"{path} is no .npz file of arrays, or is damaged "
+                           f"({errors.first_line(error).rstrip('.')}).") from None
+  for name, array in arrays.items():
+    if not isinstance(array, np.ndarray):
+      raise errors.UserError(f"{path} is a zip archive of other things than arrays: {name}.")
+  return arrays

@@ -1,0 +1,119 @@
+"""The folder of converted weights: where it is, and what it holds. Nothing is ever downloaded.
+
+    <name>.weights.h5   the weights, as `keras.Model.save_weights` writes them
+    <name>.json         the manifest: hashes, source, publisher, licence
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+import shlex
+
+from perceptual import errors
+from perceptual.weights import catalogue, torch_layout
+
+ENVIRONMENT_VARIABLE = "PERCEPTUAL_WEIGHTS"
+
+
+def weights_dir(path=None):
+  """Returns the folder of converted weights as a `pathlib.Path`; it need not exist.
+
+  Args:
+    path: the folder; None for what the environment variable PERCEPTUAL_WEIGHTS names, or else
+      `perceptual/weights` in the user's cache folder (XDG_CACHE_HOME, or ~/.cache).
+  """
+  cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+  path = path or os.environ.get(ENVIRONMENT_VARIABLE) or f"{cache}/perceptual/weights"
+  return pathlib.Path(path).expanduser()
+
+
+def paths(name, folder=None):
+  """Returns the files of weights by name: `(<name>.weights.h5, <name>.json)`, there or not."""
+  folder = weights_dir(folder)
+  return folder / f"{name}.weights.h5", folder / f"{name}.json"
+
+
+def has(name, folder=None):
+  """Whether weights have been converted."""
+  return all(path.exists() for path in paths(name, folder))
+
+
+def load(name, folder=None):
+  """Returns the model with converted weights.
+
+  Args:
+    name: one of `catalogue.names()`.
+    folder: as `weights_dir` takes it.
+
+  Returns:
+    The `keras.Model` of the weights' `catalogue.Entry`.
+
+  Raises:
+    UserError: an unknown name; no such weights, saying how to get them; or files that are damaged,
+      of other weights, or written by a version that builds the network otherwise.
+  """
+  entry = catalogue.get(name)
+  if not has(name, folder):
+    raise errors.UserError(how_to_get([name], folder))
+  weights, manifest_file = paths(name, folder)
+  manifest = read_manifest(manifest_file)
+  if manifest["name"] != name:
+    raise errors.UserError(f"{manifest_file} speaks of {manifest['name']}, not of {name}: convert "
+                           "the weights again.")
+  if file_hash(weights) != manifest["sha256"]:
+    raise errors.UserError(f"{weights} is not the file that {manifest_file.name} speaks of: "
+                           "convert the weights again.")
+  model = entry.build()
+  try:
+    model.load_weights(weights)
+  except (OSError, ValueError, KeyError) as error:
+    raise errors.UserError(f"{weights} does not fit {name}: {errors.first_line(error)}") from None
+  # Keras finds the layers of a file by their order, not by their names.
+  if torch_layout.tensors_hash(model, entry.modules) != manifest["tensors_sha256"]:
+    raise errors.UserError(f"{weights} was written by another version of this package or of Keras, "
+                           "which orders the layers otherwise: convert the weights again.")
+  return model
+
+
+def read_manifest(path):
+  """Returns a manifest, a dict.
+
+  Raises:
+    UserError: it cannot be read, or is none.
+  """
+  try:
+    manifest = json.loads(path.read_text("utf-8"))
+    if {"name", "sha256", "tensors_sha256"} <= manifest.keys():
+      return manifest
+  except OSError as error:
+    raise errors.UserError(f"{path} cannot be read: {error.strerror}.") from None
+  except (ValueError, AttributeError):
+    pass
+  raise errors.UserError(f"{path} is no manifest of weights: convert the weights again.")
+
+
+def file_hash(path):
+  """Returns the SHA-256 of a file."""
+  with open(path, "rb") as file:
+    return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def how_to_get(names, folder=None):
+  """Returns a message: which files to get, from whom, and the command that converts them.
+
+  Args:
+    names: what is missing, names of the catalogue: a network, or an LPIPS's trunk and heads.
+    folder: as `weights_dir` takes it.
+  """
+  entries = [catalogue.get(name) for name in names]
+  published = " and ".join(f"{entry.file} ({entry.publisher})" for entry in entries)
+  flags = [f"--network={entries[-1].network}"]
+  for entry in entries:
+    flags.append(f"--{entry.role}={entry.file}")
+    if entry.role == "heads":
+      flags.append(f"--version={entry.version}")
+  if folder:
+    flags.append(f"--weights_dir={shlex.quote(str(folder))}")
+  return (f"There are no weights of {' and '.join(names)} in {weights_dir(folder)}, and none are "
+          f"downloaded. Get {published}, then run: perceptual convert {' '.join(flags)}")

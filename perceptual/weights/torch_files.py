@@ -1,0 +1,188 @@
+"""Reads PyTorch checkpoints of tensors with NumPy alone, running nothing that a file asks for.
+
+A checkpoint is a pickle, and a pickle may name any function to call. Here it may name the storages
+and the functions that a state dict needs, and gets stand-ins of ours for them; whatever else it
+names is refused. Both formats of `torch.save` are read: the zip archive of PyTorch 1.6 and later,
+and the stream of pickles before it, in which for instance torchvision's VGG-16 still comes.
+"""
+
+import collections
+import dataclasses
+import io
+import math
+import pickle
+import zipfile
+
+import numpy as np
+
+from perceptual import errors
+
+_MAGIC_NUMBER = 0x1950A86A20F9469CFC6C  # the first pickle of the older format
+_PICKLE = "data.pkl"  # the last part of the name of the zip archive's pickle
+
+# NumPy's dtype of each kind of storage, little-endian.
+_STORAGES = {
+    "DoubleStorage": "<f8", "FloatStorage": "<f4", "HalfStorage": "<f2",
+    "LongStorage": "<i8", "IntStorage": "<i4", "ShortStorage": "<i2",
+    "CharStorage": "i1", "ByteStorage": "u1", "BoolStorage": "?",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Storage:
+  """A run of numbers in the file, to be read once it is known where it stands."""
+
+  key: str
+  dtype: np.dtype
+  numel: int
+
+
+@dataclasses.dataclass(frozen=True)
+class _Tensor:
+  """A view of a storage: offset, size and strides counted in numbers."""
+
+  storage: _Storage
+  offset: int
+  size: tuple[int, ...]
+  strides: tuple[int, ...]
+
+  def of(self, values):
+    """Returns the tensor as an array of its own, given the storage's values."""
+    last = self.offset + sum((n - 1) * step for n, step in zip(self.size, self.strides))
+    if min(self.offset, *self.size, *self.strides, 0) < 0 or (
+        math.prod(self.size) and last >= len(values)):
+      raise ValueError("a tensor reaches beyond its storage")
+    return np.lib.stride_tricks.as_strided(
+        values[self.offset:], self.size, [step * values.itemsize for step in self.strides]).copy()
+
+
+def is_torch_archive(path):
+  """Whether a file is a zip archive as `torch.save` writes it."""
+  if not zipfile.is_zipfile(path):
+    return False
+  with zipfile.ZipFile(path) as archive:
+    return any(_is_pickle(name) for name in archive.namelist())
+
+
+def read(path):
+  """Reads a state dict.
+
+  Args:
+    path: a file that `torch.save(model.state_dict(), path)` wrote.
+
+  Returns:
+    A dict of name to NumPy array, in the order of the file.
+
+  Raises:
+    UserError: it cannot be read, or holds something else than tensors by name.
+  """
+  try:
+    if is_torch_archive(path):
+      state, values = _read_archive(path)
+    else:
+      state, values = _read_stream(path)
+    _check_state(state)
+    return {name: tensor.of(values[tensor.storage.key]) for name, tensor in state.items()}
+  except errors.UserError as error:
+    raise errors.UserError(f"{path}: {error}") from None
+  except OSError as error:
+    raise errors.UserError(f"{path} cannot be read: {error.strerror or error}.") from None
+  except Exception as error:  # a damaged pickle raises anything
+    raise errors.UserError(
+        f"{path} is no PyTorch checkpoint, or is damaged "
+        f"({errors.first_line(error).rstrip('.')}).") from None
+
+
+def _read_archive(path):
+  """Returns the unpickled object, and the values of each storage by key."""
+  with zipfile.ZipFile(path) as archive:
+    pickled = next(name for name in archive.namelist() if _is_pickle(name))
+    folder = pickled.removesuffix(_PICKLE)
+    _require_little_endian(f"{folder}byteorder" not in archive.namelist()
+                           or archive.read(f"{folder}byteorder") == b"little")
+    unpickler = _Unpickler(io.BytesIO(archive.read(pickled)))
+    state = unpickler.load()
+    return state, {
+        key: _values(archive.read(f"{folder}data/{key}"), storage)
+        for key, storage in unpickler.storages.items()}
+
+
+def _read_stream(path):
+  """Returns the same of the older format: five pickles, then each storage's length and values."""
+  with open(path, "rb") as file:
+    if _Unpickler(file).load() != _MAGIC_NUMBER:
+      raise ValueError("its first number is not that of PyTorch")
+    _Unpickler(file).load()  # the version of the format, 1001 since its beginning
+    _require_little_endian(_Unpickler(file).load()["little_endian"])
+    unpickler = _Unpickler(file)
+    state = unpickler.load()
+    values = {}
+    for key in _Unpickler(file).load():
+      storage = unpickler.storages[key]
+      file.read(8)  # the length, which the pickle says too
+      values[key] = _values(file.read(storage.numel * storage.dtype.itemsize), storage)
+    return state, values
+
+
+class _Unpickler(pickle.Unpickler):
+  """Unpickles tensors as `_Tensor`s, and remembers their storages by key."""
+
+  def __init__(self, file):
+    super().__init__(file, encoding="utf-8")
+    self.storages = {}
+
+  def find_class(self, module, name):
+    if module == "torch" and name in _STORAGES:
+      return np.dtype(_STORAGES[name])
+    if (module, name) in _STAND_INS:
+      return _STAND_INS[module, name]
+    raise errors.UserError(f"refers to {module}.{name}, which is not read: only tensors by name "
+                           "are, as torch.save(model.state_dict(), path) writes them.")
+
+  def persistent_load(self, pid):
+    # In the older format a view of another storage may follow, which PyTorch gave up in 2017.
+    kind, dtype, key, _, numel, *_ = pid
+    if kind != "storage":
+      raise ValueError(f"it holds a {kind}")
+    return self.storages.setdefault(key, _Storage(key, dtype, numel))
+
+
+def _tensor(storage, offset, size, strides, *_):
+  return _Tensor(storage, offset, tuple(size), tuple(strides))
+
+
+def _parameter(tensor, *_):
+  return tensor
+
+
+_STAND_INS = {
+    ("collections", "OrderedDict"): collections.OrderedDict,
+    ("torch._utils", "_rebuild_tensor"): _tensor,
+    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
+    ("torch._utils", "_rebuild_parameter"): _parameter,
+}
+
+
+def _is_pickle(name):
+  return name.rpartition("/")[2] == _PICKLE
+
+
+def _values(data, storage):
+  if len(data) != storage.numel * storage.dtype.itemsize:
+    raise ValueError(f"storage {storage.key} is cut short")
+  return np.frombuffer(data, storage.dtype)
+
+
+def _require_little_endian(is_little):
+  if not is_little:
+    raise ValueError("its numbers are big-endian")
+
+
+def _check_state(state):
+  if not isinstance(state, dict):
+    raise errors.UserError("holds no tensors by name, as torch.save(model.state_dict(), path) "
+                           "writes them.")
+  for name, tensor in state.items():
+    if not (isinstance(name, str) and isinstance(tensor, _Tensor)):
+      raise errors.UserError(f"holds a {type(tensor).__name__} as {name!r}; a state dict has "
+                             "tensors by name alone.")

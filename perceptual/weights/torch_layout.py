@@ -1,0 +1,89 @@
+"""How PyTorch names and lays out the weights that Keras's layers hold."""
+
+import hashlib
+
+import keras
+import numpy as np
+from keras import ops
+
+from perceptual import errors
+
+# A variable's name and rank to its name in PyTorch, and to the order of PyTorch's axes in Keras.
+_LAYOUTS = {
+    ("kernel", 4): ("weight", (2, 3, 1, 0)),
+    ("kernel", 2): ("weight", (1, 0)),
+    ("bias", 1): ("bias", (0,)),
+}
+_NAMES_SHOWN = 3
+
+
+def assign(model, state, modules):
+  """Gives a model the weights of a state dict.
+
+  Args:
+    model: a `keras.Model` of convolutions and dense layers.
+    state: a dict of PyTorch's names to arrays. It may hold the weights of modules that the model
+      has no layers for, as long as `modules` names them.
+    modules: a dict of layer to PyTorch's module.
+
+  Raises:
+    UserError: weights are missing, unknown, of another shape or dtype, not finite, or against a
+      layer's constraint. The model is left as it was.
+  """
+  needed = _variables(model, modules)
+  _check_names(state, needed, modules)
+  values = {name: _value(name, state[name], *needed[name]) for name in needed}
+  for name, (variable, _) in needed.items():
+    variable.assign(values[name])
+
+
+def tensors_hash(model, modules):
+  """Returns the SHA-256 of a model's weights as PyTorch has them, in the order of their names.
+
+  It is that of the state dict which the model was given: names, shapes and values in float32.
+  """
+  digest = hashlib.sha256()
+  for name, (variable, axes) in sorted(_variables(model, modules).items()):
+    tensor = ops.convert_to_numpy(variable.value).transpose(np.argsort(axes))
+    digest.update(f"{name} {list(tensor.shape)}\n".encode())
+    digest.update(np.ascontiguousarray(tensor, "<f4").tobytes())
+  return digest.hexdigest()
+
+
+def _variables(model, modules):
+  """Returns PyTorch's names to the variables of a model, each with its order of axes."""
+  variables = {}
+  for layer in model.layers:
+    for variable in layer.weights:
+      suffix, axes = _LAYOUTS[variable.name, len(variable.shape)]
+      variables[f"{modules[layer.name]}.{suffix}"] = (variable, axes)
+  return variables
+
+
+def _check_names(state, needed, modules):
+  known = {f"{module}.{suffix}" for module in modules.values() for suffix, _ in _LAYOUTS.values()}
+  missing = [name for name in needed if name not in state]
+  unknown = [name for name in state if name not in known]
+  found = [f"{what} {_shown(names)}"
+           for what, names in (("it lacks", missing), ("it has besides", unknown)) if names]
+  if found:
+    raise errors.UserError(f"{'; '.join(found)}.")
+
+
+def _value(name, value, variable, axes):
+  """Returns what a variable is to hold, after checking that it can."""
+  shape = tuple(variable.shape[axes.index(axis)] for axis in range(len(axes)))
+  if value.shape != shape:
+    raise errors.UserError(f"{name} has the shape {list(value.shape)}, not {list(shape)}.")
+  if not np.issubdtype(value.dtype, np.floating):
+    raise errors.UserError(f"{name} is {value.dtype}, not float.")
+  if not np.isfinite(value).all():
+    raise errors.UserError(f"{name} holds NaN or infinity.")
+  if isinstance(variable.constraint, keras.constraints.NonNeg) and value.min() < 0:
+    raise errors.UserError(f"{name} holds negative weights.")
+  return value.transpose(axes).astype("float32")
+
+
+def _shown(names):
+  more = len(names) - _NAMES_SHOWN
+  return ", ".join(names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,61 @@
+"""Images, judgements and strategies small enough to train on in a test."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from perceptual.data import classification, judged
+
+SIZE = 16
+
+
+@pytest.fixture(scope="session")
+def mirrored(two_cpus):
+  """Two replicas.
+
+  They reduce by copies, since the keys of TensorFlow's collective operations, the default, are
+  counted by every strategy of a process anew: two strategies of a test session would collide.
+  """
+  return tf.distribute.MirroredStrategy(
+      two_cpus, cross_device_ops=tf.distribute.ReductionToOneDevice())
+
+
+@pytest.fixture(scope="session")
+def one_device():
+  return tf.distribute.OneDeviceStrategy("/cpu:0")
+
+
+@pytest.fixture(scope="session")
+def images():
+  """36 + 10 noisy images of 3 classes, which differ in brightness."""
+  rng = np.random.default_rng(0)
+  arrays = {}
+  for split, count in (("train", 36), ("validation", 10)):
+    labels = np.arange(count) % 3
+    pixels = rng.integers(0, 96, (count, SIZE, SIZE, 3)) + 70 * labels[:, None, None, None]
+    arrays[split] = {"image": pixels.astype(np.uint8), "label": labels}
+  return classification.LabelledImages(
+      name="tiny", note="", num_classes=3, image_size=SIZE,
+      sizes={split: len(arrays[split]["label"]) for split in arrays},
+      examples=lambda split: tf.data.Dataset.from_tensor_slices(arrays[split]),
+      decode=lambda image: tf.ensure_shape(image, [SIZE, SIZE, 3]))
+
+
+@pytest.fixture(scope="session")
+def judged_set():
+  """10 triplets of two subsets, in which the candidate with less noise is closer."""
+  rng = np.random.default_rng(1)
+  subsets = []
+  for name, count in (("first", 6), ("second", 4)):
+    reference = rng.integers(0, 200, (count, SIZE, SIZE, 3))
+    noise = rng.integers(0, 50, (2, count, SIZE, SIZE, 3))
+    answers = rng.integers(0, 2, count).astype(float)
+    noise[0][answers == 1] *= 2
+    noise[1][answers == 0] *= 2
+    triplets = {"reference": reference, "candidate_0": reference + noise[0] // 2,
+                "candidate_1": reference + noise[1] // 2}
+    dataset = tf.data.Dataset.from_tensor_slices(
+        {key: value.astype(np.uint8) for key, value in triplets.items()})
+    subsets.append(judged.Subset(name, dataset, answers))
+  return judged.JudgedSet(name="tiny judgements", kind="2afc", note="made for a test",
+                          subsets=tuple(subsets), by_people=False)

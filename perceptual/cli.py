@@ -15,6 +15,7 @@ COMMANDS = {
     "train": ("perceptual.train", "train a classifier, scoring its features on the way"),
     "evaluate": ("perceptual.evaluate", "score a trained network's features against judgements"),
     "export": ("perceptual.export", "write a trained network as a metric: one SavedModel"),
+    "convert": ("perceptual.convert", "convert published PyTorch weights, as those of LPIPS"),
     "compare": ("perceptual.compare", "print an exported metric's distances between images"),
 }
 

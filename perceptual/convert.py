@@ -5,10 +5,10 @@
   perceptual convert --network=lpips-squeeze --trunk=squeezenet1_1-b8a52dc0.pth --heads=squeeze.pth
   perceptual convert --network=vgg19 --trunk=vgg19-dcbb9e9d.pth
 
-Trunks are torchvision's ImageNet weights, where torch.hub has downloaded them or its documentation
-offers them; heads lie in the lpips package, in lpips/weights/v0.1. Files are .pth state dicts or .npz
-files with the same names; neither PyTorch nor torchvision is needed. A file that does not fit in
-every name and shape is refused. Then, in Python:
+Trunks are torchvision's ImageNet weights, which PyTorch keeps in ~/.cache/torch/hub/checkpoints;
+heads lie in the lpips package, in lpips/weights/v0.1. Both are .pth state dicts, or .npz files with
+the same names; neither PyTorch nor torchvision is needed. A file that does not fit in every name
+and shape is refused. Then, in Python:
 
   from perceptual.lpips import lpips
   distance = lpips("alex")(reference, candidate)   # [batch, height, width, 3] each -> [batch]

@@ -5,10 +5,12 @@ Zhang, Zhang, Mou, Zhang, "FSIM: a feature similarity index for image quality as
 """
 
 import math
+from typing import Any, NamedTuple
 
 import numpy as np
 from keras import ops
 
+from perceptual.classical import colour
 from perceptual.classical.index import Index
 from perceptual.classical.phase_congruency import WAVELENGTHS, phase_congruency
 from perceptual.classical.similarity import similarity
@@ -21,8 +23,8 @@ LAMBDA = 0.03
 # The shorter side is brought near to this many pixels, by a whole factor.
 VIEWED_SIDE = 256
 
-# From red, green and blue to luma and the two colour planes, a row each.
-_YIQ = ((0.299, 0.587, 0.114), (0.596, -0.274, -0.322), (0.211, -0.523, 0.312))
+# From red, green and blue to luma and the colour planes I and Q.
+_YIQ = (colour.LUMA, (0.596, -0.274, -0.322), (0.211, -0.523, 0.312))
 
 # Horizontal and vertical derivative.
 _SCHARR = np.array([[3, 0, -3], [10, 0, -10], [3, 0, -3]], np.float32) / 16
@@ -35,50 +37,57 @@ _LEAST_WEIGHT = 1e-7
 _TINY = 1e-30  # under the root of the gradient, whose slope at zero is infinite
 
 
+class Features(NamedTuple):
+  """What is compared of an image, each [batch, height, width] after downsampling."""
+
+  phase_congruency: Any
+  gradient: Any
+  i: Any
+  q: Any
+
+
 def fsim():
   """Returns FSIM, of the luma alone. Higher is closer; 0 to 1."""
-  return Index("fsim", {}, lower_is_closer=False, smallest_side=WAVELENGTHS[0],
-               embed=lambda images: _features(images)[:2],
-               between=lambda *features: _pooled(*features, _luma_similarity(*features)))
+  return _index("fsim", _luma_similarity)
 
 
 def fsimc():
   """Returns FSIMc, FSIM with colour. Higher is closer; 0 to 1."""
-  return Index("fsimc", {}, lower_is_closer=False, smallest_side=WAVELENGTHS[0], embed=_features,
-               between=lambda *features: _pooled(
-                   *features, _luma_similarity(*features) * _colour_similarity(*features)))
+  return _index("fsimc", lambda features_0, features_1: (
+      _luma_similarity(features_0, features_1) * _colour_similarity(features_0, features_1)))
+
+
+def _index(name, similarity_map):
+  def between(features_0, features_1):
+    weights = _LEAST_WEIGHT + ops.maximum(
+        features_0.phase_congruency, features_1.phase_congruency)
+    weighted = weights * similarity_map(features_0, features_1)
+    return ops.sum(weighted, axis=(1, 2)) / ops.sum(weights, axis=(1, 2))
+
+  return Index(name, {}, lower_is_closer=False, smallest_side=WAVELENGTHS[0], embed=_features,
+               between=between)
 
 
 def _features(images):
-  """Returns phase congruency, gradient magnitude and the colour planes I and Q.
-
-  Four tensors [batch, height, width], after downsampling; of images in [0, 1].
-  """
-  yiq = ops.matmul(255.0 * images, ops.transpose(ops.convert_to_tensor(_YIQ, "float32")))
-  yiq = _downsampled(yiq)
+  """Returns the `Features` of images [batch, height, width, 3] in [0, 1]."""
+  yiq = _downsampled(ops.stack([colour.plane(255.0 * images, row) for row in _YIQ], axis=-1))
   luma = yiq[..., 0]
-  return phase_congruency(luma), _gradient(luma), yiq[..., 1], yiq[..., 2]
+  return Features(phase_congruency(luma), _gradient(luma), yiq[..., 1], yiq[..., 2])
 
 
 def _luma_similarity(features_0, features_1):
-  return (similarity(features_0[0], features_1[0], T1)
-          * similarity(features_0[1], features_1[1], T2))
+  return (similarity(features_0.phase_congruency, features_1.phase_congruency, T1)
+          * similarity(features_0.gradient, features_1.gradient, T2))
 
 
 def _colour_similarity(features_0, features_1):
   """The real part of the product's power: the product is negative where two colours are opposed."""
-  product = (similarity(features_0[2], features_1[2], T3)
-             * similarity(features_0[3], features_1[3], T4))
+  product = (similarity(features_0.i, features_1.i, T3)
+             * similarity(features_0.q, features_1.q, T4))
   not_zero = product != 0
   magnitude = ops.power(ops.where(not_zero, ops.absolute(product), 1.0), LAMBDA)
   power = ops.where(product > 0, magnitude, math.cos(math.pi * LAMBDA) * magnitude)
   return ops.where(not_zero, power, 0.0)
-
-
-def _pooled(features_0, features_1, similarities):
-  """Returns the average similarity, weighted by the greater phase congruency, [batch]."""
-  weights = ops.maximum(features_0[0], features_1[0]) + _LEAST_WEIGHT
-  return ops.sum(similarities * weights, axis=(1, 2)) / ops.sum(weights, axis=(1, 2))
 
 
 def _gradient(luma):

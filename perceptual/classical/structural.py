@@ -14,11 +14,13 @@ of its MS-SSIM is NaN where a scale is uncorrelated (tensorflow#50400).
 """
 
 import math
+from typing import Any, NamedTuple
 
 import numpy as np
 from keras import ops
 
 from perceptual import errors
+from perceptual.classical import colour
 from perceptual.classical.index import Index
 from perceptual.classical.similarity import similarity
 
@@ -29,9 +31,6 @@ C2 = 0.03**2
 
 # The exponents of Wang et al. 2003, from the finest scale to the coarsest.
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-
-# ITU-R BT.601 luma, which MATLAB's rgb2gray (and so Wang's code) computes from red, green and blue.
-_LUMA = (0.299, 0.587, 0.114)
 
 
 def ssim(channels="rgb"):
@@ -116,21 +115,27 @@ def _smallest_side(scales):
 def _planes(channels):
   """Returns the function from colour images to the planes that are compared."""
   planes = {"rgb": lambda images: images,
-            "luma": lambda images: ops.sum(images * ops.convert_to_tensor(_LUMA, "float32"),
-                                           axis=-1, keepdims=True)}
+            "luma": lambda images: ops.expand_dims(colour.plane(images, colour.LUMA), -1)}
   if channels not in planes:
     raise errors.unknown("channels", channels, planes)
   return planes[channels]
 
 
+class Moments(NamedTuple):
+  """Planes, and their local means and variances where the window fits."""
+
+  planes: Any
+  mean: Any
+  variance: Any
+
+
 def _moments(planes):
-  """Returns the planes themselves, and their local means and variances where the window fits."""
   # A variance is the small difference of two large numbers, in float32. It does not depend on the
   # average of the plane, so that is taken out of them first.
   average = ops.mean(planes, axis=(1, 2), keepdims=True)
   centred = planes - average
   mean = _windowed(centred)
-  return planes, mean + average, _variance(ops.square(centred), mean)
+  return Moments(planes, mean + average, _variance(ops.square(centred), mean))
 
 
 def _terms(moments_0, moments_1):
@@ -139,11 +144,10 @@ def _terms(moments_0, moments_1):
   The latter, `(2 covariance + C2) / (variance_0 + variance_1 + C2)`, is written with the variance
   of the difference: exactly 1 for identical images, and precise for nearly identical ones.
   """
-  planes_0, mean_0, variance_0 = moments_0
-  planes_1, mean_1, variance_1 = moments_1
-  variance_of_difference = _variance(ops.square(planes_0 - planes_1), mean_0 - mean_1)
-  contrast = 1.0 - variance_of_difference / (variance_0 + variance_1 + C2)
-  return similarity(mean_0, mean_1, C1), contrast
+  variance_of_difference = _variance(ops.square(moments_0.planes - moments_1.planes),
+                                     moments_0.mean - moments_1.mean)
+  contrast = 1.0 - variance_of_difference / (moments_0.variance + moments_1.variance + C2)
+  return similarity(moments_0.mean, moments_1.mean, C1), contrast
 
 
 def _variance(squares, mean):

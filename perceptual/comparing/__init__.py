@@ -1,7 +1,7 @@
 """Comparing image files: pairs by name or by list, metrics in batches, results that survive a kill.
 
     found = pairing.folders("references", "candidates")
-    comparison = run.compare(found, {"lpips-alex": metric}, output_dir="out")
+    comparison = run.compare(run.look(found), {"lpips-alex": metric}, output_dir="out")
     print(tables.text(comparison))
 
 A *metric* is here any object with
@@ -16,7 +16,7 @@ and, where it has them,
     spatial_map(reference, candidate)       `[batch, height, width]`
     features(images)                        `{tap: [batch, ...]}`, what the network finds in images,
     from_features(features, features)       the value from them, and
-    trunk                                   a hashable: metrics of equal ones have equal features
+    trunk_key                               a hashable: metrics of equal ones have equal features
 
 The last three together let an image that stands in many pairs, or that many metrics look at, go
 through a network once. A metric raises `UserError` for images it cannot take, for instance too

@@ -44,10 +44,10 @@ class Journal:
       raise self._unwritable(error) from None
     try:
       self._lock()
+      self._check(head)
       self._size = self._cut_after_last_line()
       if not self._size:
         self._append(head)
-      self._check(json.loads(head))
     except BaseException:
       self._file.close()
       raise
@@ -75,16 +75,14 @@ class Journal:
     positions = _Positions(pairing)
     values, changed = {}, set()
     self._file.seek(0)
-    for number, text in enumerate(self._file, 1):
-      if number == 1:
-        continue
-      line = self._parsed(text, number)
-      pair = positions.find(*line["files"])
+    self._file.readline()
+    for number, line in enumerate(self._file, 2):
+      files, stamps, row = self._parsed(line, number)
+      pair = positions.find(*files)
       if pair is None:
         continue
-      stamps = [getattr(headers[file], "stamp", None) for file in pairing.pairs[pair]]
-      if stamps == [tuple(stamp) for stamp in line["stamps"]]:
-        values[pair] = [float(value) for value in line["values"]]
+      if stamps == [getattr(headers[file], "stamp", None) for file in pairing.pairs[pair]]:
+        values[pair] = row
       else:
         changed.add(pair)
     return values, len(changed - set(values))
@@ -137,21 +135,24 @@ class Journal:
     return kept
 
   def _check(self, head):
-    """Raises `UserError` unless the journal's own head is this one."""
+    """Raises `UserError` unless the journal begins with this head, or with a torn part of it."""
     self._file.seek(0)
-    found = self._parsed(self._file.readline(), 1)
-    if found == head:
+    found = self._file.readline()
+    if head.startswith(found):
       return
-    ours, theirs = (", ".join(each.get("columns", ["something else"])) for each in (head, found))
+    ours, theirs = _columns(head), _columns(found)
     if ours == theirs:
       theirs = "metrics of the same names but other weights, settings or versions"
     raise UserError(f"{self.path} holds values of {theirs}, not of {ours}; name another output "
                     "folder, or remove this file to begin anew.")
 
-  def _parsed(self, text, number):
+  def _parsed(self, line, number):
+    """Returns the names, stamps and values of a line."""
     try:
-      return json.loads(text)
-    except ValueError:
+      data = json.loads(line)
+      return (data["files"], [tuple(stamp) for stamp in data["stamps"]],
+              [float(value) for value in data["values"]])
+    except (ValueError, TypeError, KeyError):
       raise UserError(
           f"{self.path} is damaged at line {number}; remove it to begin anew.") from None
 
@@ -186,5 +187,13 @@ def plain(value):
   return float(f"{value:.9g}") if math.isfinite(value) else str(float(value))
 
 
+def _columns(head):
+  """What a head says its values are, for people."""
+  try:
+    return ", ".join(json.loads(head)["columns"])
+  except (ValueError, TypeError, KeyError):
+    return "something else"
+
+
 def _line(data):
-  return json.dumps(data).encode("ascii") + b"\n"
+  return json.dumps(data, sort_keys=True).encode("ascii") + b"\n"

@@ -15,6 +15,27 @@ from perceptual.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
+class Looked:
+  """A pairing whose files have been looked at.
+
+  Attributes:
+    pairing: `Pairing`.
+    headers: of each of its files a `headers.Header`, or the error that reading it raised.
+    comparable: `[pairs]` indices of the pairs of two images of one size.
+    refused: `{pair: reason}` of the others.
+  """
+
+  pairing: Pairing
+  headers: list
+  comparable: np.ndarray
+  refused: dict
+
+  def skipped(self):
+    """Returns what is in no pair or cannot be compared, a tuple of `Skipped`."""
+    return _skipped(self.pairing, self.refused)
+
+
+@dataclasses.dataclass(frozen=True)
 class Comparison:
   """The result of a comparison.
 
@@ -48,11 +69,30 @@ class Comparison:
     return np.flatnonzero(~np.isnan(self.values).all(axis=1))
 
 
-def compare(pairing, metrics, *, output_dir=None, batch_size=None, per_tap=False):
+def look(pairing):
+  """Opens the files of a `Pairing`, and decodes none.
+
+  Returns:
+    A `Looked`.
+
+  Raises:
+    UserError: if a pair of an explicit `Pairing` cannot be compared.
+  """
+  looked = headers.read_all(pairing.files)
+  refused = {}
+  for pair, (reference, candidate) in enumerate(pairing.pairs):
+    reason = _refusal(pairing.names(pair), looked[reference], looked[candidate])
+    if reason:
+      _refuse(pairing, refused, pair, reason)
+  comparable = np.setdiff1d(np.arange(len(pairing.pairs)), list(refused))
+  return Looked(pairing, looked, comparable, refused)
+
+
+def compare(looked, metrics, *, output_dir=None, batch_size=None, per_tap=False):
   """Compares pairs of image files.
 
   Args:
-    pairing: `Pairing`.
+    looked: `look(pairing)`.
     metrics: `{label: metric}`, at least one; see `perceptual.comparing` for what a metric is.
     output_dir: a folder for the journal, from which the same call goes on after a kill; None for no
       journal.
@@ -66,73 +106,63 @@ def compare(pairing, metrics, *, output_dir=None, batch_size=None, per_tap=False
     UserError: if a pair of an explicit `Pairing` cannot be compared, or the journal cannot be
       written or is one of other metrics.
   """
-  looked = headers.read_all(pairing.files)
-  skips = _Skips(pairing)
-  pairs = np.array(list(_comparable(pairing, looked, skips)), int)
+  pairing, pairs = looked.pairing, looked.comparable
   scorer = Scorer(metrics, per_tap=per_tap, reuse=batches.shares_images(pairing))
   fingerprints = {label: metric.fingerprint for label, metric in metrics.items()}
   values = np.full((len(pairing.pairs), len(scorer.columns)), np.nan)
+  refused = dict(looked.refused)
   with contextlib.ExitStack() as stack:
     book = None
     if output_dir is not None:
       book = stack.enter_context(journal.Journal(
           output_dir, columns=scorer.columns, fingerprints=fingerprints))
-      _resume(book, pairing, looked, values)
-    kept = np.count_nonzero(~np.isnan(values[pairs]).all(axis=1))
+      _resume(book, looked, values)
     todo = pairs[np.isnan(values[pairs]).any(axis=1)]
-    found = batches.batches(pairing, looked, todo, batch_size=batch_size)
+    kept = len(pairs) - len(todo)
     bar = stack.enter_context(progress(
-        description="comparing", total=len(pairs), initial=len(pairs) - len(todo), unit="pair"))
+        description="comparing", total=len(pairs), initial=kept, unit="pair"))
+    found = batches.batches(pairing, looked.headers, todo, batch_size=batch_size)
     for images in batches.read(pairing, found):
-      _score(images, scorer, pairing, values=values, skips=skips)
+      for pair, reason in _score(images, scorer, pairing, values):
+        _refuse(pairing, refused, pair, reason)
       if book:
         whole = images.pairs[~np.isnan(values[images.pairs]).any(axis=1)]
-        book.record(pairing, looked, whole, values[whole])
+        book.record(pairing, looked.headers, whole, values[whole])
       bar.update(len(images.pairs) + len(images.unreadable))
   return Comparison(
-      pairing=pairing, headers=looked, fingerprints=fingerprints,
+      pairing=pairing, headers=looked.headers, fingerprints=fingerprints,
       lower_is_closer={label: metric.lower_is_closer for label, metric in metrics.items()},
-      columns=scorer.columns, values=values, skipped=skips.all(), kept=int(kept))
+      columns=scorer.columns, values=values, skipped=_skipped(pairing, refused), kept=kept)
 
 
-class _Skips:
-  """Collects what is skipped; of an explicit pairing, the first is an error."""
-
-  def __init__(self, pairing):
-    self._pairing = pairing
-    self._found = []
-
-  def add(self, pair, reason):
-    if self._pairing.explicit:
-      raise UserError(f"{reason.rstrip('.')}.")
-    self._found.append((pair, reason))
-
-  def all(self):
-    """Returns files without partner, then pairs in their order."""
-    pairs = [Skipped(*self._pairing.names(pair), reason)
-             for pair, reason in sorted(self._found, key=lambda found: found[0])]
-    return (*self._pairing.skipped, *pairs)
+def _refusal(names, reference, candidate):
+  """Returns why two files cannot be compared, or None."""
+  unreadable = dict.fromkeys(
+      str(header) for header in (reference, candidate) if isinstance(header, UnreadableImage))
+  if unreadable:
+    return "; ".join(unreadable)
+  if reference.size != candidate.size:
+    return (f"{names[1]} is {_pixels(candidate)} pixels and {names[0]} {_pixels(reference)}; "
+            "images to compare must have one size")
+  return None
 
 
-def _comparable(pairing, looked, skips):
-  """Yields the pairs of two images of one size."""
-  for pair, files in enumerate(pairing.pairs):
-    reference, candidate = (looked[file] for file in files)
-    unreadable = [header for header in (reference, candidate)
-                  if isinstance(header, UnreadableImage)]
-    if unreadable:
-      skips.add(pair, "; ".join(map(str, dict.fromkeys(unreadable))))
-    elif reference.size != candidate.size:
-      names = pairing.names(pair)
-      skips.add(pair, f"{names[1]} is {_pixels(candidate)} pixels and {names[0]} "
-                      f"{_pixels(reference)}; images to compare must have one size")
-    else:
-      yield pair
+def _refuse(pairing, refused, pair, reason):
+  """Notes why a pair has no value; that is an error where the user named the pair."""
+  if pairing.explicit:
+    raise UserError(f"{reason.rstrip('.')}.")
+  refused[pair] = "; ".join(filter(None, [refused.get(pair), reason]))
 
 
-def _resume(book, pairing, looked, values):
+def _skipped(pairing, refused):
+  """Returns files without partner, then the refused pairs in their order."""
+  return (*pairing.skipped, *(
+      Skipped(*pairing.names(pair), reason) for pair, reason in sorted(refused.items())))
+
+
+def _resume(book, looked, values):
   """Fills in the values that an earlier run has found."""
-  found, changed = book.load(pairing, looked)
+  found, changed = book.load(looked.pairing, looked.headers)
   for pair, row in found.items():
     values[pair] = row
   if changed:
@@ -140,17 +170,14 @@ def _resume(book, pairing, looked, values):
                   "have changed.", stacklevel=3)
 
 
-def _score(images, scorer, pairing, *, values, skips):
-  """Fills in the values of one batch."""
-  for pair, reason in images.unreadable:
-    skips.add(pair, reason)
+def _score(images, scorer, pairing, values):
+  """Fills in the values of one batch; returns `[(pair, reason)]` of what has none."""
   if not len(images.pairs):
-    return
+    return images.unreadable
   found, failures = scorer(images, pairing.pairs[images.pairs])
-  for position, reason in failures:
-    skips.add(images.pairs[position], reason)
   for pair, row in zip(images.pairs, found):
     values[pair] = [float(journal.plain(value)) for value in row]
+  return [*images.unreadable, *((images.pairs[place], reason) for place, reason in failures)]
 
 
 def _pixels(header):

@@ -9,12 +9,12 @@ from perceptual.comparing.cache import Cache
 from perceptual.errors import UserError
 
 
-def labels(metrics, sources):
-  """Returns a short and unique label for each metric: its network's name, or else its source.
+def labelled(sources, metrics):
+  """Returns `{label: metric}`: a label is the name of the metric's network, or else its source.
 
   Args:
+    sources: what the metrics were loaded from, as the user wrote it.
     metrics: the metrics.
-    sources: what they were loaded from, as the user wrote it.
 
   Raises:
     UserError: if two of the sources are the same.
@@ -23,8 +23,8 @@ def labels(metrics, sources):
     if sources.count(source) > 1:
       raise UserError(f"The metric {source} is given twice.")
   names = [metric.fingerprint["network"] for metric in metrics]
-  return [name if names.count(name) == 1 else str(source)
-          for name, source in zip(names, sources)]
+  return {name if names.count(name) == 1 else str(source): metric
+          for name, source, metric in zip(names, sources, metrics)}
 
 
 class Scorer:
@@ -52,7 +52,7 @@ class Scorer:
       if terms:
         self._scorers.append(_PerTap(label, metric))
       elif _has_features(metric):
-        by_trunk[metric.trunk][label] = metric
+        by_trunk[metric.trunk_key][label] = metric
       else:
         self._scorers.append(_Whole(label, metric))
     for sharing in by_trunk.values():
@@ -84,9 +84,10 @@ class Scorer:
         failures += [(i, f"{', '.join(scorer.labels)}: {error}") for i in range(len(values))]
         continue
       for column, batch in found.items():
-        values[:, self.columns.index(column)] = np.asarray(batch)[:len(values)]
+        batch = np.asarray(batch)[:len(values)]
+        values[:, self.columns.index(column)] = batch
         failures += [(i, f"{column} is NaN, which is no number")
-                     for i in np.flatnonzero(np.isnan(batch[:len(values)]))]
+                     for i in np.flatnonzero(np.isnan(batch))]
     return values, failures
 
 

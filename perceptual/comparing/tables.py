@@ -8,6 +8,7 @@ from perceptual.comparing import summary
 from perceptual.evaluation.text_table import aligned
 
 _SKIPPED_SHOWN = 10
+_SIZES_SHOWN = 3
 DIRECTIONS = {True: "lower is closer", False: "higher is closer"}
 
 
@@ -22,8 +23,22 @@ def text(comparison):
     parts = [_candidates(comparison)]
   else:
     parts = [_means(comparison), _clips(comparison)]
-  return "\n\n".join(filter(None, [*parts, _kept(comparison), _altered(comparison),
-                                   _skipped(comparison)]))
+  altered = _altered(comparison.pairing, comparison.headers, comparison.compared())
+  return "\n\n".join(filter(
+      None, [*parts, _kept(comparison), altered, _skipped(comparison.skipped)]))
+
+
+def outlook(looked):
+  """Returns what would be compared, for a `run.Looked`, and what not."""
+  pairing = looked.pairing
+  sizes = collections.Counter(
+      looked.headers[reference].size for reference in pairing.pairs[looked.comparable, 0])
+  shown = ", ".join(f"{count:,} of {width}x{height}"
+                    for (height, width), count in sizes.most_common(_SIZES_SHOWN))
+  more = f", and {len(sizes) - _SIZES_SHOWN:,} more sizes" if len(sizes) > _SIZES_SHOWN else ""
+  about = f"{pairing.about}: {len(looked.comparable):,} pairs{shown and f' ({shown}{more})'}"
+  altered = _altered(pairing, looked.headers, looked.comparable)
+  return "\n\n".join(filter(None, [about, altered, _skipped(looked.skipped())]))
 
 
 def _candidates(comparison):
@@ -104,16 +119,15 @@ def _kept(comparison):
   return f"{comparison.kept:,} of {len(comparison.compared()):,} pairs come from an earlier run"
 
 
-def _altered(comparison):
-  """How many of the compared files lost what on the way to the metric."""
-  files = np.unique(comparison.pairing.pairs[comparison.compared()])
-  notes = collections.Counter(note for file in files for note in comparison.headers[file].notes)
+def _altered(pairing, headers, pairs):
+  """How many of the files of pairs lose what on the way to the metric."""
+  files = np.unique(pairing.pairs[pairs])
+  notes = collections.Counter(note for file in files for note in headers[file].notes)
   return "\n".join(f"{count:,} of {len(files):,} files: {note}"
                    for note, count in notes.most_common())
 
 
-def _skipped(comparison):
-  skipped = comparison.skipped
+def _skipped(skipped):
   lines = [": ".join([", ".join(filter(None, [entry.reference, entry.candidate])), entry.reason])
            for entry in skipped[:_SKIPPED_SHOWN]]
   rest = len(skipped) - len(lines)

@@ -7,7 +7,6 @@ import json
 import pathlib
 
 import numpy as np
-import tensorflow as tf
 
 from perceptual.data import image_files, progress
 from perceptual.errors import UserError, first_line
@@ -102,7 +101,7 @@ def load(metric):
       raise UserError(f"There is no exported metric in {metric}: no such folder.")
   try:
     loaded = hub.load(str(metric))
-  except (OSError, ValueError, tf.errors.OpError) as error:
+  except Exception as error:  # what a damaged SavedModel raises is of many kinds
     raise UserError(f"{metric} is no exported metric: {first_line(error)}") from None
   if not hasattr(loaded, "fingerprint"):
     raise UserError(f"{metric} is a SavedModel but no metric exported by `perceptual export`.")

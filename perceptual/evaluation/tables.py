@@ -92,12 +92,13 @@ def _title(judged_set):
 
 def _legend(columns, judged_set):
   """What the headings do not tell."""
-  terms = [f"{_HEADINGS[group]}: mean of {', '.join(_HEADINGS[s] for s in subsets)}"
-           for group, subsets in scores.GROUPS.items() if group in columns]
+  groups = [f"{_HEADINGS[group]}: mean of {', '.join(_HEADINGS[s] for s in subsets)}"
+            for group, subsets in scores.GROUPS.items() if group in columns]
+  others = ["±: half the 95% bootstrap interval"]
   if "mean" in columns:
-    terms += [f"mean: of all {len(judged_set.subsets)} subsets",
-              f"pooled: weighted by {EXAMPLES[judged_set.kind]}"]
-  return "\n".join(filter(None, ["; ".join(terms), "±: half the 95% bootstrap interval"]))
+    others = [f"mean: of all {len(judged_set.subsets)} subsets",
+              f"pooled: weighted by {EXAMPLES[judged_set.kind]}", *others]
+  return "\n".join("; ".join(terms) for terms in (groups, others) if terms)
 
 
 def _columns(rows, judged_set):

@@ -2,7 +2,8 @@
 
 Its functions are traced for two positional images, for a list of two, and for a dictionary of two,
 so that it loads by `tf.saved_model.load`, `hub.load`, `hub.KerasLayer` and
-`keras.layers.TFSMLayer`: the latter two take a single input, hence the list and the dictionary.
+`keras.layers.TFSMLayer(..., call_endpoint="__call__", trainable=False)`: the latter two take a
+single input, hence the list and the dictionary.
 
     EXPORT_DIR/saved_model.pb, variables/   the SavedModel
     EXPORT_DIR/fingerprint.json             what the metric is: weights hash, taps, distance, ...
@@ -72,6 +73,9 @@ def require_free(export_dir, overwrite=False):
     UserError: if there is something else, or an export and not `overwrite`.
   """
   export_dir = pathlib.Path(export_dir).expanduser().resolve()
+  above = next(place for place in export_dir.parents if place.exists())
+  if not above.is_dir():
+    raise UserError(f"{export_dir} cannot be written: {above} is no folder.")
   if not export_dir.exists() or (export_dir.is_dir() and not any(export_dir.iterdir())):
     return export_dir
   if not (export_dir / FINGERPRINT).exists():
@@ -96,7 +100,7 @@ def _put_in_place(beside, export_dir):
     export_dir.rename(old)
   try:
     beside.rename(export_dir)
-  except OSError:
+  except BaseException:
     if old.exists():
       old.rename(export_dir)
     raise

@@ -35,6 +35,7 @@ class Checkpoints:
     self._best_values = dict.fromkeys(self._best, -np.inf)
 
   def _manager(self, name, checkpoint):
+    self._folder.latest(name)  # for its errors
     return tf.train.CheckpointManager(
         checkpoint, str(self._folder.checkpoint(name)), max_to_keep=1, checkpoint_name="step")
 
@@ -54,10 +55,14 @@ class Checkpoints:
       return 0
     model_dir.assign_weights(self._trainer.model, path)  # for its errors, which name the weight
     try:
-      self._last.checkpoint.restore(path).assert_existing_objects_matched()
-    except (AssertionError, ValueError, tf.errors.OpError) as error:
-      raise errors.UserError(f"{path} does not fit this run, whose network or optimizer is "
-                             f"another one: {errors.first_line(error)}") from None
+      status = self._last.checkpoint.restore(path)
+      status.assert_existing_objects_matched()
+      status.expect_partial()
+    except AssertionError:
+      raise errors.UserError(f"{path} does not fit this run: its network or optimizer is another "
+                             "one.") from None
+    except model_dir.DAMAGE as error:
+      raise errors.UserError(f"{path} is damaged: {errors.first_line(error)}") from None
     self._best_values = {name: self._kept_value(name) for name in self._best}
     return self._step
 
@@ -70,8 +75,11 @@ class Checkpoints:
     path = self._best[name].latest_checkpoint
     if path is None:
       return -np.inf
-    reader = tf.train.load_checkpoint(path)
-    value, step = (reader.get_tensor(key + model_dir.VALUE) for key in ("value", "step"))
+    try:
+      reader = tf.train.load_checkpoint(path)
+      value, step = (reader.get_tensor(key + model_dir.VALUE) for key in ("value", "step"))
+    except model_dir.DAMAGE as error:
+      raise errors.UserError(f"{path} is damaged: {errors.first_line(error)}") from None
     return value if step <= self._step else -np.inf
 
   def require_finite(self):

@@ -14,7 +14,7 @@ import keras
 import orbit
 import tensorflow as tf
 
-from perceptual import files, models
+from perceptual import errors, files, models
 from perceptual.data import classification
 from perceptual.errors import UserError
 from perceptual.evaluation import judged_pass, report
@@ -67,6 +67,7 @@ class Run:
     keras.utils.set_random_seed(settings.seed)
     with self._strategy.scope():
       self.model = _built(self.network, settings.precision)
+      self._check_sizes()
       self._trainer = self._make_trainer(jit_compile)
       self._evaluator = classifier.ClassifierEvaluator(
           self.model, self._distributed(self._validation_batches), strategy=self._strategy,
@@ -171,6 +172,18 @@ class Run:
       raise UserError(f"{self.images.name} needs training and validation images; it has "
                       f"{self.images.sizes}.")
     report.require_subset(self.judged_set, self.settings.score_subset)
+
+  def _check_sizes(self):
+    """Raises `UserError` unless the network takes images as large as those it will be given."""
+    given = {self.images.name: (self.images.image_size, self.images.image_size, 3)}
+    for subset in self.judged_set.subsets:
+      given[self.judged_set.name] = tuple(subset.images.element_spec["reference"].shape)
+    for name, shape in given.items():
+      try:
+        self.model(keras.KerasTensor((1, *shape)))
+      except ValueError as error:
+        raise UserError(f"{self.network[0]} does not take the images of {name}, {shape[0]}x"
+                        f"{shape[1]} pixels: {errors.first_line(error)}") from None
 
   def _make_trainer(self, jit_compile):
     settings = self.settings

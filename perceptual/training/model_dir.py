@@ -26,6 +26,9 @@ from perceptual.files import write_text
 CHECKPOINTS = ("best_score", "best_accuracy", "last")
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # ends the key of every variable in a checkpoint
 
+# What TensorFlow raises where a checkpoint's files are cut short or changed.
+DAMAGE = (tf.errors.OpError, ValueError, IndexError, RuntimeError)
+
 
 class ModelDir:
   """The paths of a training folder.
@@ -58,6 +61,23 @@ class ModelDir:
     if name not in CHECKPOINTS:
       raise errors.unknown("checkpoint", name, CHECKPOINTS)
     return self.path / "checkpoints" / name
+
+  def latest(self, name):
+    """Returns the path of a checkpoint, without the suffixes of its files; None if there is none.
+
+    Raises:
+      UserError: if the name is unknown or the checkpoint is damaged.
+    """
+    record = self.checkpoint(name) / "checkpoint"
+    if not record.exists():  # nor if the very first save was cut short
+      return None
+    try:
+      state = tf.train.get_checkpoint_state(str(record.parent))
+    except ValueError:
+      state = None
+    if state is None or not pathlib.Path(f"{state.model_checkpoint_path}.index").exists():
+      raise errors.UserError(f"{record} is damaged, or the checkpoint that it names is missing.")
+    return state.model_checkpoint_path
 
   def write_network(self, name, options):
     """Writes what `read_network` returns."""
@@ -128,10 +148,9 @@ def load_network(path, checkpoint="best_score"):
   """
   folder = ModelDir(path)
   name, options = folder.read_network()
-  directory = folder.checkpoint(checkpoint)
-  latest = tf.train.latest_checkpoint(str(directory))
+  latest = folder.latest(checkpoint)
   if latest is None:
-    have = [c for c in CHECKPOINTS if tf.train.latest_checkpoint(str(folder.checkpoint(c)))]
+    have = [name for name in CHECKPOINTS if folder.latest(name)]
     raise errors.UserError(f"{folder.path} has no checkpoint {checkpoint!r}. "
                            f"Available: {', '.join(have) or 'none yet'}.")
   model = models.build(name, **options)
@@ -143,11 +162,11 @@ def assign_weights(model, checkpoint_path):
   """Gives a model the weights of a checkpoint, all of them or none; returns the training step.
 
   Raises:
-    UserError: if a weight is missing or left over or has another shape.
+    UserError: if a weight is missing or left over or has another shape, or cannot be read.
   """
   try:
     reader = tf.train.load_checkpoint(checkpoint_path)
-  except (tf.errors.OpError, ValueError) as error:
+  except DAMAGE as error:
     raise errors.UserError(
         f"{checkpoint_path} cannot be read: {errors.first_line(error)}") from None
   keys = {_variable_path(key): key for key in reader.get_variable_to_shape_map()
@@ -162,7 +181,7 @@ def assign_weights(model, checkpoint_path):
           f"{wanted.get(path, 'none (unknown)')} in the network.")
   try:
     values = [reader.get_tensor(keys[v.path]) for v in model.weights]
-  except tf.errors.OpError as error:
+  except DAMAGE as error:
     raise errors.UserError(f"{checkpoint_path} is damaged: {errors.first_line(error)}") from None
   for variable, value in zip(model.weights, values):
     variable.assign(value)

@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import shlex
+import warnings
 
 from perceptual import errors
 from perceptual.weights import catalogue, torch_layout
@@ -66,10 +67,11 @@ def load(name, folder=None):
                            "convert the weights again.")
   model = entry.build()
   try:
-    model.load_weights(weights)
+    with warnings.catch_warnings(action="ignore"):  # of what is no error to Keras, but is one here
+      model.load_weights(weights)
   except (OSError, ValueError, KeyError) as error:
     raise errors.UserError(f"{weights} does not fit {name}: {errors.first_line(error)}") from None
-  # Keras finds the layers of a file by their order, not by their names.
+  # Keras finds the layers of a file by their order, not by their names, and lets some be absent.
   if torch_layout.tensors_hash(model, entry.modules) != manifest["tensors_sha256"]:
     raise errors.UserError(f"{weights} was written by another version of this package or of Keras, "
                            "which orders the layers otherwise: convert the weights again.")

@@ -140,10 +140,11 @@ class _Unpickler(pickle.Unpickler):
                            "are, as torch.save(model.state_dict(), path) writes them.")
 
   def persistent_load(self, pid):
-    # In the older format a view of another storage may follow, which PyTorch gave up in 2017.
-    kind, dtype, key, _, numel, *_ = pid
+    kind, dtype, key, _, numel, *view = pid
     if kind != "storage":
       raise ValueError(f"it holds a {kind}")
+    if view not in ([], [None]):
+      raise ValueError("it holds a view of a storage, as PyTorch has long ceased to write")
     return self.storages.setdefault(key, _Storage(key, dtype, numel))
 
 

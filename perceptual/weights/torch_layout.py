@@ -64,8 +64,8 @@ def _check_names(state, needed, modules):
   known = {f"{module}.{suffix}" for module in modules.values() for suffix, _ in _LAYOUTS.values()}
   missing = [name for name in needed if name not in state]
   unknown = [name for name in state if name not in known]
-  found = [f"{what} {_shown(names)}"
-           for what, names in (("it lacks", missing), ("it has besides", unknown)) if names]
+  found = [f"{what}: {_shown(names)}"
+           for what, names in (("missing", missing), ("unknown", unknown)) if names]
   if found:
     raise errors.UserError(f"{'; '.join(found)}.")
 

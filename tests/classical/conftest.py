@@ -11,7 +11,7 @@ def _patterns(width, height):
   x, y = np.meshgrid(np.arange(width), np.arange(height))
   first = (37 * x + 91 * y + x * y) % 256
   second = (((17 * x) ^ (29 * y)) + 3 * x + 5 * y) % 256
-  patch = (20 <= x) & (x < 40) & (10 <= y) & (y < 30)
+  patch = (x >= 20) & (x < 40) & (y >= 10) & (y < 30)
   return (first, second, (x + 2 * y) % 256, np.where(patch, second, first),
           np.full((height, width), 128))
 
@@ -27,7 +27,7 @@ def grey_pattern():
 
 @pytest.fixture(scope="session")
 def colour_pattern():
-  """(number, width, height) -> uint8 [1, height, width, 3], of a pattern, the next, and the next."""
+  """(number, width, height) -> uint8 [1, height, width, 3], of a pattern and the next two."""
   def make(number, width, height):
     patterns = _patterns(width, height)
     colours = [patterns[number - 1], patterns[number % 5], patterns[(number + 1) % 5]]

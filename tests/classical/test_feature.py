@@ -40,6 +40,11 @@ PIQ = {
 }
 
 
+def _value(name, reference, candidate, **options):
+  """The metric of a batch of one pair, as a number."""
+  return float(classical.build(name, **options)(reference, candidate)[0])
+
+
 # The independent reading of Zhang et al. 2011 and Kovesi 1999: float64, an image at a time, complex
 # responses and their phases, noise as sums over the filters' impulse responses.
 
@@ -81,6 +86,12 @@ def read_phase_congruency(luma):
   return energy / amplitude
 
 
+def read_conv2_same(plane, kernel):
+  """MATLAB's conv2(plane, kernel, 'same'), which centres a kernel of even size unlike SciPy."""
+  half = len(kernel) // 2
+  return signal.convolve2d(plane, kernel)[half:half + len(plane), half:half + plane.shape[1]]
+
+
 def read_fsim(reference, candidate):
   """FSIM and FSIMc of uint8 [height, width, 3]."""
   to_yiq = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
@@ -89,8 +100,8 @@ def read_fsim(reference, candidate):
   scharr = np.array([[3, 0, -3], [10, 0, -10], [3, 0, -3]]) / 16
   maps = []
   for image in (reference, candidate):
-    y, i, q = (signal.convolve2d(image @ row, box, mode="same")[::step, ::step] for row in to_yiq)
-    gradient = np.hypot(*(signal.convolve2d(y, each, mode="same") for each in (scharr, scharr.T)))
+    y, i, q = (read_conv2_same(image @ row, box)[::step, ::step] for row in to_yiq)
+    gradient = np.hypot(read_conv2_same(y, scharr), read_conv2_same(y, scharr.T))
     maps.append((read_phase_congruency(y), gradient, i, q))
   phase, gradient, i, q = (
       (2 * a * b + constant) / (a**2 + b**2 + constant)
@@ -105,8 +116,8 @@ def read_fsim(reference, candidate):
 def test_fsim_is_that_of_the_authors_code(
     grey_pattern, reference, candidate, width, height, expected):
   pair = grey_pattern(reference, width, height), grey_pattern(candidate, width, height)
-  assert classical.build("fsim")(*pair) == pytest.approx(expected, abs=2e-6)
-  assert classical.build("fsimc")(*pair) == pytest.approx(expected, abs=2e-6)  # grey
+  assert _value("fsim", *pair) == pytest.approx(expected, abs=2e-6)
+  assert _value("fsimc", *pair) == pytest.approx(expected, abs=2e-6)  # grey
 
 
 @pytest.mark.parametrize(
@@ -114,8 +125,8 @@ def test_fsim_is_that_of_the_authors_code(
 def test_fsimc_is_that_of_the_authors_code(
     colour_pattern, reference, candidate, width, height, fsim, fsimc):
   pair = colour_pattern(reference, width, height), colour_pattern(candidate, width, height)
-  assert classical.build("fsim")(*pair) == pytest.approx(fsim, abs=2e-6)
-  assert classical.build("fsimc")(*pair) == pytest.approx(fsimc, abs=2e-6)
+  assert _value("fsim", *pair) == pytest.approx(fsim, abs=2e-6)
+  assert _value("fsimc", *pair) == pytest.approx(fsimc, abs=2e-6)
 
 
 @pytest.mark.parametrize("name", PIQ)
@@ -124,12 +135,12 @@ def test_both_are_piqs_on_photographs(photograph, distortions, name):
   reference = photograph(name, rows, columns)
   for distortion, (fsim, fsimc) in values.items():
     candidate = distortions[distortion](reference)
-    assert classical.build("fsim")(reference, candidate) == pytest.approx(fsim, abs=1e-5)
-    assert classical.build("fsimc")(reference, candidate) == pytest.approx(fsimc, abs=5e-5)
+    assert _value("fsim", reference, candidate) == pytest.approx(fsim, abs=1e-5)
+    assert _value("fsimc", reference, candidate) == pytest.approx(fsimc, abs=5e-5)
 
 
 @pytest.mark.parametrize(("height", "width"), [
-    (64, 64), (61, 86), (6, 7), (383, 390), (384, 385), (389, 600), (641, 650)])
+    (64, 64), (61, 86), (6, 7), (384, 385), (640, 645)])  # the last two by 2 (1.5) and 3 (2.5)
 def test_both_are_the_independent_reading(height, width):
   rng = np.random.default_rng(height)
   coarse = rng.random([height // 6 + 1, width // 6 + 1, 3])
@@ -138,7 +149,7 @@ def test_both_are_the_independent_reading(height, width):
   reference = reference.astype(np.uint8)
   expected = read_fsim(reference, candidate)
   for name, value in zip(("fsim", "fsimc"), expected):
-    assert classical.build(name)(reference[np.newaxis], candidate[np.newaxis]) == pytest.approx(
+    assert _value(name, reference[np.newaxis], candidate[np.newaxis]) == pytest.approx(
         value, abs=1e-5)
 
 
@@ -148,7 +159,7 @@ def test_opposed_colours_count_by_the_real_part_of_the_power():
   tint = np.array([50, -20, -50])
   reference, candidate = (grey + tint).astype(np.uint8), (grey - tint).astype(np.uint8)
   _, expected = read_fsim(reference, candidate)
-  value = classical.build("fsimc")(reference[np.newaxis], candidate[np.newaxis])
+  value = _value("fsimc", reference[np.newaxis], candidate[np.newaxis])
   assert value == pytest.approx(expected, abs=1e-5)
 
 
@@ -162,14 +173,14 @@ def test_the_filters_are_the_independent_ones(height, width):
       assert each[0, 0] == 0
 
 
-def test_phase_congruency_is_high_on_an_edge_and_blind_to_its_contrast():
-  step = np.zeros([1, 64, 64], np.float32)
-  step[:, :, 32:] = 100
+def test_phase_congruency_is_highest_on_an_edge_and_blind_to_its_contrast():
+  step = np.zeros([1, 32, 64], np.float32)
+  step[:, :, 20:50] = 100
   at_100 = np.asarray(phase_congruency.phase_congruency(step))
   at_200 = np.asarray(phase_congruency.phase_congruency(2 * step + 20))
   np.testing.assert_allclose(at_200, at_100, atol=1e-4)
   assert at_100.min() >= 0 and at_100.max() <= 1
-  assert at_100[0, 32, 31:33].min() > 0.8 > 0.3 > at_100[0, 32, 12:20].max()
+  assert set(np.argsort(at_100[0, 16])[-4:]) == {19, 20, 49, 50}
 
 
 def test_phase_congruency_of_a_constant_is_zero_at_every_grey():
@@ -180,17 +191,16 @@ def test_phase_congruency_of_a_constant_is_zero_at_every_grey():
 @pytest.mark.parametrize("name", ["fsim", "fsimc"])
 def test_where_there_is_no_feature_the_average_is_plain(name):
   black, white = (np.full([1, 40, 40, 3], value, np.uint8) for value in (0, 255))
-  metric = classical.build(name)
-  assert metric(black, black) == metric(white, white) == 1
+  assert _value(name, black, black) == _value(name, white, white) == 1
   # Both are flat. The white one alone has a gradient, to the black beyond its border.
-  assert 0.85 < float(metric(black, white)[0]) < 1 - 0.05
+  assert 0.85 < _value(name, black, white) < 1 - 0.05
   photograph = np.random.default_rng(0).integers(0, 256, [1, 40, 40, 3], np.uint8)
-  assert float(metric(white, photograph)[0]) < 0.5
+  assert _value(name, white, photograph) < 0.5
 
 
 def test_fsim_sees_no_colour_and_fsimc_does():
   grey = np.random.default_rng(0).random([1, 32, 32, 1]).astype(np.float32) * 0.5 + 0.25
   reference = np.repeat(grey, 3, axis=-1)
   candidate = reference + 0.2 * np.array([0.587, -0.299, 0.0], np.float32)  # the same luma
-  assert classical.build("fsim")(reference, candidate) == pytest.approx(1, abs=1e-5)
-  assert float(classical.build("fsimc")(reference, candidate)[0]) < 0.99
+  assert _value("fsim", reference, candidate) == pytest.approx(1, abs=1e-5)
+  assert _value("fsimc", reference, candidate) < 0.99

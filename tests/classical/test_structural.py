@@ -30,6 +30,11 @@ AUTHORS_FEWER_SCALES = [
 ]
 
 
+def _value(name, reference, candidate, **options):
+  """The metric of a batch of one pair, as a number."""
+  return float(classical.build(name, **options)(reference, candidate)[0])
+
+
 def _scikit_image(reference, candidate, **options):
   return metrics.structural_similarity(
       reference, candidate, data_range=255, gaussian_weights=True, sigma=1.5,
@@ -85,9 +90,8 @@ def pair(request, photograph, distortions):
 def test_ssim_is_scikit_images(pair):
   reference, candidate = pair
   expected, whole = _scikit_image(reference[0], candidate[0], channel_axis=-1, full=True)
-  metric = classical.build("ssim")
-  assert metric(reference, candidate) == pytest.approx(expected, abs=2e-6)
-  maps = np.asarray(metric.spatial_map(reference, candidate))
+  assert _value("ssim", reference, candidate) == pytest.approx(expected, abs=2e-6)
+  maps = np.asarray(classical.build("ssim").spatial_map(reference, candidate))
   inside = slice(5, -5)
   np.testing.assert_allclose(
       maps[0, inside, inside], whole.mean(axis=-1)[inside, inside], atol=2e-5)
@@ -101,16 +105,15 @@ def test_the_border_of_the_map_repeats_the_nearest_value(pair):
 
 def test_ssim_is_tensorflows_and_keras_s(pair):
   reference, candidate = (_float(image).astype(np.float32) for image in pair)
-  value = classical.build("ssim")(reference, candidate)
-  assert value == pytest.approx(tf.image.ssim(reference, candidate, 1.0).numpy(), abs=2e-6)
-  assert value == pytest.approx(
-      np.asarray(keras.ops.image.ssim(reference, candidate)), abs=2e-6)
+  value = _value("ssim", reference, candidate)
+  # Theirs lose digits: they take the variance of the planes with their average.
+  assert value == pytest.approx(float(tf.image.ssim(reference, candidate, 1.0)[0]), abs=5e-5)
+  assert value == pytest.approx(float(keras.ops.image.ssim(reference, candidate)[0]), abs=5e-5)
 
 
 def test_ssim_of_luma_is_that_of_one_plane(pair):
   luma = [image[0] @ [0.299, 0.587, 0.114] for image in pair]
-  value = classical.build("ssim", channels="luma")(*pair)
-  assert value == pytest.approx(_scikit_image(*luma), abs=2e-6)
+  assert _value("ssim", *pair, channels="luma") == pytest.approx(_scikit_image(*luma), abs=2e-6)
 
 
 def test_one_window_is_the_formula_of_the_paper():
@@ -125,30 +128,29 @@ def test_one_window_is_the_formula_of_the_paper():
   expected = ((2 * mean_x * mean_y + 0.01**2) * (2 * covariance + 0.03**2)
               / (mean_x**2 + mean_y**2 + 0.01**2) / (variance_x + variance_y + 0.03**2))
   images = [np.repeat(plane[np.newaxis, :, :, np.newaxis], 3, axis=-1) for plane in (x, y)]
-  assert classical.build("ssim")(*images) == pytest.approx(expected, abs=1e-6)
+  assert _value("ssim", *images) == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize(("a", "b"), [(0.0, 1.0), (0.3, 0.6), (1.0, 0.99)])
 def test_constants_leave_the_luminance_term(a, b):
   images = [np.full([1, 16, 13, 3], value, np.float32) for value in (a, b)]
   expected = (2 * a * b + 1e-4) / (a**2 + b**2 + 1e-4)
-  assert classical.build("ssim")(*images) == pytest.approx(expected, abs=1e-6)
+  assert _value("ssim", *images) == pytest.approx(expected, abs=1e-6)
 
 
 def test_a_barely_visible_difference_keeps_its_digits(photograph):
   reference = _float(photograph("chelsea", slice(0, 40), slice(100, 140)))
-  candidate = reference + 1e-4 * np.random.default_rng(0).choice([-1, 1], reference.shape)
+  candidate = reference + 1e-3 * np.random.default_rng(0).choice([-1, 1], reference.shape)
   expected = np.mean([1 - np.prod(_read_terms(reference[0, ..., i], candidate[0, ..., i]), axis=0)
                       for i in range(3)])
-  value = classical.build("ssim")(reference.astype(np.float32), candidate.astype(np.float32))
-  assert 1 - float(value[0]) == pytest.approx(expected, rel=0.05)
-  assert expected < 1e-4
+  value = _value("ssim", reference.astype(np.float32), candidate.astype(np.float32))
+  assert 1 - value == pytest.approx(expected, rel=0.01)
+  assert expected < 1e-3
 
 
-def test_ssim_of_the_negative_is_negative(photograph):
-  image = photograph("chelsea", slice(0, 40), slice(100, 140))
-  high_contrast = (image > np.median(image)) * np.uint8(255)
-  assert float(classical.build("ssim")(high_contrast, 255 - high_contrast)[0]) < -0.9
+def test_ssim_of_the_negative_is_negative():
+  black_and_white = np.random.default_rng(0).choice(np.array([0, 255], np.uint8), [1, 40, 40, 3])
+  assert -1 <= _value("ssim", black_and_white, 255 - black_and_white) < -0.9
 
 
 @pytest.mark.parametrize(("reference", "candidate", "width", "height", "expected"), AUTHORS_MS_SSIM)
@@ -156,8 +158,7 @@ def test_ms_ssim_is_that_of_the_authors_code(
     grey_pattern, reference, candidate, width, height, expected):
   pair = grey_pattern(reference, width, height), grey_pattern(candidate, width, height)
   for channels in ("rgb", "luma"):  # the same for grey
-    value = classical.build("ms-ssim", channels=channels)(*pair)
-    assert value == pytest.approx(expected, abs=3e-5)
+    assert _value("ms-ssim", *pair, channels=channels) == pytest.approx(expected, abs=3e-5)
 
 
 @pytest.mark.parametrize(
@@ -166,24 +167,22 @@ def test_fewer_scales_are_those_of_the_authors_code_with_larger_weights(
     grey_pattern, reference, candidate, width, height, expected, scales):
   pair = grey_pattern(reference, width, height), grey_pattern(candidate, width, height)
   weights = structural.SCALE_WEIGHTS
-  value = classical.build("ms-ssim", scales=scales)(*pair)
-  assert value == pytest.approx(expected**(sum(weights) / sum(weights[:scales])), abs=1e-5)
+  expected **= sum(weights) / sum(weights[:scales])
+  assert _value("ms-ssim", *pair, scales=scales) == pytest.approx(expected, abs=1e-5)
 
 
 def test_ms_ssim_is_composed_as_in_the_paper(pair):
   expected = _read_ms_ssim(pair[0][0], pair[1][0], structural.SCALE_WEIGHTS)
-  assert classical.build("ms-ssim")(*pair) == pytest.approx(expected, abs=5e-6)
+  assert _value("ms-ssim", *pair) == pytest.approx(expected, abs=5e-6)
 
 
 def test_ms_ssim_is_tensorflows(pair):
-  expected = tf.image.ssim_multiscale(*(tf.constant(image) for image in pair), 255).numpy()
-  assert classical.build("ms-ssim")(*pair) == pytest.approx(expected, abs=5e-6)
+  expected = float(tf.image.ssim_multiscale(*map(tf.constant, pair), 255)[0])
+  assert _value("ms-ssim", *pair) == pytest.approx(expected, abs=5e-6)
 
 
 def test_one_scale_is_almost_ssim(pair):
-  reference, candidate = pair
-  value = float(classical.build("ms-ssim", scales=1)(reference, candidate)[0])
-  assert value == pytest.approx(float(classical.build("ssim")(reference, candidate)[0]), abs=1e-3)
+  assert _value("ms-ssim", *pair, scales=1) == pytest.approx(_value("ssim", *pair), abs=1e-3)
 
 
 def test_ms_ssim_of_the_negative_is_zero_with_a_finite_gradient():

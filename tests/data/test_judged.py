@@ -181,8 +181,8 @@ def test_an_unknown_set_lists_the_known_ones():
 
 
 @pytest.mark.parametrize(("name", "sought"), [
-    ("bapps/2afc", "bapps/2afc"), ("bapps/jnd", "bapps/jnd"), ("graded/nuisance", "graded/nuisance"),
-    ("graded", "graded/monotone")])
+    ("bapps/2afc", "bapps/2afc"), ("bapps/jnd", "bapps/jnd"),
+    ("graded/nuisance", "graded/nuisance"), ("graded", "graded/monotone")])
 def test_a_set_that_is_not_there_is_named(tmp_path, name, sought):
   with pytest.raises(UserError, match=f"No data set in {tmp_path}/{sought}/1.0.0: prepare it"):
     judged.load(name, data_dir=tmp_path)

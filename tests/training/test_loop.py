@@ -1,0 +1,389 @@
+"""A whole training run in its folder: what it writes, keeps, resumes and refuses."""
+
+import dataclasses
+import json
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from tensorboard.compat.proto import event_pb2
+
+from perceptual.data import classification
+from perceptual.errors import UserError
+from perceptual.evaluation import judged_pass, report
+from perceptual.metric import Metric
+from perceptual.preprocessing import IMAGENET
+from perceptual.training import classifier, loop, model_dir, recipe, records
+from perceptual.training.settings import Settings
+
+NETWORK = ("resnet2", {"width": 0.1})
+SPEED = "images_per_second"
+
+
+def _settings(**options):
+  schedule = recipe.Schedule(
+      options.pop("learning_rate", 1.0), warmup_epochs=0.5, decay_epochs=(2,))
+  return Settings(**{
+      "optimizer": recipe.Sgd(schedule), "batch_size": 8, "train_steps": 12, "steps_per_loop": 2,
+      "eval_interval": 4, "eval_batch_size": 4, "score_distances": ("local", "style"), **options})
+
+
+@pytest.fixture
+def make(tmp_path, images, judged_set):
+  """Makes a run in the folder `name`."""
+  def run(name="run", *, network=NETWORK, images=images, judged_set=judged_set, strategy=None,
+          jit_compile=False, **options):
+    return loop.Run(tmp_path / name, network=network, images=images, judged_set=judged_set,
+                    settings=_settings(**options), strategy=strategy, jit_compile=jit_compile)
+  return run
+
+
+def _weights(run):
+  return {variable.path: variable.numpy() for variable in run.model.weights}
+
+
+def _assert_same(found, expected):
+  assert found.keys() == expected.keys()
+  for path, value in expected.items():
+    np.testing.assert_array_equal(found[path], value, err_msg=path)
+
+
+def _without_speed(rows):
+  return [{key: value for key, value in row.items() if key != SPEED} for row in rows]
+
+
+def _contents(folder):
+  """Every file, with its bytes and the time of its last change."""
+  return {path: (path.read_bytes(), path.stat().st_mtime_ns)
+          for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_run_writes_all_that_the_folder_is_said_to_hold(make, capsys):
+  run = make()
+  assert not run.folder.path.exists(), "nothing is written before training"
+  rows = run.train(config={"config.gin": "a = 1\n", "operative_config.gin": "b = 2\n"})
+  folder = run.folder.path
+  assert {str(path.relative_to(folder)) for path in folder.iterdir()} == {
+      str(path.relative_to(folder)) for path in map(
+          folder.joinpath, ("network.json run.json config.gin operative_config.gin metrics.csv "
+                            "training.png tensorboard checkpoints").split())}
+  assert run.folder.read_network() == ("resnet2", run.network[1])
+  assert run.network[1]["num_classes"] == 3
+  assert run.network[1]["dropout"] == 0.0, "defaults too: they may change one day"
+  assert (folder / "config.gin").read_text() == "a = 1\n"
+  assert (folder / "operative_config.gin").read_text() == "b = 2\n"
+  about = json.loads(run.folder.run.read_text())
+  assert about["images"] == {"name": "tiny", "classes": None, "train": 36, "validation": 10}
+  assert about["score"]["judged_set"] == "tiny judgements"
+  assert about["train"]["optimizer"]["schedule"]["warmup_epochs"] == 0.5
+  assert records.read_metrics(run.folder.metrics) == rows
+  with Image.open(run.folder.plot) as image:
+    assert min(image.size) > 300
+  out, err = capsys.readouterr()
+  assert out == ""
+  lines = err.splitlines()
+  assert [line.partition("/")[0] for line in lines if line.startswith("step")] == [
+      f"step {step:>2}" for step in (2, 4, 6, 8, 10, 12)]
+  assert [line.partition(":")[0] for line in lines if "evaluation" in line] == [
+      f"  evaluation at step {step}" for step in (0, 4, 8, 12)]
+  assert not [line for line in lines if not line.startswith(("step", "  evaluation at step"))]
+
+
+def test_a_line_of_metrics_an_evaluation(make):
+  rows = make().train()
+  assert [row["step"] for row in rows] == [0, 4, 8, 12]
+  assert [row["epoch"] for row in rows] == [0, 1, 2, 3]
+  assert list(rows[0]) == ["step", "epoch", "validation_loss", "validation_accuracy", "score/local",
+                           "score/style"]
+  assert set(rows[1]) - set(rows[0]) == {"loss", "accuracy", "learning_rate", SPEED}
+  assert all(math.isfinite(value) for row in rows for value in row.values())
+  peak = 1.0 * 8 / 256
+  np.testing.assert_allclose([row["learning_rate"] for row in rows[1:]],
+                             [peak, 0.1 * peak, 0.1 * peak], rtol=1e-6)
+  assert rows[0]["validation_loss"] == pytest.approx(math.log(3), abs=0.1)
+  assert rows[-1]["validation_accuracy"] > rows[0]["validation_accuracy"]
+
+
+def test_tensorboard_gets_the_same_numbers(make):
+  run = make(train_steps=4)
+  rows = run.train()
+  found = {}
+  for path in run.folder.tensorboard.iterdir():
+    for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+      event = event_pb2.Event.FromString(record)
+      for value in event.summary.value:
+        found[value.tag, event.step] = float(tf.make_ndarray(value.tensor))
+  for tag in ("validation_accuracy", "score/local", "loss", "learning_rate"):
+    assert found[tag, 4] == pytest.approx(rows[-1][tag], rel=1e-5)
+  assert ("loss", 2) in found
+
+
+def test_the_kept_checkpoints_are_what_they_were_kept_for(make, images, judged_set):
+  """Scored and evaluated again from the folder alone."""
+  run = make(train_steps=16, eval_interval=2)
+  rows = run.train()
+  for name, column in (("best_score", "score/local"),
+                       ("best_accuracy", "validation_accuracy")):
+    model, network, _, step = model_dir.load_network(run.folder.path, name)
+    best = records.peak(rows, column)
+    assert step == best["step"], "the first of the highest"
+    scored = judged_pass.JudgedPass(
+        Metric(model, network=network), distances=("local",), batch_size=4)
+    distances = {subset.name: scored(subset, "2afc") for subset in judged_set.subsets}
+    assert report.summed_score(judged_set, distances, "local") == best["score/local"]
+    evaluator = classifier.ClassifierEvaluator(
+        model, classification.validation_batches(images, batch_size=4),
+        strategy=tf.distribute.get_strategy(), preprocess=IMAGENET)
+    accuracy = evaluator.evaluate(tf.constant(-1))["validation_accuracy"]
+    assert accuracy == best["validation_accuracy"]
+  assert model_dir.load_network(run.folder.path, "last")[-1] == 16
+  assert len({row["score/local"] for row in rows}) > 1, "there is something to choose"
+
+
+def test_the_untrained_network_is_recorded_but_never_kept(make):
+  run = make(train_steps=4, eval_interval=100, learning_rate=1e-9)
+  rows = run.train()
+  assert [row["step"] for row in rows] == [0, 4], "the last step is always evaluated"
+  assert rows[0]["score/local"] == rows[1]["score/local"]
+  assert model_dir.load_network(run.folder.path)[-1] == 4
+  assert f"at step 4, with {rows[1]['validation_accuracy']:.1f}% accuracy" in run.summary()
+
+
+class _Killed(Exception):
+  pass
+
+
+def _kill(run, step):
+  """Trains until the loop that ends at a step or later, and stops there as by a kill."""
+  report = records.Progress.report
+
+  def until(self, now, means):
+    if now >= step:
+      raise _Killed
+    return report(self, now, means)
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(records.Progress, "report", until)
+    with pytest.raises(_Killed):
+      run.train()
+
+
+@pytest.mark.parametrize(("killed_at", "resumed_at"), [(1, 0), (5, 4), (11, 9)])
+def test_a_resumed_run_ends_as_the_uninterrupted_one(make, killed_at, resumed_at):
+  """Bit for bit, with dropout and augmentation; saved at 3, 4, 6, 8, 9 and 12."""
+  options = {"network": ("resnet2", {"width": 0.1, "dropout": 0.4}), "checkpoint_interval": 3}
+  whole = make("whole", **options)
+  rows = whole.train()
+  _kill(make("killed", **options), killed_at)
+  resumed = make("killed", **options)
+  assert resumed.first_step == resumed_at
+  assert ("resuming at step" in resumed.description()) == bool(resumed_at)
+  assert "changed" not in resumed.description()
+  assert _without_speed(resumed.train()) == _without_speed(rows)
+  _assert_same(_weights(resumed), _weights(whole))
+  for name in model_dir.CHECKPOINTS:
+    models = [model_dir.load_network(run.folder.path, name) for run in (whole, resumed)]
+    assert models[0][-1] == models[1][-1]
+    for first, second in zip(models[0][0].weights, models[1][0].weights):
+      np.testing.assert_array_equal(first.numpy(), second.numpy())
+
+
+def test_a_complete_run_says_so_and_changes_nothing(make, capsys):
+  make(train_steps=4).train()
+  run = make(train_steps=4)
+  before = _contents(run.folder.path)
+  capsys.readouterr()
+  assert run.is_complete
+  assert "complete at step 4" in run.description()
+  rows = run.train(config={"config.gin": "new"})
+  assert _contents(run.folder.path) == before
+  assert rows == records.read_metrics(run.folder.metrics)
+  assert "at step 4" in run.summary()
+  assert capsys.readouterr() == ("", "")
+
+
+def test_a_run_may_be_prolonged_and_ends_as_if_it_had_been_meant_so(make):
+  make("short", train_steps=4).train()
+  prolonged, whole = make("short", train_steps=8), make("whole", train_steps=8)
+  assert "changed   train.train_steps: 4 before, 8 now" in prolonged.description()
+  assert _without_speed(prolonged.train()) == _without_speed(whole.train())
+  _assert_same(_weights(prolonged), _weights(whole))
+
+
+def test_a_changed_recipe_is_told_before_it_is_gone_on_with(make):
+  make(train_steps=4).train()
+  run = make(train_steps=4, weight_decay=0.01, seed=3, learning_rate=0.5)
+  assert [line for line in run.description().splitlines() if line.startswith("changed")] == [
+      "changed   train.optimizer.schedule.learning_rate: 1.0 before, 0.5 now",
+      "changed   train.weight_decay: 0.0001 before, 0.01 now",
+      "changed   train.seed: 0 before, 3 now"]
+
+
+def _renamed(images, **changes):
+  return dataclasses.replace(images, **changes)
+
+
+@pytest.mark.parametrize(("change", "culprit"), [
+    (lambda i, j: {"network": ("resnet3", {"width": 0.1})},
+     "network.name: resnet2 before, resnet3 now"),
+    (lambda i, j: {"network": ("resnet2", {"width": 0.2})}, "network.width: 0.1 before, 0.2 now"),
+    (lambda i, j: {"images": _renamed(i, num_classes=4)}, "network.num_classes: 3 before, 4 now"),
+    (lambda i, j: {"images": _renamed(i, classes=(2, 0, 1))}, "images.classes: None before, "),
+    (lambda i, j: {"judged_set": dataclasses.replace(j, subsets=j.subsets[:1])},
+     "score.triplets: 10 before, 6 now"),
+    (lambda i, j: {"score_by": "style"}, "score.distance: local before, style now"),
+    (lambda i, j: {"score_subset": "second"}, "score.subset: None before, second now"),
+])
+def test_a_folder_of_another_run_is_refused(make, images, judged_set, change, culprit):
+  run = make(train_steps=4)
+  run.train()
+  before = _contents(run.folder.path)
+  with pytest.raises(UserError) as caught:
+    make(train_steps=8, **change(images, judged_set))
+  assert culprit in str(caught.value)
+  assert "choose another --model_dir" in str(caught.value)
+  assert "\n" not in str(caught.value)
+  assert _contents(run.folder.path) == before
+
+
+def test_without_the_description_the_weights_still_have_to_fit(make):
+  run = make(train_steps=4)
+  run.train()
+  run.folder.run.unlink()
+  assert make(train_steps=4).is_complete
+  with pytest.raises(UserError, match=r"step-4 does not fit resnet2: weight stem_conv/kernel has"):
+    make(network=("resnet2", {"width": 0.2}))
+
+
+def test_divergence_stops_at_the_last_good_checkpoint(make):
+  make(train_steps=4).train()
+  run = make(train_steps=12, learning_rate=1e30)
+  before = records.read_metrics(run.folder.metrics)
+  with pytest.raises(UserError) as caught:
+    run.train()
+  assert str(caught.value).startswith("Training diverged by step 6: the loss is ")
+  assert f"the last good checkpoint is {run.folder.checkpoint('last')}/step-4." in str(caught.value)
+  assert "\n" not in str(caught.value)
+  assert records.read_metrics(run.folder.metrics) == before
+  for name in model_dir.CHECKPOINTS:
+    model, *_, step = model_dir.load_network(run.folder.path, name)
+    assert step == 4
+    assert all(np.isfinite(weight.numpy()).all() for weight in model.weights)
+
+
+def test_weights_that_diverge_in_the_last_step_of_a_loop_are_not_kept(make, monkeypatch):
+  """The losses of the loop were finite, but the weights it leaves are not."""
+  run = make(train_steps=4)
+
+  def spoil(self, *args):
+    run.model.weights[-1].assign([np.nan] * 3)
+    return 1.0
+
+  monkeypatch.setattr(records.Progress, "report", spoil)
+  with pytest.raises(UserError, match="Training diverged by step 4: .* no checkpoint had been"):
+    run.train()
+  assert not (run.folder.path / "checkpoints").exists()
+
+
+def test_steps_per_loop_changes_lines_of_progress_alone(make):
+  runs = [make(str(n), steps_per_loop=n) for n in (1, 5)]
+  rows = [run.train() for run in runs]
+  _assert_same(_weights(runs[1]), _weights(runs[0]))
+  for name in ("validation_loss", "score/local", "score/style", "step"):
+    assert [row[name] for row in rows[1]] == [row[name] for row in rows[0]]
+
+
+def test_two_replicas_train_and_evaluate_as_one_device(make, mirrored, one_device):
+  """With synchronised batch normalisation; 10 images and triplets fill no whole batch of 8."""
+  network = ("resnet2", {"width": 0.1, "synchronized_batch_norm": True})
+  runs = [make(name, network=network, strategy=strategy, train_steps=4, eval_batch_size=8)
+          for name, strategy in (("two", mirrored), ("one", one_device))]
+  rows = [run.train()[-1] for run in runs]
+  for path, value in _weights(runs[1]).items():
+    np.testing.assert_allclose(_weights(runs[0])[path], value, atol=1e-4, err_msg=path)
+  for name in ("loss", "validation_loss", "validation_accuracy", "score/local", "score/style"):
+    assert rows[0][name] == pytest.approx(rows[1][name], rel=1e-3), name
+  assert "MirroredStrategy, 2 replicas" in runs[0].description()
+  assert "OneDeviceStrategy, 1 replica, float32" in runs[1].description()
+
+
+def test_a_run_on_two_replicas_goes_on_on_one(make, mirrored, one_device):
+  """What is seen at a step depends on the seed and the step, not on the devices."""
+  network = ("resnet2", {"width": 0.1, "synchronized_batch_norm": True})
+  make("mixed", network=network, strategy=mirrored, train_steps=4).train()
+  mixed = make("mixed", network=network, strategy=one_device, train_steps=8)
+  whole = make("whole", network=network, strategy=one_device, train_steps=8)
+  assert mixed.first_step == 4
+  rows = [run.train()[-1] for run in (mixed, whole)]
+  for path, value in _weights(whole).items():
+    np.testing.assert_allclose(_weights(mixed)[path], value, atol=1e-4, err_msg=path)
+  assert rows[0]["loss"] == pytest.approx(rows[1]["loss"], rel=1e-3)
+
+
+def test_bfloat16_is_for_activations_alone(make):
+  run = make(train_steps=2, precision="bfloat16")
+  rows = run.train()
+  assert math.isfinite(rows[-1]["loss"])
+  assert run.model.get_layer("stem_conv").compute_dtype == "bfloat16"
+  assert {variable.dtype for variable in run.model.weights} == {"float32"}
+  assert run.model.output["logits"].dtype == "float32"
+  assert keras.config.dtype_policy().name == "float32", "put back"
+  model, *_ = model_dir.load_network(run.folder.path)
+  assert model.get_layer("stem_conv").compute_dtype == "float32"
+
+
+def test_graphs_are_traced_once_however_often_they_run(make, monkeypatch):
+  traced = {"loss": 0, "features": 0}
+
+  def counted(name, function):
+    def call(*args, **kwargs):
+      traced[name] += 1
+      return function(*args, **kwargs)
+    return call
+
+  monkeypatch.setattr(classifier, "cross_entropy", counted("loss", classifier.cross_entropy))
+  monkeypatch.setattr(Metric, "features", counted("features", Metric.features))
+  make(train_steps=12, eval_interval=2).train()
+  assert traced == {"loss": 2, "features": 1}, "training and evaluation; the judged set"
+
+
+def test_networks_are_as_different_as_their_seeds(make):
+  first, again, other = (make(name, seed=seed) for name, seed in (("a", 1), ("b", 1), ("c", 2)))
+  _assert_same(_weights(again), _weights(first))
+  assert (_weights(other)["stem_conv/kernel"] != _weights(first)["stem_conv/kernel"]).all()
+
+
+@pytest.mark.parametrize(("change", "culprit"), [
+    (lambda i, j: {"judged_set": dataclasses.replace(j, kind="jnd")}, "is of kind jnd"),
+    (lambda i, j: {"score_subset": "third"},
+     "Unknown subset of tiny judgements 'third'. Available: first, second, mean, pooled"),
+    (lambda i, j: {"images": _renamed(i, sizes={"train": 36, "validation": 0})},
+     "tiny needs training and validation images"),
+    (lambda i, j: {"network": ("resnet9", {})}, "Unknown network 'resnet9'"),
+    (lambda i, j: {"network": ("resnet2", {"width": "wide"})}, "width must be"),
+    (lambda i, j: {"network": ("resnet2", {"image_size": 32})},
+     "resnet2 does not take the images of tiny, 16x16 pixels"),
+    (lambda i, j: {"score_distances": ("local", "psnr")}, "distance 'psnr'"),
+])
+def test_parts_that_do_not_fit_are_refused(make, images, judged_set, change, culprit):
+  with pytest.raises(UserError) as caught:
+    make(**change(images, judged_set))
+  assert culprit in str(caught.value)
+  assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["batch_size", "eval_batch_size"])
+def test_batches_must_divide_among_replicas(make, mirrored, name):
+  with pytest.raises(UserError, match=f"^{name} 9 is not a multiple of the 2 replicas"):
+    make(strategy=mirrored, **{name: 9})
+
+
+def test_the_description_is_for_people(make, images):
+  text = make(images=_renamed(images, note="a note on images")).description()
+  for part in ("resnet2 width=0.1 num_classes=3: ", "tap", "stem", "tiny: 36 to train, 10 to",
+               "a note on images", "made for a test", "tiny judgements (mean), 10 triplets",
+               "best by local", "12 of 8 images (4 an epoch), evaluated every 4; from the start"):
+    assert part in text, part

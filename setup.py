@@ -40,6 +40,7 @@ setuptools.setup(
     ],
     keywords="perceptual similarity, LPIPS, 2AFC, image quality, TensorFlow, Keras",
     packages=setuptools.find_packages(include=["perceptual", "perceptual.*"]),
+    package_data={"perceptual.box": ["*.npz", "*.json", "*.md"]},
     data_files=_gin_files(),
     entry_points={"console_scripts": ["perceptual = perceptual.cli:main"]},
     python_requires=">=3.11,<3.14",

@@ -27,22 +27,26 @@ def define_flags(flag_values):
 def strategy(flag_values):
   """Returns the `tf.distribute.Strategy` that the flags ask for, by the model garden's own maker.
 
+  Call it before any other use of TensorFlow's devices.
+
   Raises:
-    UserError: if there are not as many GPUs, or no such TPU.
+    UserError: if there are not as many GPUs, no such TPU, or TF_CONFIG is not as it must be.
   """
   import tensorflow as tf
   from official.common import distribute_utils
 
   name = flag_values.distribution_strategy
-  gpus = len(tf.config.list_physical_devices("GPU"))
+  gpus = tf.config.list_physical_devices("GPU")
   wanted = flag_values.num_gpus
   if wanted is None:
-    wanted = min(gpus, 1) if name == "one_device" else gpus
-  if wanted > gpus:
-    raise errors.UserError(f"--num_gpus={wanted}, but this host has {gpus}.")
+    wanted = min(len(gpus), 1) if name == "one_device" else len(gpus)
+  if wanted > len(gpus):
+    raise errors.UserError(f"--num_gpus={wanted}, but this host has {len(gpus)}.")
+  if wanted < len(gpus):
+    tf.config.set_visible_devices(gpus[:wanted], "GPU")
   try:
     return distribute_utils.get_distribution_strategy(
         name, num_gpus=wanted, tpu_address=flag_values.tpu)
-  except (ValueError, tf.errors.OpError) as error:
+  except (ValueError, TypeError, KeyError, OSError, RuntimeError, tf.errors.OpError) as error:
     raise errors.UserError(f"--distribution_strategy={name} is not possible here: "
                            f"{errors.first_line(error)}") from None

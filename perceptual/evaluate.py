@@ -23,7 +23,8 @@ flags.DEFINE_enum(
     "checkpoint", "best_score", ["best_score", "best_accuracy", "last"],
     "Which of the training's checkpoints.", flag_values=FLAGS)
 flags.DEFINE_enum(
-    "dataset", None, ["bapps/2afc", "bapps/jnd", "graded", "graded/monotone", "graded/nuisance"],
+    "dataset", None,
+    ["bapps/2afc", "bapps/jnd", "graded", "graded/monotone", "graded/nuisance", "teacher"],
     "The judged set.", flag_values=FLAGS)
 flags.DEFINE_string(
     "data_dir", None, "The folder of prepared data sets (see perceptual prepare); without it, "

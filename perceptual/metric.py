@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from perceptual import distances, models, preprocessing
+from perceptual import distances, masks, models, preprocessing
 from perceptual.errors import UserError
 from perceptual.models import taps as feature_taps
 from perceptual.version import __version__
@@ -74,18 +74,45 @@ class Metric:
     self.preprocessing.check(images)
     return self._features(images)
 
-  def __call__(self, reference, candidate):
+  def __call__(self, reference, candidate, mask=None):
     """Returns the distance `[batch]` float32 between images `[batch, height, width, 3]`.
 
+    Args:
+      reference: the images, or `[batch, height, width, 1]` for greyscale; uint8 or float.
+      candidate: the same shape and dtype.
+      mask: `[batch, height, width]`, 1 where a pixel counts and 0 where it does not: differences
+        there play no part (see `masks`). None if all count. For the distances local and lin.
+
     Raises:
-      UserError: as `features`, and if the two differ in shape or dtype.
+      UserError: as `features`, if the two differ in shape or dtype, if the mask is none for these
+        images or counts nothing, or if the distance knows no mask.
     """
-    per_tap = self.per_tap(reference, candidate)
+    per_tap = self.per_tap(reference, candidate, mask)
     return sum(per_tap[tap] for tap in self.taps)
 
-  def per_tap(self, reference, candidate):
+  def per_tap(self, reference, candidate, mask=None):
     """Returns `{tap: [batch] float32}`: the terms whose sum is the distance."""
-    return distances.per_tap(self.tap_distances, *self._pair_features(reference, candidate))
+    if mask is not None:
+      return self._masked_per_tap(reference, candidate, mask)
+    return distances.per_tap(
+        self.tap_distances, *self._encode(reference=reference, candidate=candidate))
+
+  def two_afc(self, reference, candidate_0, candidate_1):
+    """Returns both candidates' distances as `scores.two_afc` takes them, each `[batch]` float32.
+
+    The reference is encoded and embedded once.
+
+    Raises:
+      UserError: as a call.
+    """
+    reference, *candidates = self._encode(
+        reference=reference, candidate_0=candidate_0, candidate_1=candidate_1)
+    totals = [0.0, 0.0]
+    for tap, distance in self.tap_distances.items():
+      embedded = distance.embed(reference[tap])
+      for i, candidate in enumerate(candidates):
+        totals[i] += distance.between(embedded, distance.embed(candidate[tap]))
+    return tuple(totals)
 
   def spatial_map(self, reference, candidate):
     """Returns where two images differ: `[batch, height, width]` float32, by the local distance.
@@ -94,19 +121,44 @@ class Metric:
     the metric has weights for them, as LPIPS does with `spatial=True`. Otherwise the metric's own
     distance plays no part, as most tell nothing of places.
     """
-    features = self._pair_features(reference, candidate)
+    features = self._encode(reference=reference, candidate=candidate)
     return distances.spatial_map_at(
         *features, ops.shape(reference)[1:3], self.channel_weights)
 
-  def _pair_features(self, reference, candidate):
-    """Features of both, from one pass of the network over twice the batch."""
-    reference, candidate = ops.convert_to_tensor(reference), ops.convert_to_tensor(candidate)
-    self.preprocessing.check(reference, "reference")
-    self.preprocessing.check(candidate, "candidate")
+  @property
+  def trunk_key(self):
+    """A hashable: metrics of equal ones have equal features of equal images."""
+    return self.network, weights_hash(self.trunk), self.taps, self.preprocessing
+
+  def from_features(self, reference, candidate):
+    """Returns the distance `[batch]` float32 between images of which `features` were computed."""
+    return distances.summed(self.tap_distances, reference, candidate)
+
+  def _masked_per_tap(self, reference, candidate, mask):
+    if self.distance.name != "local":
+      raise UserError(f"A mask goes with the distances local and lin, not with "
+                      f"{self.distance.name}, which tells nothing of places.")
+    reference, candidate, mask = map(ops.convert_to_tensor, (reference, candidate, mask))
+    self.preprocessing.check(candidate, "candidate")  # all of it, before a part is replaced
     preprocessing.check_pair(reference, candidate)
-    both = self._features(ops.concatenate([reference, candidate], axis=0))
-    halves = {tap: ops.split(features, 2, axis=0) for tap, features in both.items()}
-    return {t: h[0] for t, h in halves.items()}, {t: h[1] for t, h in halves.items()}
+    masks.check(mask, reference)
+    reference, candidate = self._encode(
+        reference=reference, candidate=masks.filled(reference, candidate, mask))
+    weights = self.channel_weights or {}
+    return {
+        tap: masks.mean_inside(
+            distances.spatial_map(reference[tap], candidate[tap], weights.get(tap)), mask)
+        for tap in self.taps}
+
+  def _encode(self, **images):
+    """Features of images by their names for errors, from one pass of the network over them all."""
+    images = {name: ops.convert_to_tensor(image) for name, image in images.items()}
+    for name, image in images.items():
+      self.preprocessing.check(image, name)
+      preprocessing.check_pair(images["reference"], image)
+    together = self._features(ops.concatenate(list(images.values()), axis=0))
+    parts = {tap: ops.split(features, len(images), axis=0) for tap, features in together.items()}
+    return [{tap: part[i] for tap, part in parts.items()} for i in range(len(images))]
 
   def _features(self, images):
     features = self.trunk(self.preprocessing(images), training=False)

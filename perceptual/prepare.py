@@ -14,6 +14,11 @@
       any images: a folder or tar, the validation images of imagenet64 in --data_dir, or the
       embedded demo photographs.
 
+  perceptual prepare teacher --source=DIR|imagenet64|demo --teacher=lpips-alex --data_dir=data
+      2AFC triplets of two different distortions of one image, judged by a metric, LPIPS, as a
+      stand-in for people (no human judged them). Its weights are converted before: perceptual
+      convert --help.
+
 An interrupted preparation leaves no data set that reads as complete; give the command again.
 """
 
@@ -21,7 +26,8 @@ from absl import flags
 
 from perceptual import binary
 
-DATASETS = ("imagenet64", "bapps", "graded")
+DATASETS = ("imagenet64", "bapps", "graded", "teacher")
+TEACHERS = ("lpips-alex", "lpips-vgg", "lpips-squeeze")
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string(
@@ -31,22 +37,26 @@ flags.DEFINE_string(
     flag_values=FLAGS)
 flags.DEFINE_bool("overwrite", False, "Replace a data set that is there.", flag_values=FLAGS)
 flags.DEFINE_integer(
-    "seed", 0, "Seed of the order (imagenet64) or of the triplets (graded).", lower_bound=0,
-    flag_values=FLAGS)
+    "seed", 0, "Seed of the order (imagenet64) or of the triplets (graded, teacher).",
+    lower_bound=0, flag_values=FLAGS)
 flags.DEFINE_integer(
     "max_unreadable", None, "imagenet64: how many unreadable images are passed over (and listed) "
     "before nothing is prepared; by default one in a hundred.", lower_bound=0, flag_values=FLAGS)
 flags.DEFINE_list(
     "kinds", ["monotone", "nuisance"], "graded: which sets to make.", flag_values=FLAGS)
 flags.DEFINE_integer(
-    "per_image", 1, "graded: triplets of each kind from one image.", lower_bound=1,
+    "per_image", 1, "graded, teacher: triplets (of each kind) from one image.", lower_bound=1,
     flag_values=FLAGS)
 flags.DEFINE_integer(
-    "limit", None, "graded: use at most so many images, spread evenly over the source.",
+    "limit", None, "graded, teacher: use at most so many images, spread evenly over the source.",
     lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_string(
-    "under", None, "graded: use only images with this folder in their path, as 'val'.",
+    "under", None, "graded, teacher: use only images with this folder in their path, as 'val'.",
     flag_values=FLAGS)
+flags.DEFINE_enum("teacher", "lpips-alex", TEACHERS, "teacher: who judges.", flag_values=FLAGS)
+flags.DEFINE_string(
+    "weights_dir", None, "teacher: the folder of converted weights; by default PERCEPTUAL_WEIGHTS, "
+    "or perceptual/weights in the user's cache.", flag_values=FLAGS)
 flags.DEFINE_bool("dry_run", False, "Print what would be made, and stop.", flag_values=FLAGS)
 flags.mark_flag_as_required("data_dir", flag_values=FLAGS)
 
@@ -89,7 +99,17 @@ def _graded():
       per_image=FLAGS.per_image, limit=FLAGS.limit, under=FLAGS.under, overwrite=FLAGS.overwrite)
 
 
-_PREPARERS = {"imagenet64": _imagenet64, "bapps": _bapps, "graded": _graded}
+def _teacher():
+  from perceptual import lpips
+  from perceptual.data import prepare_teacher
+
+  teacher = lpips.lpips(FLAGS.teacher.removeprefix("lpips-"), weights=FLAGS.weights_dir)
+  return prepare_teacher.prepare(
+      FLAGS.source, FLAGS.data_dir, teacher, seed=FLAGS.seed, per_image=FLAGS.per_image,
+      limit=FLAGS.limit, under=FLAGS.under, overwrite=FLAGS.overwrite)
+
+
+_PREPARERS = {"imagenet64": _imagenet64, "bapps": _bapps, "graded": _graded, "teacher": _teacher}
 
 
 if __name__ == "__main__":

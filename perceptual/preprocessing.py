@@ -28,6 +28,8 @@ TOLERANCE = 0.01
 class Preprocessing:
   """Images to network input, `[batch, height, width, 3]` to the same shape in float32.
 
+  Images of one channel, greyscale, are taken for colour images of three equal ones.
+
   Attributes:
     mean: mean of each colour, of images in [0, 1].
     std: standard deviation of each colour, of images in [0, 1].
@@ -45,9 +47,10 @@ class Preprocessing:
     return (self.unit_range(images) - mean) / std
 
   def unit_range(self, images):
-    """Returns images as float32 in [0, 1]."""
+    """Returns images as float32 in [0, 1], of three channels."""
     low, high = self.range_of(images)
-    return (ops.cast(images, "float32") - low) / (high - low)
+    unit = (ops.cast(images, "float32") - low) / (high - low)
+    return ops.repeat(unit, 3, axis=-1) if images.shape[-1] == 1 else unit
 
   def range_of(self, images, name="images"):
     """Returns the declared (lowest, highest) value of images, by their dtype.
@@ -71,17 +74,20 @@ class Preprocessing:
     return low - slack, high + slack
 
   def check(self, images, name="images"):
-    """Raises `UserError` unless `images` are a batch of colour images in the declared range.
+    """Raises `UserError` unless `images` are a batch of images in the declared range.
 
     In a graph, where there are no values yet, the shape and the dtype alone are checked.
 
     Args:
-      images: a NumPy array or a tensor; `[batch, height, width, 3]`, uint8 or float.
+      images: a NumPy array or a tensor; `[batch, height, width, 3]`, or 1 for greyscale; uint8 or
+        float.
       name: what to call the images in the message.
     """
     shape = list(images.shape)
-    if len(shape) != 4 or shape[-1] != 3:
-      raise UserError(f"{name}: shape {shape}; expected [batch, height, width, 3].")
+    if len(shape) != 4 or shape[-1] not in (1, 3):
+      advice = "; lay RGBA over a background first" if shape[-1:] == [4] else ""
+      raise UserError(f"{name}: shape {shape}; expected [batch, height, width, 3], or 1 channel "
+                      f"for greyscale{advice}.")
     if 0 in shape:
       raise UserError(f"{name}: empty, shape {shape}.")
     self.range_of(images, name)  # for its error

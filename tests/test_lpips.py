@@ -290,110 +290,102 @@ def test_images_too_small_are_refused(small):
 
 # The other backends of Keras.
 
-# Prints nothing: writes distances, maps and gradients on the backend of its process.
+# Prints nothing: reads jobs, and writes terms, map and gradient of each on its process's backend.
+# JAX takes seconds to compile a gradient: of the published, with "_" in their key, terms will do.
 OTHER_BACKEND = """
+import json
 import sys
 import keras
 import numpy as np
 from keras import ops
 from perceptual.lpips import lpips
 
-folder, images, results = sys.argv[1:]
-images = np.load(images)
-found = {}
-for name in images["names"]:
-  net, version, kind = str(name).split("/")
-  metric = lpips(net, version, lpips=kind == "lin", weights=folder)
-  for pair in ("0", "1"):
-    reference, candidate = images["reference" + pair], images["candidate" + pair]
+arrays, results = np.load(sys.argv[1]), {}
+for key, (net, version, learned, weights) in json.loads(sys.argv[3]).items():
+  metric = lpips(net, version, lpips=learned, weights=weights)
+  reference, candidate = (ops.convert_to_tensor(arrays[key + name]) for name in ("_ref", "_cand"))
+
+  def terms(candidate):
     per_tap = metric.per_tap(reference, candidate)
     assert tuple(per_tap) == metric.taps
-    key = f"{name} {pair} "
-    found[key + "per_tap"] = ops.stack(list(per_tap.values()), axis=-1)
-    found[key + "sum"] = metric(reference, candidate)
-    found[key + "map"] = metric.spatial_map(reference, candidate)
+    return ops.stack(list(per_tap.values()), axis=-1)
 
-    def total(candidate):
-      return ops.sum(metric(ops.convert_to_tensor(reference), candidate))
+  def total(candidate):
+    found = terms(candidate)
+    return ops.sum(found), (found, metric.spatial_map(reference, candidate))
 
-    if keras.backend.backend() == "jax":
-      import jax
-      found[key + "gradient"] = jax.grad(total)(ops.convert_to_tensor(candidate))
-    elif keras.backend.backend() == "torch":
-      tensor = ops.convert_to_tensor(candidate).requires_grad_()
-      total(tensor).backward()
-      found[key + "gradient"] = tensor.grad
-    else:
-      import tensorflow as tf
-      tensor = ops.convert_to_tensor(candidate)
-      with tf.GradientTape() as tape:
-        tape.watch(tensor)
-        value = total(tensor)
-      found[key + "gradient"] = tape.gradient(value, tensor)
-np.savez(results, **{key: ops.convert_to_numpy(value) for key, value in found.items()})
+  if keras.backend.backend() == "jax":
+    import jax
+    if "_" in key:
+      results[key + "_terms"] = jax.jit(terms)(candidate)
+      continue
+    (_, found), gradient = jax.jit(jax.value_and_grad(total, has_aux=True))(candidate)
+  else:
+    value, found = total(candidate.requires_grad_())
+    value.backward()
+    gradient = candidate.grad
+  for name, value in zip(("_terms", "_map", "_gradient"), (*found, gradient)):
+    results[key + name] = ops.convert_to_numpy(value)
+np.savez(sys.argv[2], **results)
 """
 
 
-def on_backend(backend, folder, images, tmp_path):
-  """Returns what `OTHER_BACKEND` finds with Keras on a backend, in a process of its own."""
-  np.savez(tmp_path / "images.npz", **images)
+@pytest.fixture(scope="session", params=["jax", "torch"])
+def elsewhere(request, random_weights, tmp_path_factory):
+  """The images of some metrics, and what another backend makes of them: two dicts of arrays.
+
+  Keys are a net, and `_lin` or `_unweighted` if its weights are the published.
+  """
+  backend = request.param
+  if importlib.util.find_spec(backend) is None:
+    pytest.skip(f"{backend} is not installed: its backend of Keras is not tried")
+  jobs = {net: (net, "0.0", True, str(random_weights)) for net in NETS}
+  images = {}
+  for key in jobs:
+    images[f"{key}_ref"], images[f"{key}_cand"] = pair(33, 46)
+  if os.environ.get("PERCEPTUAL_TESTDATA"):
+    source, folder = request.getfixturevalue("published")
+    three = [example(source, f"ex_{name}")[0] / np.float32(255) for name in ("ref", "p0", "p1")]
+    for net in ("alex", "squeeze"):
+      for kind in ("lin", "unweighted"):
+        key = f"{net}_{kind}"
+        jobs[key] = (net, "0.1", kind == "lin", str(folder))
+        images[f"{key}_ref"], images[f"{key}_cand"] = np.stack(three[:1] * 2), np.stack(three[1:])
+  files = tmp_path_factory.mktemp(backend)
+  np.savez(files / "images.npz", **images)
   root = str(pathlib.Path(distances.__file__).parents[1])
   subprocess.run(
-      [sys.executable, "-c", OTHER_BACKEND, folder, tmp_path / "images.npz", tmp_path / "out.npz"],
+      [sys.executable, "-c", OTHER_BACKEND, files / "images.npz", files / "found.npz",
+       json.dumps(jobs)],
       env={**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": root}, check=True)
-  with np.load(tmp_path / "out.npz") as results:
-    return dict(results)
+  with np.load(files / "found.npz") as found:
+    return images, dict(found)
 
 
-@pytest.fixture(scope="session")
-def other_backend():
-  """Skips unless a backend is installed; returns its name."""
-
-  def require(backend):
-    if importlib.util.find_spec(backend) is None:
-      pytest.skip(f"{backend} is not installed: its backend of Keras is not tried")
-    return backend
-  return require
-
-
-@pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_other_backends_give_the_published_distances(backend, other_backend, published, tmp_path):
-  other_backend(backend)
-  source, folder = published
-  images = {f"{name}{i}": example(source, file).astype("float32") / 255
-            for i, other in enumerate(("ex_p0", "ex_p1"))
-            for name, file in (("reference", "ex_ref"), ("candidate", other))}
-  names = [f"{net}/0.1/{kind}" for net in ("alex", "squeeze") for kind in ("lin", "unweighted")]
-  found = on_backend(backend, folder, {**images, "names": names}, tmp_path)
-  expected = json.loads((source / "expected.json").read_text())
-  for name in names:
-    net, _, kind = name.split("/")
-    for i, candidate in enumerate(("ex_p0", "ex_p1")):
-      numbers = expected[f"{net}/{candidate}"]
-      np.testing.assert_allclose(found[f"{name} {i} sum"], [numbers[kind]], atol=TOLERANCE)
-      np.testing.assert_allclose(
-          found[f"{name} {i} per_tap"][0], numbers[f"{kind}_per_layer"], atol=TOLERANCE)
+@pytest.mark.parametrize("kind", ["lin", "unweighted"])
+@pytest.mark.parametrize("net", ["alex", "squeeze"])
+def test_another_backend_gives_the_published_distances(net, kind, elsewhere, testdata):
+  terms = elsewhere[1][f"{net}_{kind}_terms"]
+  text = (testdata / "conformance" / "lpips" / "expected.json").read_text()
+  for candidate, found in zip(("ex_p0", "ex_p1"), terms):
+    expected = json.loads(text)[f"{net}/{candidate}"]
+    np.testing.assert_allclose(found, expected[f"{kind}_per_layer"], atol=TOLERANCE)
+    np.testing.assert_allclose(found.sum(), expected[kind], atol=TOLERANCE)
 
 
-@pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_other_backends_give_the_same_maps_and_gradients(
-    backend, other_backend, random_weights, tmp_path):
-  other_backend(backend)
-  (reference_0, candidate_0), (reference_1, candidate_1) = pair(33, 46), pair(40, 31, seed=1)
-  images = {"reference0": reference_0, "candidate0": candidate_0,
-            "reference1": reference_1, "candidate1": candidate_1,
-            "names": [f"{net}/0.0/lin" for net in NETS]}
-  found = on_backend(backend, random_weights, images, tmp_path)
-  for name in images["names"]:
-    metric = lpips(name.split("/")[0], "0.0", weights=random_weights)
-    for i in "01":
-      reference, candidate = images[f"reference{i}"], tf.constant(images[f"candidate{i}"])
-      with tf.GradientTape() as tape:
-        tape.watch(candidate)
-        value = metric(reference, candidate)
-      gradient = tape.gradient(value, candidate).numpy()
-      np.testing.assert_allclose(found[f"{name} {i} sum"], value, rtol=1e-4)
-      np.testing.assert_allclose(
-          found[f"{name} {i} map"], metric.spatial_map(reference, candidate), rtol=1e-3, atol=1e-5)
-      np.testing.assert_allclose(
-          found[f"{name} {i} gradient"], gradient, rtol=1e-3, atol=1e-4 * np.abs(gradient).max())
+@pytest.mark.parametrize("net", NETS)
+def test_another_backend_gives_the_same_terms_maps_and_gradients(net, elsewhere, random_weights):
+  images, found = elsewhere
+  metric = lpips(net, "0.0", weights=random_weights)
+  reference, candidate = images[f"{net}_ref"], tf.constant(images[f"{net}_cand"])
+  with tf.GradientTape() as tape:
+    tape.watch(candidate)
+    terms = metric.per_tap(reference, candidate)
+    total = sum(terms.values())
+  gradient = tape.gradient(total, candidate).numpy()
+  np.testing.assert_allclose(
+      found[f"{net}_terms"], np.stack(list(terms.values()), axis=-1), rtol=1e-4)
+  np.testing.assert_allclose(
+      found[f"{net}_map"], metric.spatial_map(reference, candidate), rtol=1e-3, atol=1e-5)
+  np.testing.assert_allclose(
+      found[f"{net}_gradient"], gradient, rtol=1e-3, atol=1e-4 * np.abs(gradient).max())

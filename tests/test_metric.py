@@ -148,7 +148,7 @@ def test_pairs_that_cannot_be_compared_are_refused(metric, pair, call):
   for other, message in [
       (candidate[:, :10], "must have one size"), (candidate[:1], "must have one size"),
       (candidate / 255, "one dtype"), (candidate.astype(int), "candidate: dtype int64"),
-      (candidate[0], "candidate: shape"), (candidate[..., :1], "candidate: shape"),
+      (candidate[0], "candidate: shape"), (candidate[..., :1], "must have one size"),
       (candidate.astype(np.float32), "candidate: values from 0 to 255")]:
     with pytest.raises(UserError, match=message):
       compare(reference, other)

@@ -53,6 +53,13 @@ def test_uint8_means_0_to_255_whatever_the_range_of_floats(uint8_images):
     np.testing.assert_array_equal(declared(uint8_images), IMAGENET(uint8_images))
 
 
+def test_greyscale_is_the_colour_image_of_three_equal_channels(uint8_images):
+  grey = uint8_images[..., :1]
+  for images in (grey, (grey / 255).astype(np.float32)):
+    IMAGENET.check(images)
+    np.testing.assert_array_equal(IMAGENET(images), IMAGENET(np.repeat(images, 3, axis=-1)))
+
+
 def test_eager_and_graph_agree(uint8_images):
   graph = tf.function(IMAGENET, autograph=False)
   np.testing.assert_allclose(graph(tf.constant(uint8_images)), IMAGENET(uint8_images), atol=2e-6)
@@ -96,8 +103,9 @@ def test_images_in_range_pass_and_so_does_one_percent_more(images):
     (_of(1).astype(bool), "dtype bool;"),
     (_of(1).astype(np.int8), "dtype int8;"),
     (_of(1)[0], r"shape \[2, 2, 3\]; expected \[batch, height, width, 3\]"),
-    (_of(1)[..., :1], r"shape \[1, 2, 2, 1\];"),
-    (np.zeros([1, 2, 2, 4], np.uint8), r"shape \[1, 2, 2, 4\];"),
+    (_of(1)[..., 0], r"shape \[1, 2, 2\]; .* or 1 channel for greyscale"),
+    (_of(1)[..., :2], r"shape \[1, 2, 2, 2\];"),
+    (np.zeros([1, 2, 2, 4], np.uint8), r"shape \[1, 2, 2, 4\]; .*lay RGBA over a background"),
     (np.zeros([1, 3, 8, 8], np.uint8), r"shape \[1, 3, 8, 8\];"),
     (np.zeros([0, 8, 8, 3], np.uint8), r"empty, shape \[0, 8, 8, 3\]"),
     (np.zeros([1, 0, 8, 3], np.float32), "empty"),

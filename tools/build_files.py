@@ -29,6 +29,14 @@ filegroup(
 )
 """,
     "perceptual": 'package(default_visibility = ["//visibility:public"])\n',
+    "perceptual/box": """\
+package(default_visibility = ["//visibility:public"])
+
+filegroup(
+    name = "data",
+    srcs = glob(["*.json", "*.md", "*.npz"]),
+)
+""",
     "tests": 'package(default_visibility = ["//tests:__subpackages__"])\n',
     "tools": """\
 package(default_visibility = ["//:__subpackages__"])
@@ -38,6 +46,7 @@ exports_files(["run_pytest.py"])
 }
 _RUN_PYTEST = "//tools:run_pytest.py"
 _EXTRA_ATTRIBUTES = {
+    "perceptual/box/package.py": {"data": [":data"]},
     "perceptual/config.py": {"data": ["//gin"]},
     # These look at the whole checkout, which Bazel does not show to a test.
     "tests/test_build_files.py": {"tags": ["manual"]},
@@ -91,7 +100,7 @@ def build_files(root=ROOT):
   texts = {folder: _PREAMBLES[folder] for folder in ("", "gin")}
   for name, file in known.items():
     folder = _folder(file, root)
-    texts.setdefault(folder, _PREAMBLES[folder.partition("/")[0]])
+    texts.setdefault(folder, _PREAMBLES.get(folder) or _PREAMBLES[folder.partition("/")[0]])
     texts[folder] += f"\n{_rule(name, known, root)}"
   return {f"{folder}/BUILD".lstrip("/"): f"{_HEADER}\n{text}" for folder, text in texts.items()}
 

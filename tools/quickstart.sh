@@ -27,8 +27,7 @@ step "2 of 5: train ResNet-6 on crops of 17 photographs, scoring its features as
 run perceptual train --gin_file=gin/runs/demo.gin --model_dir="$folder"
 
 step "3 of 5: score the features kept at the best score, beside two baselines"
-run perceptual evaluate --model_dir="$folder" --dataset=graded --output_dir="$folder/graded" |
-  tee "$folder/table.txt"
+run perceptual evaluate --model_dir="$folder" --dataset=graded --output_dir="$folder/graded"
 
 step "4 of 5: export them as a metric, one SavedModel"
 run perceptual export --model_dir="$folder" --export_dir="$folder/metric" --overwrite
@@ -39,7 +38,8 @@ run python tools/compare_with_hub.py "$folder/metric" \
   "$folder"/images/{reference,shifted,blurred}.png
 
 step "Done"
-cat "$folder/table.txt"
+# Of the tables in scores.txt the first one, up to the line on its intervals.
+sed '/^±/q' "$folder/graded/scores.txt"
 cat <<END
   $folder/training.png       accuracy and perceptual score over training steps
   $folder/graded/scores.txt  every tap, family and pair of families (also .csv, .json)

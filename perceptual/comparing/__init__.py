@@ -20,5 +20,6 @@ and, where it has them,
 
 The last three together let an image that stands in many pairs, or that many metrics look at, go
 through a network once. A metric raises `UserError` for images it cannot take, for instance too
-small ones. Nothing here imports TensorFlow or Keras.
+small ones. `compiled.Compiled` makes such an object of what `perceptual.load_metric` returns; it
+alone imports TensorFlow.
 """

@@ -75,7 +75,7 @@ def triplets(images, kind, *, seed, per_image, counts=None):
 def _triplets(images, kind, seed, per_image, counts):
   for image_index, image in enumerate(images):
     image = np.asarray(image)
-    _check_image(image, image_index)
+    check_image(image, image_index)
     if kind == "nuisance" and not _shows_every_damage(image):
       counts["skipped"] += per_image
       continue
@@ -89,12 +89,13 @@ def _triplets(images, kind, seed, per_image, counts):
       yield {**triplet, "id": f"{kind}-{image_index:06d}-{triplet_index:02d}"}
 
 
-def _check_image(image, index):
+def check_image(image, index):
+  """Raises a `UserError` unless an array is an image that `triplets` takes; `index` names it."""
   if (image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3
       or min(image.shape[:2]) < distortions.MIN_SIDE):
     side = distortions.MIN_SIDE
     raise errors.UserError(
-        f"Graded triplets need images of uint8 [height, width, 3], at least {side}x{side}. "
+        f"Triplets need images of uint8 [height, width, 3], at least {side}x{side}. "
         f"Received: image {index}, {image.dtype} {list(image.shape)}.")
 
 

@@ -15,7 +15,7 @@ import tensorflow as tf
 from perceptual import errors
 from perceptual.data import progress
 
-DATASETS = ("bapps/2afc", "bapps/jnd", "graded", "graded/monotone", "graded/nuisance")
+DATASETS = ("bapps/2afc", "bapps/jnd", "graded", "graded/monotone", "graded/nuisance", "teacher")
 IMAGE_KEYS = {"2afc": ("reference", "candidate_0", "candidate_1"),
               "jnd": ("reference", "candidate")}
 ANSWER_KEY = {"2afc": "judge", "jnd": "same"}
@@ -82,7 +82,7 @@ def load(name, *, data_dir=None, image_size=64, limit=None):
     name: one of `DATASETS`.
     data_dir: the TFDS folder that holds it. None, for the graded sets only: they are then made from
       the validation part of the embedded demo photographs.
-    image_size: height and width at which BAPPS is scored; the graded sets have their own size.
+    image_size: height and width at which BAPPS is scored; the other sets have their own size.
     limit: at most this many examples a subset, the first ones; None for all.
 
   Raises:
@@ -93,6 +93,8 @@ def load(name, *, data_dir=None, image_size=64, limit=None):
   family, _, kind = name.partition("/")
   if family == "bapps":
     return _bapps(kind, data_dir, image_size, limit)
+  if family == "teacher":
+    return _teacher(data_dir, limit)
   return _graded(name, kind, data_dir, limit)
 
 
@@ -126,6 +128,18 @@ def _graded(name, kind, data_dir, limit):
   subsets = [_subset(kind, *_graded_examples(kind, data_dir, limit), "2afc")
              for kind in ((kind,) if kind else graded.KINDS)]
   return _judged_set(name, "2afc", notes, subsets, limit, by_people=False)
+
+
+def _teacher(data_dir, limit):
+  from perceptual.data import prepare_teacher
+
+  if data_dir is None:
+    raise errors.UserError("teacher needs a data_dir: the folder in which it was prepared.")
+  builder = prepare_teacher.open_prepared(data_dir)
+  examples = _prepared(builder, prepare_teacher.SPLIT, limit)
+  subset = _subset(prepare_teacher.CONFIG, *examples, "2afc", groups=_cross_family_groups)
+  notes = [builder.info.metadata["label"]]
+  return _judged_set("teacher", "2afc", notes, [subset], limit, by_people=False)
 
 
 def _judged_set(name, kind, notes, subsets, limit, *, by_people):
@@ -170,8 +184,12 @@ def _prepared(builder, split, limit):
       for decoders in (None, tfds.decode.PartialDecoding(keys))]
 
 
-def _subset(name, examples, answers, kind, image_size=None):
-  """Returns a `Subset`; its images are resized to `image_size` unless that is None."""
+def _subset(name, examples, answers, kind, image_size=None, *, groups=None):
+  """Returns a `Subset`; its images are resized to `image_size` unless that is None.
+
+  Args:
+    groups: columns -> the `groups` of the subset; None for `_family_groups`.
+  """
   def images_alone(example):
     images = {key: example[key] for key in IMAGE_KEYS[kind]}
     if image_size is None:
@@ -185,7 +203,7 @@ def _subset(name, examples, answers, kind, image_size=None):
   images = examples.map(images_alone, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
   if _bytes(images.element_spec) * len(answers) <= CACHE_BYTES:
     images = images.cache()
-  return Subset(name, images, answers, _family_groups(columns))
+  return Subset(name, images, answers, (groups or _family_groups)(columns))
 
 
 def _columns(dataset):
@@ -211,6 +229,18 @@ def _family_groups(columns):
   damage = np.where(closer_is_1, first, second)
   pair = np.char.add(np.char.add(harmless, " vs "), damage)
   return {"harmless family": harmless, "damage family": damage, "pair of families": pair}
+
+
+def _cross_family_groups(columns):
+  """Divisions of a set of two families a triplet: by each, and by the pair of their kinds."""
+  from perceptual.data import distortions
+
+  first, second = (columns[key].astype(str) for key in ("family_0", "family_1"))
+  closer_is_1 = np.asarray(columns["judge"]) > 0.5
+  kinds = [sorted(distortions.FAMILIES[name].group for name in pair) for pair in zip(first, second)]
+  return {"closer family": np.where(closer_is_1, second, first),
+          "farther family": np.where(closer_is_1, first, second),
+          "kinds of distortion": np.array([" and ".join(pair) for pair in kinds])}
 
 
 def _resized(image, size):

@@ -162,8 +162,7 @@ def unfinished(directory, *, overwrite=False, resume=False):
       process is writing it, or if it cannot be created.
   """
   directory = pathlib.Path(directory)
-  if is_complete(directory) and not overwrite:
-    raise UserError(f"{directory} already holds a data set: choose another data_dir, or overwrite.")
+  require_free(directory, overwrite=overwrite)
   building = directory.with_name(directory.name + UNFINISHED)
   with _locked(building):
     if not resume:
@@ -213,6 +212,12 @@ def _replace(building, directory):
     directory.rename(old)
   building.rename(directory)
   shutil.rmtree(old, ignore_errors=True)
+
+
+def require_free(directory, *, overwrite):
+  """Raises a `UserError` if `directory` holds a whole data set that is not to be replaced."""
+  if is_complete(directory) and not overwrite:
+    raise UserError(f"{directory} already holds a data set: choose another data_dir, or overwrite.")
 
 
 def is_complete(directory):

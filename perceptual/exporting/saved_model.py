@@ -87,8 +87,9 @@ def require_free(export_dir, overwrite=False):
 
 
 def _save(metric, fingerprint, folder):
-  module = ExportedMetric(metric, fingerprint)
-  tf.saved_model.save(module, str(folder), signatures=_signatures(module))
+  checked = _CheckedMetric(metric)
+  module = ExportedMetric(checked, metric.trunk.variables, fingerprint)
+  tf.saved_model.save(module, str(folder), signatures=_signatures(checked))
   metric.trunk.save_weights(folder / WEIGHTS)
   (folder / FINGERPRINT).write_text(fingerprint)
 
@@ -107,60 +108,32 @@ def _put_in_place(beside, export_dir):
   shutil.rmtree(old, ignore_errors=True)
 
 
-class ExportedMetric(tf.Module):
-  """A perceptual metric; lower is closer.
+class _CheckedMetric:
+  """A metric that checks its images when the graph runs, and whose network is traced once."""
 
-  It closes over the metric and tracks the weights alone, not the Keras model, which would be saved
-  as well and take more room than the weights of a small network.
-  """
+  def __init__(self, metric):
+    @tf.function(autograph=False)
+    def trunk(images, training):
+      return metric.trunk(images, training=training)
 
-  def __init__(self, metric, fingerprint):
-    """Traces everything that the SavedModel offers.
+    self.taps = metric.taps
+    self._metric = copy.copy(metric)
+    # One function of the graph, which all others call instead of holding the network once more.
+    self._metric.trunk = trunk
 
-    Args:
-      metric: `metric.Metric`.
-      fingerprint: JSON text.
-    """
-    super().__init__(name="perceptual_metric")
-    self.weights = [variable.value for variable in metric.trunk.variables]
-    self._metric = _with_shared_trunk(metric)
-    self._fingerprint = fingerprint
-    for dtype in DTYPES:
-      pair = _pair(dtype)
-      self.__call__.get_concrete_function(*pair)
-      self.__call__.get_concrete_function(list(pair))
-      self.__call__.get_concrete_function(dict(zip(("reference", "candidate"), pair)))
-      self.per_tap.get_concrete_function(*pair)
-      self.spatial_map.get_concrete_function(*pair)
-      self.features.get_concrete_function(_images("image", dtype))
+  def distance(self, reference, candidate):
+    return self._metric(*self._checked_pair(reference, candidate))
 
-  @tf.function(autograph=False)
-  def __call__(self, reference, candidate=None):
-    if candidate is None and isinstance(reference, dict):
-      reference, candidate = reference["reference"], reference["candidate"]
-    elif candidate is None:
-      reference, candidate = reference
-    per_tap = self.per_tap(reference, candidate)
-    return sum(per_tap[tap] for tap in self._metric.taps)
-
-  @tf.function(autograph=False)
   def per_tap(self, reference, candidate):
     return self._metric.per_tap(*self._checked_pair(reference, candidate))
 
-  @tf.function(autograph=False)
   def spatial_map(self, reference, candidate):
     return self._metric.spatial_map(*self._checked_pair(reference, candidate))
 
-  @tf.function(autograph=False)
   def features(self, image):
-    return self._metric.features(self._checked(_of_any_size(image), "image"))
-
-  @tf.function(autograph=False, input_signature=[])
-  def fingerprint(self):
-    return tf.constant(self._fingerprint)
+    return self._metric.features(self._checked(image, "image"))
 
   def _checked_pair(self, reference, candidate):
-    reference, candidate = _of_any_size(reference), _of_any_size(candidate)
     shapes = tf.shape(reference), tf.shape(candidate)
     one_shape = tf.debugging.Assert(
         tf.reduce_all(tf.equal(*shapes)),
@@ -183,6 +156,60 @@ class ExportedMetric(tf.Module):
       return tf.identity(images)
 
 
+class ExportedMetric(tf.Module):
+  """A perceptual metric; lower is closer.
+
+  It tracks the weights alone, not the Keras model, which would be saved as well and take more room
+  than the weights of a small network.
+  """
+
+  def __init__(self, checked, variables, fingerprint):
+    """Traces everything that can be called.
+
+    Args:
+      checked: `_CheckedMetric`.
+      variables: the Keras variables of its network.
+      fingerprint: JSON text.
+    """
+    super().__init__(name="perceptual_metric")
+    self.weights = [variable.value for variable in variables]
+    self._checked = checked
+    self._fingerprint = fingerprint
+    for dtype in DTYPES:
+      pair = _pair(dtype)
+      self.__call__.get_concrete_function(*pair)
+      self.__call__.get_concrete_function(list(pair))
+      self.__call__.get_concrete_function(dict(zip(("reference", "candidate"), pair)))
+      self.per_tap.get_concrete_function(*pair)
+      self.spatial_map.get_concrete_function(*pair)
+      self.features.get_concrete_function(_images("image", dtype))
+
+  @tf.function(autograph=False)
+  def __call__(self, reference, candidate=None):
+    if candidate is None and isinstance(reference, dict):
+      reference, candidate = reference["reference"], reference["candidate"]
+    elif candidate is None:
+      reference, candidate = reference
+    per_tap = self.per_tap(reference, candidate)
+    return sum(per_tap[tap] for tap in self._checked.taps)
+
+  @tf.function(autograph=False)
+  def per_tap(self, reference, candidate):
+    return self._checked.per_tap(_of_any_size(reference), _of_any_size(candidate))
+
+  @tf.function(autograph=False)
+  def spatial_map(self, reference, candidate):
+    return self._checked.spatial_map(_of_any_size(reference), _of_any_size(candidate))
+
+  @tf.function(autograph=False)
+  def features(self, image):
+    return self._checked.features(image)
+
+  @tf.function(autograph=False, input_signature=[])
+  def fingerprint(self):
+    return tf.constant(self._fingerprint)
+
+
 def _of_any_size(images):
   """Forgets the static size of images, so that two sizes are an error when run, as any other.
 
@@ -191,36 +218,22 @@ def _of_any_size(images):
   return tf.compat.v1.placeholder_with_default(images, [None, None, None, 3])
 
 
-def _with_shared_trunk(metric):
-  """Returns the metric with its network as one function of the graph, which all others call.
-
-  Otherwise each function of the SavedModel would hold the network once more.
-  """
-  @tf.function(autograph=False)
-  def trunk(images, training):
-    return metric.trunk(images, training=training)
-
-  shared = copy.copy(metric)
-  shared.trunk = trunk
-  return shared
-
-
-def _signatures(module):
-  """Concrete functions with named inputs and outputs, by signature name."""
-  def distance(reference, candidate):
-    return {"distance": module(reference, candidate)}
-
-  def spatial_map(reference, candidate):
-    return {"spatial_map": module.spatial_map(reference, candidate)}
-
-  functions = {"serving_default": distance, "per_tap": module.per_tap, "spatial_map": spatial_map}
+def _signatures(checked):
+  """Concrete functions with named inputs and outputs, by signature name, for serving and LiteRT."""
+  functions = {
+      "serving_default": lambda reference, candidate: {
+          "distance": checked.distance(reference, candidate)},
+      "per_tap": checked.per_tap,
+      "spatial_map": lambda reference, candidate: {
+          "spatial_map": checked.spatial_map(reference, candidate)},
+  }
   signatures = {}
   for dtype, suffix in SIGNATURE_SUFFIXES.items():
     for name, function in functions.items():
       signatures[name + suffix] = tf.function(
           function, autograph=False).get_concrete_function(*_pair(dtype))
-    signatures["features" + suffix] = module.features.get_concrete_function(
-        _images("image", dtype))
+    signatures["features" + suffix] = tf.function(
+        checked.features, autograph=False).get_concrete_function(_images("image", dtype))
   return signatures
 
 

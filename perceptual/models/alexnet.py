@@ -22,7 +22,8 @@ _POOLED = (1, 2)
 _HIDDEN = 4096
 
 
-def alexnet(*, width=1.0, num_classes=1000, dropout=0.5, image_size=None, name="alexnet"):
+def alexnet(*, width=1.0, num_classes=1000, dropout=0.5, kernel_initializer="he_normal",
+            image_size=None, name="alexnet"):
   """Builds an AlexNet with the taps `relu1` to `relu5`.
 
   Of an image of side n the taps have sides (n - 7) // 4 + 1 and then twice (previous - 3) // 2 + 1:
@@ -37,6 +38,8 @@ def alexnet(*, width=1.0, num_classes=1000, dropout=0.5, image_size=None, name="
     num_classes: the number of logits; 0 for the taps alone, without the 55 million weights of the
       classifier.
     dropout: the fraction dropped in training before each hidden layer of the classifier, in [0, 1).
+    kernel_initializer: how the weights begin, all but those of the logits: as Keras's layers take
+      it. "zeros" is quick, for a network whose weights are then loaded.
     image_size: the side or (height, width) of the images, in pixels; None for any.
     name: the model's name.
 
@@ -47,23 +50,27 @@ def alexnet(*, width=1.0, num_classes=1000, dropout=0.5, image_size=None, name="
   Raises:
     UserError: an illegal option.
   """
-  torch.check_options(width=width, num_classes=num_classes, dropout=dropout)
+  torch.check_options(width=width, num_classes=num_classes, dropout=dropout,
+                      kernel_initializer=kernel_initializer)
   image = layers.image_input(image_size)
   x = torch.MinimumSize(31, image_side=31, name="minimum_size")(image)
   features = {}
   for number, (channels, kernel, stride, padding, tap_stride) in enumerate(_CONVOLUTIONS, start=1):
-    x = torch.conv_relu(x, torch.scaled(channels, width), kernel, stride=stride, padding=padding,
-                        name=f"conv{number}")
+    x = torch.conv_relu(
+        x, torch.scaled(channels, width), kernel, stride=stride, padding=padding,
+        kernel_initializer=kernel_initializer, name=f"conv{number}")
     x = features[f"relu{number}"] = taps.Tap(stride=tap_stride, name=f"relu{number}")(x)
     if number in _POOLED:
       x = torch.max_pool(x, 3, stride=2, name=f"pool{number}")
   logits = {}
   if num_classes:
-    logits["logits"] = _classifier(x, torch.scaled(_HIDDEN, width), num_classes, dropout)
+    logits["logits"] = _classifier(
+        x, torch.scaled(_HIDDEN, width), num_classes, dropout=dropout,
+        kernel_initializer=kernel_initializer)
   return keras.Model(image, {**logits, **features}, name=name)
 
 
-def _classifier(x, hidden, num_classes, dropout):
+def _classifier(x, hidden, num_classes, *, dropout, kernel_initializer):
   x = torch.MinimumSize(3, image_side=63, name="minimum_size_of_relu5")(x)
   x = torch.max_pool(x, 3, stride=2, name="pool5")
   x = torch.AdaptiveAveragePooling(6, name="grid")(x)
@@ -71,5 +78,5 @@ def _classifier(x, hidden, num_classes, dropout):
   for name in ("fc6", "fc7"):
     if dropout > 0:
       x = layers.Dropout(dropout, name=f"{name}_dropout")(x)
-    x = torch.dense_relu(x, hidden, name=name)
+    x = torch.dense_relu(x, hidden, kernel_initializer=kernel_initializer, name=name)
   return torch.logits(x, num_classes)

@@ -5,6 +5,8 @@ Iandola et al., "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters an
 LPIPS-Squeeze.
 """
 
+import functools
+
 import keras
 
 from perceptual.models import layers, taps
@@ -25,8 +27,8 @@ _FIRES = {
 _POOL_BEFORE = (2, 4, 6)
 
 
-def squeezenet1_1(*, width=1.0, num_classes=1000, dropout=0.5, image_size=None,
-                  name="squeezenet1_1"):
+def squeezenet1_1(*, width=1.0, num_classes=1000, dropout=0.5, kernel_initializer="he_normal",
+                  image_size=None, name="squeezenet1_1"):
   """Builds a SqueezeNet 1.1 with the taps `relu1` and `fire2` to `fire9`.
 
   Of an image of side n the taps have sides (n - 3) // 2 + 1, and after each of three max-pools half
@@ -40,6 +42,8 @@ def squeezenet1_1(*, width=1.0, num_classes=1000, dropout=0.5, image_size=None,
     width: the multiple of the channels of every layer but the last, > 0.
     num_classes: the number of logits; 0 for the taps alone.
     dropout: the fraction of the last features dropped in training, in [0, 1).
+    kernel_initializer: how the weights begin, all but those of the logits: as Keras's layers take
+      it. "zeros" is quick, for a network whose weights are then loaded.
     image_size: the side or (height, width) of the images, in pixels; None for any.
     name: the model's name.
 
@@ -50,10 +54,12 @@ def squeezenet1_1(*, width=1.0, num_classes=1000, dropout=0.5, image_size=None,
   Raises:
     UserError: an illegal option.
   """
-  torch.check_options(width=width, num_classes=num_classes, dropout=dropout)
+  torch.check_options(width=width, num_classes=num_classes, dropout=dropout,
+                      kernel_initializer=kernel_initializer)
   image = layers.image_input(image_size)
   x = torch.MinimumSize(17, image_side=17, name="minimum_size")(image)
-  x = torch.conv_relu(x, torch.scaled(64, width), 3, stride=2, name="conv1")
+  conv_relu = functools.partial(torch.conv_relu, kernel_initializer=kernel_initializer)
+  x = conv_relu(x, torch.scaled(64, width), 3, stride=2, name="conv1")
   stride = 2
   x = taps.Tap(stride=stride, name="relu1")(x)
   features = {"relu1": x}
@@ -62,23 +68,26 @@ def squeezenet1_1(*, width=1.0, num_classes=1000, dropout=0.5, image_size=None,
     if number in _POOL_BEFORE:
       x = torch.max_pool(x, 3, stride=2, ceil_mode=True, name=f"pool{number - 1}")
       stride *= 2
-    x = _fire(x, *(torch.scaled(count, width) for count in channels), name=name_of_fire)
+    squeezed, expanded = (torch.scaled(count, width) for count in channels)
+    x = _fire(x, squeezed, expanded, conv_relu=conv_relu, name=name_of_fire)
     x = features[name_of_fire] = taps.Tap(stride=stride, name=name_of_fire)(x)
   logits = {"logits": _classifier(x, num_classes, dropout)} if num_classes else {}
   return keras.Model(image, {**logits, **features}, name=name)
 
 
-def _fire(x, squeezed, expanded, *, name):
-  x = torch.conv_relu(x, squeezed, 1, name=f"{name}_squeeze")
+def _fire(x, squeezed, expanded, *, conv_relu, name):
+  x = conv_relu(x, squeezed, 1, name=f"{name}_squeeze")
   return keras.layers.Concatenate(axis=-1, name=f"{name}_concatenate")([
-      torch.conv_relu(x, expanded, 1, name=f"{name}_expand1x1"),
-      torch.conv_relu(x, expanded, 3, padding=1, name=f"{name}_expand3x3")])
+      conv_relu(x, expanded, 1, name=f"{name}_expand1x1"),
+      conv_relu(x, expanded, 3, padding=1, name=f"{name}_expand3x3")])
 
 
 def _classifier(x, num_classes, dropout):
   """Applies dropout, a convolution to the classes and mean pooling; these in float32."""
   if dropout > 0:
     x = layers.Dropout(dropout, name="conv10_dropout")(x)
-  x = torch.conv_relu(x, num_classes, 1, dtype="float32", name="conv10")
+  x = torch.conv_relu(
+      x, num_classes, 1, kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
+      dtype="float32", name="conv10")
   return keras.layers.GlobalAveragePooling2D(
       data_format="channels_last", dtype="float32", name="logits")(x)

@@ -108,7 +108,8 @@ class MinimumSize(keras.layers.Layer):
             f"{self.image_side} pixels.")
 
 
-def conv_relu(x, filters, kernel_size, *, stride=1, padding=0, dtype=None, name):
+def conv_relu(x, filters, kernel_size, *, stride=1, padding=0, kernel_initializer="he_normal",
+              dtype=None, name):
   """Applies `Conv2d(..., kernel_size, stride, padding)` and a ReLU.
 
   Args:
@@ -117,6 +118,7 @@ def conv_relu(x, filters, kernel_size, *, stride=1, padding=0, dtype=None, name)
     kernel_size: the side of the square kernel.
     stride: the stride.
     padding: the rows and columns of zeros on each side.
+    kernel_initializer: as `keras.layers.Conv2D` has it.
     dtype: the layers' dtype or policy; None for the global one.
     name: the convolution's name; the layers about it are named after it.
 
@@ -128,7 +130,7 @@ def conv_relu(x, filters, kernel_size, *, stride=1, padding=0, dtype=None, name)
     x = keras.layers.ZeroPadding2D(padding, data_format=_FORMAT, name=f"{name}_pad")(x)
   x = keras.layers.Conv2D(
       filters, kernel_size, strides=stride, padding="same" if same else "valid",
-      kernel_initializer="he_normal", data_format=_FORMAT, dtype=dtype, name=name)(x)
+      kernel_initializer=kernel_initializer, data_format=_FORMAT, dtype=dtype, name=name)(x)
   return keras.layers.ReLU(dtype=dtype, name=f"{name}_relu")(x)
 
 
@@ -163,10 +165,10 @@ def flatten(x, *, name):
   return keras.layers.Flatten(data_format=_FORMAT, name=name)(x)
 
 
-def dense_relu(x, units, *, name):
+def dense_relu(x, units, *, kernel_initializer, name):
   """Applies `Linear` and a ReLU."""
   return keras.layers.Dense(
-      units, activation="relu", kernel_initializer="he_normal", name=name)(x)
+      units, activation="relu", kernel_initializer=kernel_initializer, name=name)(x)
 
 
 def logits(x, num_classes):
@@ -181,7 +183,7 @@ def scaled(channels, width):
   return max(1, math.floor(channels * width + 0.5))
 
 
-def check_options(*, width, num_classes, dropout):
+def check_options(*, width, num_classes, dropout, kernel_initializer):
   """Raises `UserError` for an illegal value of an option that all these networks have."""
   layers.require(layers.is_number(width) and 0 < width < math.inf, "width", width,
                  must_be="a number > 0")
@@ -189,3 +191,8 @@ def check_options(*, width, num_classes, dropout):
                  must_be="an integer >= 0")
   layers.require(layers.is_number(dropout) and 0 <= dropout < 1, "dropout", dropout,
                  must_be="a number in [0, 1)")
+  try:
+    keras.initializers.get(kernel_initializer)
+  except ValueError:
+    layers.require(False, "kernel_initializer", kernel_initializer,
+                   must_be="the name of an initializer of Keras, as he_normal")

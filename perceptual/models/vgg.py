@@ -22,7 +22,8 @@ VARIANTS = {
 }
 
 
-def vgg(depth, *, width=1.0, num_classes=1000, dropout=0.5, image_size=None, name=None):
+def vgg(depth, *, width=1.0, num_classes=1000, dropout=0.5, kernel_initializer="he_normal",
+        image_size=None, name=None):
   """Builds a VGG network with one tap a stage, after its last ReLU.
 
   A tap is named by its stage and its convolution: VGG-16's are `relu1_2`, `relu2_2`, `relu3_3`,
@@ -38,6 +39,8 @@ def vgg(depth, *, width=1.0, num_classes=1000, dropout=0.5, image_size=None, nam
     num_classes: the number of logits; 0 for the taps alone, without the 120 million weights of the
       classifier.
     dropout: the fraction dropped in training after each hidden layer of the classifier, in [0, 1).
+    kernel_initializer: how the weights begin, all but those of the logits: as Keras's layers take
+      it. "zeros" is quick, for a network whose weights are then loaded.
     image_size: the side or (height, width) of the images, in pixels; None for any.
     name: the model's name; None for "vgg" and the depth.
 
@@ -50,7 +53,8 @@ def vgg(depth, *, width=1.0, num_classes=1000, dropout=0.5, image_size=None, nam
   """
   if depth not in tuple(VARIANTS):
     raise errors.unknown("VGG depth", depth, VARIANTS)
-  torch.check_options(width=width, num_classes=num_classes, dropout=dropout)
+  torch.check_options(width=width, num_classes=num_classes, dropout=dropout,
+                      kernel_initializer=kernel_initializer)
   image = layers.image_input(image_size)
   x = torch.MinimumSize(16, image_side=16, name="minimum_size")(image)
   features = {}
@@ -59,22 +63,25 @@ def vgg(depth, *, width=1.0, num_classes=1000, dropout=0.5, image_size=None, nam
       x = torch.max_pool(x, 2, stride=2, name=f"pool{stage - 1}")
     for number in range(1, count + 1):
       x = torch.conv_relu(
-          x, torch.scaled(channels, width), 3, padding=1, name=f"conv{stage}_{number}")
+          x, torch.scaled(channels, width), 3, padding=1,
+          kernel_initializer=kernel_initializer, name=f"conv{stage}_{number}")
     tap = f"relu{stage}_{count}"
     x = features[tap] = taps.Tap(stride=2 ** (stage - 1), name=tap)(x)
   logits = {}
   if num_classes:
-    logits["logits"] = _classifier(x, torch.scaled(_HIDDEN, width), num_classes, dropout)
+    logits["logits"] = _classifier(
+        x, torch.scaled(_HIDDEN, width), num_classes, dropout=dropout,
+        kernel_initializer=kernel_initializer)
   return keras.Model(image, {**logits, **features}, name=name or f"vgg{depth}")
 
 
-def _classifier(x, hidden, num_classes, dropout):
+def _classifier(x, hidden, num_classes, *, dropout, kernel_initializer):
   x = torch.MinimumSize(2, image_side=32, name="minimum_size_of_stage5")(x)
   x = torch.max_pool(x, 2, stride=2, name="pool5")
   x = torch.AdaptiveAveragePooling(7, name="grid")(x)
   x = torch.flatten(x, name="flatten")
   for name in ("fc6", "fc7"):
-    x = torch.dense_relu(x, hidden, name=name)
+    x = torch.dense_relu(x, hidden, kernel_initializer=kernel_initializer, name=name)
     if dropout > 0:
       x = layers.Dropout(dropout, name=f"{name}_dropout")(x)
   return torch.logits(x, num_classes)

@@ -60,6 +60,7 @@ class Run:
     self.steps = settings.steps(images)
     self.steps_per_epoch = settings.steps_per_epoch(images)
     self._strategy = strategy or tf.distribute.get_strategy()
+    self._is_chief = self._strategy.extended.should_checkpoint  # of several workers, one
     self._check()
     name, options = network
     self.network = (name, {**models.network_options(name), **options,
@@ -151,12 +152,6 @@ class Run:
   @property
   def _step(self):
     return int(self._trainer.global_step.numpy())
-
-  @property
-  def _is_chief(self):
-    resolver = self._strategy.cluster_resolver
-    return resolver is None or resolver.task_type in (None, "", "chief") or (
-        resolver.task_type == "worker" and resolver.task_id == 0)
 
   def _check(self):
     """Raises `UserError` unless the parts fit each other."""

@@ -142,8 +142,10 @@ def _trunk_entries():
   for network, (modules, file) in TRUNKS.items():
     yield Entry(
         name=network, network=network, version=_TORCHVISION_VERSION, role="trunk",
-        build=functools.partial(models.build, network, num_classes=0), modules=modules, file=file,
-        publisher=f"torchvision's {network}, {_TORCHVISION_VERSION}", licence="BSD-3-Clause")
+        build=functools.partial(
+            models.build, network, num_classes=0, kernel_initializer="zeros"),
+        modules=modules, file=file, publisher=f"torchvision's {network}, {_TORCHVISION_VERSION}",
+        licence="BSD-3-Clause")
 
 
 def _head_entries():

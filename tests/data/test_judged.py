@@ -177,7 +177,7 @@ def test_an_unknown_set_lists_the_known_ones():
     with pytest.raises(UserError) as caught:
       judged.load(name)
     assert str(caught.value) == (f"Unknown judged set '{name}'. Available: bapps/2afc, bapps/jnd, "
-                                 "graded, graded/monotone, graded/nuisance.")
+                                 "graded, graded/monotone, graded/nuisance, teacher.")
 
 
 @pytest.mark.parametrize(("name", "sought"), [

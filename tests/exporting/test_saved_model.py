@@ -191,6 +191,18 @@ def test_other_distances_and_vectors_export_too(tmp_path, distance):
   assert loaded.spatial_map(*pair).shape == pair.shape[1:4]
 
 
+@pytest.mark.filterwarnings(r"ignore:\s*Warning. tf.lite.Interpreter is deprecated")
+def test_its_signature_converts_to_litert(tmp_path):
+  metric = _small()
+  saved_model.export(metric, tmp_path / "m")
+  converter = tf.lite.TFLiteConverter.from_saved_model(
+      str(tmp_path / "m"), signature_keys=["serving_default"])
+  runner = tf.lite.Interpreter(model_content=converter.convert()).get_signature_runner()
+  pair = _floats(_pair())
+  found = runner(reference=pair[0], candidate=pair[1])["distance"]
+  np.testing.assert_allclose(found, metric(*pair), rtol=1e-5)
+
+
 def test_one_preprocessing_serves_training_evaluation_and_export(tmp_path):
   metric = _pixels()
   saved_model.export(metric, tmp_path / "m")
@@ -357,7 +369,7 @@ def quick(monkeypatch):
     (pathlib.Path(path) / "saved_model.pb").write_text("graph")
 
   monkeypatch.setattr(saved_model, "ExportedMetric", lambda *args: None)
-  monkeypatch.setattr(saved_model, "_signatures", lambda module: {})
+  monkeypatch.setattr(saved_model, "_signatures", lambda checked: {})
   monkeypatch.setattr(tf.saved_model, "save", save)
   return metrics.pixel_l2()
 

@@ -120,7 +120,7 @@ def test_a_graph_that_learns_sizes_as_it_runs_refuses_small_images_too():
 @pytest.mark.parametrize("name", ["alexnet", "vgg16", "squeezenet1_1"])
 @pytest.mark.parametrize("option, value", [
     ("width", 0), ("width", float("inf")), ("num_classes", -1), ("num_classes", 1.0),
-    ("dropout", 1), ("dropout", -0.1), ("image_size", 0)])
+    ("dropout", 1), ("dropout", -0.1), ("kernel_initializer", "he_abnormal"), ("image_size", 0)])
 def test_illegal_options_are_refused(name, option, value):
   with pytest.raises(errors.UserError, match=f"{option} must be") as error:
     models.build(name, **{option: value})

@@ -43,17 +43,15 @@ def images():
 
 @pytest.fixture(scope="session")
 def judged_set():
-  """10 triplets of two subsets, in which the candidate with less noise is closer."""
+  """10 triplets of two subsets: noise on noise, and answers by the toss of a coin."""
   rng = np.random.default_rng(1)
   subsets = []
   for name, count in (("first", 6), ("second", 4)):
     reference = rng.integers(0, 200, (count, SIZE, SIZE, 3))
     noise = rng.integers(0, 50, (2, count, SIZE, SIZE, 3))
     answers = rng.integers(0, 2, count).astype(float)
-    noise[0][answers == 1] *= 2
-    noise[1][answers == 0] *= 2
-    triplets = {"reference": reference, "candidate_0": reference + noise[0] // 2,
-                "candidate_1": reference + noise[1] // 2}
+    triplets = {"reference": reference, "candidate_0": reference + noise[0],
+                "candidate_1": reference + noise[1]}
     dataset = tf.data.Dataset.from_tensor_slices(
         {key: value.astype(np.uint8) for key, value in triplets.items()})
     subsets.append(judged.Subset(name, dataset, answers))

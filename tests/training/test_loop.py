@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import shutil
 
 import keras
 import numpy as np
@@ -31,14 +32,34 @@ def _settings(**options):
       "eval_interval": 4, "eval_batch_size": 4, "score_distances": ("local", "style"), **options})
 
 
+@pytest.fixture(scope="module")
+def make_in(images, judged_set):
+  """Makes a run in a folder."""
+  def make(folder, *, network=NETWORK, images=images, judged_set=judged_set, strategy=None,
+           **options):
+    return loop.Run(folder, network=network, images=images, judged_set=judged_set,
+                    settings=_settings(**options), strategy=strategy)
+  return make
+
+
 @pytest.fixture
-def make(tmp_path, images, judged_set):
-  """Makes a run in the folder `name`."""
-  def run(name="run", *, network=NETWORK, images=images, judged_set=judged_set, strategy=None,
-          jit_compile=False, **options):
-    return loop.Run(tmp_path / name, network=network, images=images, judged_set=judged_set,
-                    settings=_settings(**options), strategy=strategy, jit_compile=jit_compile)
-  return run
+def make(tmp_path, make_in):
+  """Makes a run in the folder `name` of this test."""
+  return lambda name="run", **options: make_in(tmp_path / name, **options)
+
+
+@pytest.fixture(scope="module")
+def four_steps(tmp_path_factory, make_in):
+  """The folder of a run that is complete after 4 steps; not to be changed."""
+  run = make_in(tmp_path_factory.mktemp("four") / "run", train_steps=4)
+  run.train()
+  return run.folder.path
+
+
+@pytest.fixture
+def trained(tmp_path, four_steps):
+  """A copy of it, which `make()` finds."""
+  return shutil.copytree(four_steps, tmp_path / "run")
 
 
 def _weights(run):
@@ -66,10 +87,9 @@ def test_a_run_writes_all_that_the_folder_is_said_to_hold(make, capsys):
   assert not run.folder.path.exists(), "nothing is written before training"
   rows = run.train(config={"config.gin": "a = 1\n", "operative_config.gin": "b = 2\n"})
   folder = run.folder.path
-  assert {str(path.relative_to(folder)) for path in folder.iterdir()} == {
-      str(path.relative_to(folder)) for path in map(
-          folder.joinpath, ("network.json run.json config.gin operative_config.gin metrics.csv "
-                            "training.png tensorboard checkpoints").split())}
+  assert {path.name for path in folder.iterdir()} == {
+      "network.json", "run.json", "config.gin", "operative_config.gin", "metrics.csv",
+      "training.png", "tensorboard", "checkpoints"}
   assert run.folder.read_network() == ("resnet2", run.network[1])
   assert run.network[1]["num_classes"] == 3
   assert run.network[1]["dropout"] == 0.0, "defaults too: they may change one day"
@@ -171,18 +191,27 @@ def _kill(run, step):
       run.train()
 
 
+DROPOUT = {"network": ("resnet2", {"width": 0.1, "dropout": 0.4}), "checkpoint_interval": 3}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, make_in):
+  """A run that was never interrupted."""
+  run = make_in(tmp_path_factory.mktemp("whole") / "run", **DROPOUT)
+  run.train()
+  return run
+
+
 @pytest.mark.parametrize(("killed_at", "resumed_at"), [(1, 0), (5, 4), (11, 9)])
-def test_a_resumed_run_ends_as_the_uninterrupted_one(make, killed_at, resumed_at):
+def test_a_resumed_run_ends_as_the_uninterrupted_one(make, whole, killed_at, resumed_at):
   """Bit for bit, with dropout and augmentation; saved at 3, 4, 6, 8, 9 and 12."""
-  options = {"network": ("resnet2", {"width": 0.1, "dropout": 0.4}), "checkpoint_interval": 3}
-  whole = make("whole", **options)
-  rows = whole.train()
-  _kill(make("killed", **options), killed_at)
-  resumed = make("killed", **options)
+  _kill(make(**DROPOUT), killed_at)
+  resumed = make(**DROPOUT)
   assert resumed.first_step == resumed_at
   assert ("resuming at step" in resumed.description()) == bool(resumed_at)
   assert "changed" not in resumed.description()
-  assert _without_speed(resumed.train()) == _without_speed(rows)
+  rows = resumed.train()
+  assert _without_speed(rows) == _without_speed(records.read_metrics(whole.folder.metrics))
   _assert_same(_weights(resumed), _weights(whole))
   for name in model_dir.CHECKPOINTS:
     models = [model_dir.load_network(run.folder.path, name) for run in (whole, resumed)]
@@ -191,8 +220,7 @@ def test_a_resumed_run_ends_as_the_uninterrupted_one(make, killed_at, resumed_at
       np.testing.assert_array_equal(first.numpy(), second.numpy())
 
 
-def test_a_complete_run_says_so_and_changes_nothing(make, capsys):
-  make(train_steps=4).train()
+def test_a_complete_run_says_so_and_changes_nothing(make, trained, capsys):
   run = make(train_steps=4)
   before = _contents(run.folder.path)
   capsys.readouterr()
@@ -205,16 +233,14 @@ def test_a_complete_run_says_so_and_changes_nothing(make, capsys):
   assert capsys.readouterr() == ("", "")
 
 
-def test_a_run_may_be_prolonged_and_ends_as_if_it_had_been_meant_so(make):
-  make("short", train_steps=4).train()
-  prolonged, whole = make("short", train_steps=8), make("whole", train_steps=8)
+def test_a_run_may_be_prolonged_and_ends_as_if_it_had_been_meant_so(make, trained):
+  prolonged, whole = make(train_steps=8), make("whole", train_steps=8)
   assert "changed   train.train_steps: 4 before, 8 now" in prolonged.description()
   assert _without_speed(prolonged.train()) == _without_speed(whole.train())
   _assert_same(_weights(prolonged), _weights(whole))
 
 
-def test_a_changed_recipe_is_told_before_it_is_gone_on_with(make):
-  make(train_steps=4).train()
+def test_a_changed_recipe_is_told_before_it_is_gone_on_with(make, trained):
   run = make(train_steps=4, weight_decay=0.01, seed=3, learning_rate=0.5)
   assert [line for line in run.description().splitlines() if line.startswith("changed")] == [
       "changed   train.optimizer.schedule.learning_rate: 1.0 before, 0.5 now",
@@ -237,29 +263,24 @@ def _renamed(images, **changes):
     (lambda i, j: {"score_by": "style"}, "score.distance: local before, style now"),
     (lambda i, j: {"score_subset": "second"}, "score.subset: None before, second now"),
 ])
-def test_a_folder_of_another_run_is_refused(make, images, judged_set, change, culprit):
-  run = make(train_steps=4)
-  run.train()
-  before = _contents(run.folder.path)
+def test_a_folder_of_another_run_is_refused(make, trained, images, judged_set, change, culprit):
+  before = _contents(trained)
   with pytest.raises(UserError) as caught:
     make(train_steps=8, **change(images, judged_set))
   assert culprit in str(caught.value)
   assert "choose another --model_dir" in str(caught.value)
   assert "\n" not in str(caught.value)
-  assert _contents(run.folder.path) == before
+  assert _contents(trained) == before
 
 
-def test_without_the_description_the_weights_still_have_to_fit(make):
-  run = make(train_steps=4)
-  run.train()
-  run.folder.run.unlink()
+def test_without_the_description_the_weights_still_have_to_fit(make, trained):
+  (trained / "run.json").unlink()
   assert make(train_steps=4).is_complete
   with pytest.raises(UserError, match=r"step-4 does not fit resnet2: weight stem_conv/kernel has"):
     make(network=("resnet2", {"width": 0.2}))
 
 
-def test_divergence_stops_at_the_last_good_checkpoint(make):
-  make(train_steps=4).train()
+def test_divergence_stops_at_the_last_good_checkpoint(make, trained):
   run = make(train_steps=12, learning_rate=1e30)
   before = records.read_metrics(run.folder.metrics)
   with pytest.raises(UserError) as caught:
@@ -283,7 +304,7 @@ def test_weights_that_diverge_in_the_last_step_of_a_loop_are_not_kept(make, monk
     return 1.0
 
   monkeypatch.setattr(records.Progress, "report", spoil)
-  with pytest.raises(UserError, match="Training diverged by step 4: .* no checkpoint had been"):
+  with pytest.raises(UserError, match=r"Training diverged by step 4: .* no checkpoint had been"):
     run.train()
   assert not (run.folder.path / "checkpoints").exists()
 
@@ -365,7 +386,7 @@ def test_networks_are_as_different_as_their_seeds(make):
     (lambda i, j: {"network": ("resnet9", {})}, "Unknown network 'resnet9'"),
     (lambda i, j: {"network": ("resnet2", {"width": "wide"})}, "width must be"),
     (lambda i, j: {"network": ("resnet2", {"image_size": 32})},
-     "resnet2 does not take the images of tiny, 16x16 pixels"),
+     "resnet2 does not take the images of tiny, 16x16 pixels: "),
     (lambda i, j: {"score_distances": ("local", "psnr")}, "distance 'psnr'"),
 ])
 def test_parts_that_do_not_fit_are_refused(make, images, judged_set, change, culprit):

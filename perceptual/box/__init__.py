@@ -1,0 +1,12 @@
+"""The metric in the box: a small network of this project's own, which comes with its weights.
+
+    from perceptual import box
+    distance = box.metric()(reference, candidate)  # [batch, height, width, 3] each -> [batch]
+
+Nothing is downloaded and nothing else is needed. What it was trained on, how good it is and where
+it is not stand in MODEL_CARD.md, beside the weights.
+"""
+
+from perceptual.box.package import FOLDER, metric, write
+
+__all__ = ["FOLDER", "metric", "write"]

@@ -1,0 +1,261 @@
+"""One way to a metric: every kind of source, and one clear line for what is none."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import perceptual
+from perceptual import box, classical, models
+from perceptual.errors import UserError
+from perceptual.exporting import saved_model
+from perceptual.metric import Metric
+from perceptual.training import model_dir
+
+_OPTIONS = {"width": 0.0625, "num_classes": 3}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+  """A training folder as `perceptual train` leaves one, of a network that was not trained."""
+  folder = model_dir.ModelDir(tmp_path_factory.mktemp("runs") / "tiny")
+  folder.make()
+  folder.write_network("resnet4", _OPTIONS)
+  keras.utils.set_random_seed(1)
+  model = models.build("resnet4", **_OPTIONS)
+  checkpoint = tf.train.Checkpoint(
+      weights=model_dir.keyed_by_path(model.weights), step=tf.Variable(7))
+  tf.train.CheckpointManager(checkpoint, str(folder.checkpoint("best_score")), 1).save()
+  return folder.path
+
+
+@pytest.fixture(scope="module")
+def exported(trained, tmp_path_factory):
+  folder = tmp_path_factory.mktemp("exports") / "metric"
+  saved_model.export(perceptual.load_metric(trained, float_range="-1,1"), folder)
+  return folder
+
+
+@pytest.fixture(scope="module")
+def images():
+  return np.random.default_rng(0).integers(0, 256, [3, 2, 24, 31, 3], np.uint8)
+
+
+def _floats(images, low=-1.0, high=1.0):
+  return (low + (high - low) * images / 255).astype(np.float32)
+
+
+# What can be loaded.
+
+
+@pytest.mark.parametrize("name", classical.METRICS)
+def test_classical_metrics_have_names(name, images):
+  options = {"scales": 2} if name == "ms-ssim" else {}
+  metric = perceptual.load_metric(name, **options)
+  np.testing.assert_array_equal(metric(*images[:2]), classical.build(name, **options)(*images[:2]))
+  assert metric.source == {"source": name, "float_range": None, **options}
+
+
+@pytest.mark.parametrize("source", [None, "perceptual"])
+def test_without_a_source_it_is_the_metric_in_the_box(source, images):
+  metric = perceptual.load_metric(source)
+  np.testing.assert_array_equal(metric(*images[:2]), box.metric()(*images[:2]))
+  assert metric.source == {"source": "perceptual", "float_range": None}
+
+
+def test_the_box_takes_a_distance_and_taps():
+  first, *_ = perceptual.load_metric().taps
+  metric = perceptual.load_metric(distance="mean_pool", taps=[first])
+  assert metric.distance.name == "mean_pool" and metric.taps == (first,)
+
+
+def test_a_training_folder(trained, images):
+  metric = perceptual.load_metric(trained)
+  model = model_dir.load_network(trained)[0]
+  np.testing.assert_array_equal(metric(*images[:2]), Metric(model, network="x")(*images[:2]))
+  other = perceptual.load_metric(str(trained), distance="style", taps=["reduction_2"])
+  assert other.distance.name == "style" and other.taps == ("reduction_2",)
+
+
+def test_a_path_is_kept_whole_so_that_it_is_found_from_elsewhere(trained, monkeypatch, tmp_path):
+  monkeypatch.chdir(trained.parent)
+  source = perceptual.load_metric(trained.name).source
+  monkeypatch.chdir(tmp_path)
+  assert json.loads(json.dumps(source)) == source
+  perceptual.load_metric(**source)
+
+
+def test_an_export_behaves_as_what_was_exported(trained, exported, images):
+  eager, metric = perceptual.load_metric(trained), perceptual.load_metric(exported)
+  reference, candidate, _ = images
+  np.testing.assert_allclose(metric(reference, candidate), eager(reference, candidate), rtol=1e-5)
+  for method in ("per_tap", "spatial_map"):
+    found = getattr(metric, method)(reference, candidate)
+    tf.nest.map_structure(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
+        found, getattr(eager, method)(reference, candidate))
+  assert list(metric.per_tap(reference, candidate)) == list(metric.taps) == list(eager.taps)
+  assert list(metric.features(reference)) == list(eager.taps)
+  for distance, expected in zip(metric.two_afc(*images), eager.two_afc(*images)):
+    np.testing.assert_allclose(distance, expected, rtol=1e-5)
+  assert metric.lower_is_closer is True and metric.network == "resnet4"
+
+
+def test_an_export_is_found_by_a_hub_handle(exported, images):
+  found = perceptual.load_metric(f"file://{exported}")
+  np.testing.assert_array_equal(
+      found(*images[:2]), perceptual.load_metric(exported)(*images[:2]))
+
+
+def test_an_export_keeps_the_range_it_was_declared_for(exported, images):
+  metric = perceptual.load_metric(exported)
+  expected = metric(*images[:2])
+  np.testing.assert_allclose(metric(*_floats(images[:2])), expected, rtol=1e-4)
+  halves = _floats(images[:2]).astype(np.float16)
+  np.testing.assert_allclose(metric(*halves), expected, rtol=1e-2)
+  perceptual.load_metric(exported, float_range="-1,1")
+  with pytest.raises(UserError, match="for float images from -1 to 1, not '0,255'"):
+    perceptual.load_metric(exported, float_range="0,255")
+
+
+@pytest.mark.parametrize("source", [None, "ssim", "trained", "exported"])
+def test_images_are_what_the_documentation_says(source, images, request):
+  if source in ("trained", "exported"):
+    source = request.getfixturevalue(source)
+  metric = perceptual.load_metric(source)
+  low, high = metric.preprocessing.float_range
+  expected = metric(*images[:2])
+  np.testing.assert_allclose(metric(*_floats(images[:2], low, high)), expected, rtol=1e-3)
+  grey = images[:2, ..., :1]
+  np.testing.assert_allclose(metric(*grey), metric(*np.repeat(grey, 3, -1)), rtol=1e-6)
+  for bad, message in [
+      (np.repeat(grey, 4, -1), "reference: shape .* lay RGBA over a background first"),
+      (images[:2, 0], "reference: shape"), (_floats(images[:2], low, 300), "reference: values"),
+      (images[:2].astype(np.int32), "reference: dtype int32")]:
+    with pytest.raises(UserError, match=message):
+      metric(*bad)
+  with pytest.raises(UserError, match="must have one size"):
+    metric(images[0], images[1, :, :20])
+  with pytest.raises(UserError, match="one dtype"):
+    metric(images[0], _floats(images[1], low, high))
+
+
+@pytest.mark.parametrize("source", [None, "l2", "psnr", "trained"])
+def test_two_afc_gives_the_distances_of_both(source, images, request):
+  metric = perceptual.load_metric(
+      request.getfixturevalue(source) if source == "trained" else source)
+  sign = 1 if metric.lower_is_closer else -1
+  for distance, candidate in zip(metric.two_afc(*images), images[1:]):
+    np.testing.assert_allclose(distance, sign * metric(images[0], candidate), rtol=1e-5)
+
+
+@pytest.mark.parametrize("float_range", ["0,1", "0,255", "-1,1"])
+def test_the_range_of_floats_is_declared(float_range, images):
+  metric = perceptual.load_metric("l2", float_range=float_range)
+  low, high = map(float, float_range.split(","))
+  np.testing.assert_allclose(
+      metric(*_floats(images[:2], low, high)), metric(*images[:2]), rtol=1e-5)
+
+
+def test_networks_are_frozen_and_their_hash_is_as_before(trained):
+  metric = perceptual.load_metric(trained)
+  assert metric.trunk.trainable_variables == []
+  fresh = Metric(model_dir.load_network(trained)[0], network="resnet4")
+  assert metric.trunk_key == fresh.trunk_key
+
+
+def test_features_kept_give_the_distance(trained, images):
+  metric = perceptual.load_metric(trained)
+  features = [metric.features(batch) for batch in images[:2]]
+  np.testing.assert_allclose(metric.from_features(*features), metric(*images[:2]), rtol=1e-5)
+
+
+# What can not.
+
+
+@pytest.mark.parametrize(("source", "options", "message"), [
+    ("lpips", {}, "Unknown metric 'lpips'. Available: perceptual, lpips-alex, .*; or an export"),
+    ("no/such/folder", {}, "Unknown metric 'no/such/folder'"),
+    (3, {}, "Unknown metric '3'"),
+    ("ssim", {"distance": "local"}, "Unknown option of ssim 'distance'. Available: channels"),
+    ("psnr", {"taps": []}, "Unknown option of psnr 'taps'. Available: none"),
+    ("lpips-alex", {"net": "vgg"},
+     "Unknown option of lpips-alex 'net'. Available: version, lpips, weights"),
+    ("lpips-alex", {"version": "7"}, "Unknown version of LPIPS '7'"),
+    (None, {"checkpoint": "last"}, "Unknown option of perceptual 'checkpoint'. Available: distance"),
+    (None, {"distance": "far"}, "Unknown distance 'far'"),
+    (None, {"float_range": "0,2"}, "Unknown float range '0,2'"),
+    ("l2", {"float_range": (0, 1)}, "Unknown float range"),
+    ("file:///no/such/handle", {}, "file:///no/such/handle is no exported metric: "),
+])
+def test_an_unknown_metric_or_option_is_one_line(source, options, message):
+  with pytest.raises(UserError, match=message) as caught:
+    perceptual.load_metric(source, **options)
+  assert "\n" not in str(caught.value)
+
+
+def test_a_missing_weight_says_how_to_get_it(tmp_path):
+  with pytest.raises(UserError, match="none are downloaded. Get .* perceptual convert") as caught:
+    perceptual.load_metric("lpips-alex", weights=tmp_path)
+  assert "\n" not in str(caught.value)
+
+
+def _folder(path, *names):
+  path.mkdir()
+  for name in names:
+    (path / name).write_text("{}")
+  return path
+
+
+def test_folders_of_something_else_and_half_ones_are_refused(tmp_path, trained, exported):
+  cases = [
+      (_folder(tmp_path / "empty"), "neither an export .* nor a training folder"),
+      (_folder(tmp_path / "half_run", "network.json"), "network.json is damaged"),
+      (_folder(tmp_path / "half_export", "saved_model.pb"), "is no exported metric: "),
+  ]
+  without_checkpoint = model_dir.ModelDir(tmp_path / "begun")
+  without_checkpoint.make()
+  without_checkpoint.write_network("resnet4", _OPTIONS)
+  cases.append((without_checkpoint.path, "has no checkpoint 'best_score'. Available: none yet"))
+  without_variables = _folder(tmp_path / "without_variables")
+  (without_variables / "saved_model.pb").write_bytes((exported / "saved_model.pb").read_bytes())
+  cases.append((without_variables, "is no exported metric: "))
+  for folder, message in cases:
+    with pytest.raises(UserError, match=message) as caught:
+      perceptual.load_metric(folder)
+    assert "\n" not in str(caught.value)
+  with pytest.raises(UserError, match="Unknown checkpoint 'first'"):
+    perceptual.load_metric(trained, checkpoint="first")
+
+
+def test_a_saved_model_of_something_else_is_refused(tmp_path):
+  tf.saved_model.save(tf.Module(), str(tmp_path / "module"))
+  with pytest.raises(UserError, match="a SavedModel but no metric exported by `perceptual export`"):
+    perceptual.load_metric(tmp_path / "module")
+
+
+# The package.
+
+
+def test_the_package_imports_nothing_until_it_is_asked():
+  root = pathlib.Path(perceptual.__file__).parents[1]
+  code = ("import sys, perceptual\n"
+          "heavy = {'keras', 'tensorflow', 'numpy'} & set(sys.modules)\n"
+          "assert not heavy, heavy\n"
+          "assert {'load_metric', 'PerceptualLoss', 'masks'} <= set(dir(perceptual))")
+  subprocess.run([sys.executable, "-c", code], cwd=root, check=True)
+
+
+@pytest.mark.parametrize("name", perceptual.__all__)
+def test_everything_promised_is_there(name):
+  assert getattr(perceptual, name) is not None
+
+
+def test_an_unknown_attribute_is_no_module():
+  with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+    _ = perceptual.nothing

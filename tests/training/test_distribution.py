@@ -1,0 +1,124 @@
+"""Flags to strategies, workers that must agree, and what a TPU would be asked for."""
+
+import pytest
+import tensorflow as tf
+from absl import flags
+from official.common import distribute_utils
+
+from perceptual import distribution
+from perceptual.errors import UserError
+from perceptual.training import resuming
+
+
+def _strategy(*arguments):
+  values = flags.FlagValues()
+  distribution.define_flags(values)
+  values(["program", *arguments])
+  return distribution.strategy(values)
+
+
+@pytest.fixture
+def asked(monkeypatch):
+  """What the model garden's maker of strategies was asked for."""
+  calls = []
+  monkeypatch.setattr(distribute_utils, "get_distribution_strategy",
+                      lambda name, **options: calls.append((name, options)))
+  return calls
+
+
+@pytest.fixture
+def gpus(monkeypatch):
+  """A host with four GPUs; collects those that are made visible."""
+  there = [f"gpu{i}" for i in range(4)]
+  visible = []
+  monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: there)
+  monkeypatch.setattr(tf.config, "set_visible_devices", lambda some, kind: visible.append(some))
+  return visible
+
+
+def test_without_flags_it_is_one_device():
+  assert isinstance(_strategy(), tf.distribute.OneDeviceStrategy)
+
+
+def test_mirrored_without_gpus_is_the_cpu():
+  strategy = _strategy("--distribution_strategy=mirrored")
+  assert isinstance(strategy, tf.distribute.MirroredStrategy)
+  assert strategy.num_replicas_in_sync == 1
+
+
+@pytest.mark.parametrize(("arguments", "wanted", "made_visible"), [
+    ([], 1, ["gpu0"]),
+    (["--num_gpus=0"], 0, []),
+    (["--distribution_strategy=mirrored"], 4, None),
+    (["--distribution_strategy=mirrored", "--num_gpus=2"], 2, ["gpu0", "gpu1"]),
+    (["--distribution_strategy=multi_worker_mirrored", "--num_gpus=1"], 1, ["gpu0"]),
+])
+def test_gpus(asked, gpus, arguments, wanted, made_visible):
+  _strategy(*arguments)
+  assert asked[0][1]["num_gpus"] == wanted
+  assert gpus == ([] if made_visible is None else [made_visible])
+
+
+def test_more_gpus_than_there_are(gpus):
+  with pytest.raises(UserError, match=r"^--num_gpus=5, but this host has 4.$"):
+    _strategy("--num_gpus=5")
+
+
+@pytest.mark.parametrize(("arguments", "address"), [([], ""), (["--tpu=my-tpu"], "my-tpu")])
+def test_a_tpu_is_asked_for_by_its_address(asked, arguments, address):
+  _strategy("--distribution_strategy=tpu", *arguments)
+  assert asked == [("tpu", {"num_gpus": 0, "tpu_address": address})]
+
+
+def test_no_tpu_is_one_line():
+  with pytest.raises(UserError, match=r"^--distribution_strategy=tpu is not possible here: ") as e:
+    _strategy("--distribution_strategy=tpu")
+  assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize("error", [
+    ValueError("first\nsecond"), OSError("first"), KeyError("first"), RuntimeError("first\nsecond"),
+    tf.errors.NotFoundError(None, None, "first")])
+def test_what_tensorflow_says_is_passed_on_in_one_line(monkeypatch, error):
+  def fail(*args, **kwargs):
+    raise error
+
+  monkeypatch.setattr(distribute_utils, "get_distribution_strategy", fail)
+  with pytest.raises(UserError) as caught:
+    _strategy("--distribution_strategy=multi_worker_mirrored")
+  assert "first" in str(caught.value)
+  assert "second" not in str(caught.value)
+
+
+def test_a_broken_tf_config_is_one_line(monkeypatch):
+  monkeypatch.setenv("TF_CONFIG", "{")
+  with pytest.raises(UserError, match="multi_worker_mirrored is not possible here: "):
+    _strategy("--distribution_strategy=multi_worker_mirrored")
+
+
+class _Workers:
+  """A strategy of workers, the others of which start at the steps given."""
+
+  def __init__(self, *others):
+    self.num_replicas_in_sync = 1 + len(others)
+    self._others = others
+
+  def run(self, function):
+    return function()
+
+  def reduce(self, how, value, axis):
+    assert (how, axis) == ("SUM", None)
+    return value + sum(self._others)
+
+
+def test_workers_must_start_at_one_step():
+  resuming.check_workers(60, _Workers(60, 60))
+  with pytest.raises(UserError, match="This worker would start at step 60, others elsewhere"):
+    resuming.check_workers(60, _Workers(0))
+  with pytest.raises(UserError, match="one --model_dir that they share"):
+    resuming.check_workers(0, _Workers(60))
+
+
+def test_replicas_of_one_process_always_agree(mirrored, one_device):
+  for strategy in (mirrored, one_device, tf.distribute.get_strategy()):
+    resuming.check_workers(7, strategy)

@@ -61,7 +61,8 @@ def _maker(source):
   if source in classical.METRICS:
     return _classical, source
   if "://" in str(source):
-    return _exported, source
+    return _exported, str(source)
+  # As text, since of what is no path it is to be said that it is no metric.
   folder = pathlib.Path(str(source)).expanduser().resolve()
   if (folder / "network.json").is_file():
     return _trained, str(folder)
@@ -143,16 +144,15 @@ class ExportedMetric:
   """
 
   def __init__(self, source):
-    """Loads it from a folder or a TF Hub handle.
+    """Loads it from a folder or a TF Hub handle, a string.
 
     Raises:
       UserError: if there is none, or something else.
     """
     import tensorflow as tf
-    import tensorflow_hub as hub
 
     try:
-      self._loaded = hub.load(str(source))
+      self._loaded = _load_handle(source) if "://" in source else tf.saved_model.load(source)
     except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
       raise UserError(f"{source} is no exported metric: {errors.first_line(error)}") from None
     if not hasattr(self._loaded, "fingerprint"):
@@ -199,12 +199,18 @@ class ExportedMetric:
     return [_as_exported(image) for image in prepared]
 
 
+def _load_handle(handle):
+  import tensorflow_hub as hub
+
+  return hub.load(handle)
+
+
 def _tensorflow(images):
   """Returns an array, or a tensor of Keras's backend, as a tensor of TensorFlow."""
   import keras
   import tensorflow as tf
 
-  if keras.backend.is_tensor(images) and not tf.is_tensor(images):
+  if keras.ops.is_tensor(images) and not tf.is_tensor(images):
     images = keras.ops.convert_to_numpy(images)
   return tf.convert_to_tensor(images)
 

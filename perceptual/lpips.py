@@ -39,21 +39,23 @@ def lpips(net="alex", version="0.1", lpips=True, weights=None, *, float_range=(0
     lpips: whether squared differences are weighted by the learned linear heads (`lin`); False for
       the plain sum over channels, the lpips package's "baseline".
     weights: the folder of the converted weights; None for `store.weights_dir()`.
-    float_range: what the lowest and highest value of a float image mean; the lpips package has
-      (-1, 1).
+    float_range: what the lowest and highest value of a float image mean, one of
+      `preprocessing.FLOAT_RANGES`; the lpips package has (-1, 1).
 
   Returns:
     `metric.Metric`. Images must be at least 31 pixels wide and high for "alex", 16 for "vgg" and 17
     for "squeeze".
 
   Raises:
-    UserError: an unknown net or version, weights that are not there (the message says which files
-      to get and how to convert them), or weights that are damaged or of something else.
+    UserError: an unknown net, version or range, weights that are not there (the message says which
+      files to get and how to convert them), or weights that are damaged or of something else.
   """
   if net not in catalogue.LPIPS_TRUNKS:
     raise errors.unknown("net of LPIPS", net, NETS)
   if version not in VERSIONS:
     raise errors.unknown("version of LPIPS", version, VERSIONS)
+  if tuple(float_range) not in preprocessing.FLOAT_RANGES.values():
+    raise errors.unknown("float range", float_range, preprocessing.FLOAT_RANGES.values())
   trunk = catalogue.LPIPS_TRUNKS[net]
   heads = catalogue.lpips_heads(net, version)
   needed = [trunk.network, heads] if lpips else [trunk.network]

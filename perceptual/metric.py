@@ -164,8 +164,9 @@ class Metric:
     features = self.trunk(self.preprocessing(images), training=False)
     return {tap: features[tap] for tap in self.taps}  # PyTorch's backend sorts them by name
 
+  @property
   def fingerprint(self):
-    """Returns what makes this metric this metric, as plain data for JSON."""
+    """What makes this metric this metric, as plain data for JSON."""
     return {
         "network": self.network,
         "options": self.options,

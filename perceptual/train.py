@@ -30,8 +30,8 @@ flags.DEFINE_string(
     "data_dir", None, "The folder of prepared data sets (see perceptual prepare); not needed for "
     "the embedded demo data.", flag_values=FLAGS)
 flags.DEFINE_bool(
-    "deterministic", True, "Use deterministic kernels, so that a resumed run is exact.",
-    flag_values=FLAGS)
+    "deterministic", True, "Use deterministic kernels, so that a resumed run is exact. XLA "
+    "(--jit_compile, tpu) has its own and does not heed this.", flag_values=FLAGS)
 flags.DEFINE_bool("dry_run", False, "Print what would run, and stop.", flag_values=FLAGS)
 flags.mark_flags_as_required(["gin_file", "model_dir"], flag_values=FLAGS)
 distribution.define_flags(FLAGS)
@@ -46,13 +46,15 @@ def main(argv):
   from perceptual.training import loop
 
   config.parse(FLAGS.gin_file, FLAGS.gin_param)
-  if FLAGS.deterministic:
+  xla = FLAGS.jit_compile or FLAGS.distribution_strategy == "tpu"
+  if FLAGS.deterministic and not xla:  # XLA would refuse to compile the max-pool's gradient
     tf.config.experimental.enable_op_determinism()
   strategy = distribution.strategy(FLAGS)
+  network, settings = config.network(), config.train_settings()
   run = loop.Run(
-      FLAGS.model_dir, network=config.network(), images=config.images(FLAGS.data_dir),
-      judged_set=config.judged_set(FLAGS.data_dir), settings=config.train_settings(),
-      strategy=strategy, jit_compile=FLAGS.jit_compile)
+      FLAGS.model_dir, network=network, images=config.images(FLAGS.data_dir),
+      judged_set=config.judged_set(FLAGS.data_dir), settings=settings, strategy=strategy,
+      jit_compile=FLAGS.jit_compile)
   config.check_used(config.TRAINING)
   print(run.description(), flush=True)
   if FLAGS.dry_run:

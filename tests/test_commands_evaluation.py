@@ -229,7 +229,7 @@ def test_export_writes_the_metric_asked_for(exported, trained):
   np.testing.assert_allclose(loaded(*pair), metric(*pair), rtol=1e-5)
   np.testing.assert_allclose(loaded(*(pair / 127.5 - 1)), metric(*pair), rtol=1e-4)
   fingerprint = json.loads(loaded.fingerprint().numpy())
-  assert fingerprint["weights_sha256"] == metric.fingerprint()["weights_sha256"]
+  assert fingerprint["weights_sha256"] == metric.fingerprint["weights_sha256"]
   assert (fingerprint["checkpoint"], fingerprint["step"], step) == ("last", 60, 60)
   assert (fingerprint["taps"], fingerprint["distance"]) == (["reduction_1"], "mean_pool")
 
@@ -266,22 +266,23 @@ def test_compare_as_a_user_runs_it(exported, photographs, tmp_path):
   assert process.returncode == 0, process.stderr
   lines = process.stdout.splitlines()
   assert lines[0] == (f"resnet4, mean_pool distance to {photographs[0]}; lower is closer")
-  assert [line.split()[0] for line in lines[4:]] == [photographs[2], photographs[1]]
+  assert [line.split()[0] for line in lines[4:6]] == [photographs[2], photographs[1]]
   shown = [line for line in process.stderr.splitlines() if line]
   assert shown and all(line.startswith("comparing: ") for line in shown)
-  result = json.loads((tmp_path / "out" / "compare.json").read_text())
-  assert [row["candidate"] for row in result["candidates"]] == photographs[1:]
-  assert (tmp_path / "out" / "compare.csv").exists()
+  result = json.loads((tmp_path / "out" / "results.json").read_text())
+  assert [row["candidate"] for row in result["pairs"]] == photographs[1:]
+  assert (tmp_path / "out" / "results.csv").exists()
 
 
 def test_compare_needs_two_images(run, exported, photographs):
-  for images in ([], photographs[:1]):
-    status, out, err = run("compare", f"--metric={exported}", *images)
-    assert (status, out) == (2, "")
-    assert err == ("error: compare needs a reference image and at least one candidate. "
-                   "Try 'perceptual compare --help'.")
+  status, out, err = run("compare", f"--metric={exported}", photographs[0])
+  assert (status, out) == (2, "")
+  assert err == ("error: compare needs a reference image and at least one candidate. "
+                 "Try 'perceptual compare --help'.")
   status, out, _ = run("compare", "--metric=nowhere", "--dry_run", *photographs)
-  assert status == 0 and out.startswith(f"Dry run: would compare {photographs[0]} with")
+  assert status == 0
+  assert out == ("Dry run: would compare, by nowhere, candidates against "
+                 f"{photographs[0]}: 2 pairs (2 of 24x24)\n")
 
 
 # -- Mistakes
@@ -414,10 +415,9 @@ def test_images_and_metrics_that_cannot_be_compared(run, exported, photographs, 
        f"{small} is 8x9 pixels and {photographs[0]} 24x24; images to compare must have one size."),
       ((exported, photographs[0], text), f"{text}: not an image"),
       ((exported, photographs[0], "nowhere.png"),
-       "nowhere.png cannot be read: No such file or directory."),
-      ((tmp_path / "nowhere", *photographs),
-       f"There is no exported metric in {tmp_path / 'nowhere'}: no such folder."),
-      ((tmp_path, *photographs), f"{tmp_path} is no exported metric: "),
+       "nowhere.png: No such file or directory."),
+      ((tmp_path / "nowhere", *photographs), f"Unknown metric '{tmp_path / 'nowhere'}'."),
+      ((tmp_path, *photographs), f"{tmp_path} is neither an export "),
   ]:
     line = _refused(run, "compare", f"--metric={arguments[0]}", *arguments[1:],
                     f"--output_dir={tmp_path / 'out'}")
@@ -427,12 +427,12 @@ def test_images_and_metrics_that_cannot_be_compared(run, exported, photographs, 
 
 @pytest.mark.parametrize(("arguments", "message"), [
     (("evaluate", "--dataset=bapps/3afc"), "--dataset=bapps/3afc: value should be one of "
-     "<bapps/2afc|bapps/jnd|graded|graded/monotone|graded/nuisance>"),
+     "<bapps/2afc|bapps/jnd|graded|graded/monotone|graded/nuisance"),
     (("evaluate", "--checkpoint=first"), "value should be one of <best_score|best_accuracy|last>"),
     (("export", "--checkpoint=first"), "value should be one of <best_score|best_accuracy|last>"),
     (("evaluate",), "required but not given: --model_dir, --dataset, --output_dir"),
     (("export",), "required but not given: --model_dir, --export_dir"),
-    (("compare", "a.png", "b.png"), "required but not given: --metric"),
+    (("compare",), "name a reference and its candidates"),
 ])
 def test_wrong_command_lines(run, arguments, message):
   status, out, err = run(*arguments)

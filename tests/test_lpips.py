@@ -196,15 +196,15 @@ def test_symmetric_and_independent_of_the_batch(small):
 
 
 def test_the_fingerprint_names_net_version_and_heads(random_weights, small):
-  fingerprint = small.fingerprint()
+  fingerprint = small.fingerprint
   assert (fingerprint["network"], fingerprint["distance"]) == ("lpips-squeeze", "lin")
   assert fingerprint["options"] == {"version": "0.0", "lpips": True}
-  plain = lpips(SMALL, "0.0", lpips=False, weights=random_weights).fingerprint()
+  plain = lpips(SMALL, "0.0", lpips=False, weights=random_weights).fingerprint
   assert plain["distance"] == "local"
   assert plain["weights_sha256"] != fingerprint["weights_sha256"]
   heavier = {tap: value * 2 for tap, value in small.channel_weights.items()}
   other = Metric(small.trunk, network="lpips-squeeze", taps=small.taps, channel_weights=heavier)
-  assert other.fingerprint()["weights_sha256"] not in (
+  assert other.fingerprint["weights_sha256"] not in (
       plain["weights_sha256"], fingerprint["weights_sha256"])
 
 
@@ -267,6 +267,7 @@ def refusal(*arguments, **options):
 
 def test_unknown_names_list_the_known():
   assert refusal("alexnet") == "Unknown net of LPIPS 'alexnet'. Available: alex, vgg, squeeze."
+  assert "Unknown float range '-1,1'. Available: (0.0, 1.0)" in refusal(float_range="-1,1")
   assert refusal(version="0.2") == "Unknown version of LPIPS '0.2'. Available: 0.1, 0.0."
 
 

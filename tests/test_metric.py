@@ -55,6 +55,19 @@ def test_the_distance_is_the_sum_over_taps_of_the_features_distances(model, metr
   np.testing.assert_allclose(distance, sum(expected.values()), rtol=1e-5)
 
 
+@pytest.mark.parametrize("distance", ["local", "style", "local+sort"])
+def test_two_candidates_are_compared_with_one_reference_encoded_once(model, pair, distance):
+  metric = Metric(model, network="resnet4", distance=distance)
+  seen = []
+  trunk, metric.trunk = metric.trunk, lambda images, training: (
+      seen.append(len(images)) or trunk(images, training=training))
+  found = metric.two_afc(pair[0], pair[1], pair[0])
+  assert seen == [9]
+  np.testing.assert_allclose(found, [metric(*pair), np.zeros(3)], rtol=1e-5, atol=1e-7)
+  with pytest.raises(UserError, match="candidate_1: dtype"):
+    metric.two_afc(pair[0], pair[1], pair[0].astype(int))
+
+
 def test_taps_are_selectable_and_kept_in_network_order(model, metric, pair):
   per_tap = {tap: v.numpy() for tap, v in metric.per_tap(*pair).items()}
   last = Metric(model, network="resnet4", taps=["reduction_2"])
@@ -185,16 +198,16 @@ def test_the_initial_network_differs_in_weights_alone(model):
   trained = Metric(model, network="resnet4", options=_OPTIONS, taps=["reduction_2"],
                    distance="style", preprocess=preprocessing.Preprocessing(float_range=(0, 255)))
   initial = metrics.random_init(trained, seed=3)
-  ours, theirs = initial.fingerprint(), trained.fingerprint()
+  ours, theirs = initial.fingerprint, trained.fingerprint
   differing = {key for key in theirs if ours[key] != theirs[key]}
   assert differing == {"network", "weights_sha256"}
   assert ours["network"] == "resnet4 at random"
-  assert metrics.random_init(trained, seed=3).fingerprint() == ours
-  assert metrics.random_init(trained, seed=4).fingerprint() != ours
+  assert metrics.random_init(trained, seed=3).fingerprint == ours
+  assert metrics.random_init(trained, seed=4).fingerprint != ours
 
 
 def test_the_fingerprint_is_complete_and_plain(metric):
-  fingerprint = metric.fingerprint()
+  fingerprint = metric.fingerprint
   assert json.loads(json.dumps(fingerprint)) == fingerprint
   assert fingerprint == {
       "network": "resnet4", "options": _OPTIONS,

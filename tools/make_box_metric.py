@@ -56,7 +56,10 @@ def main(arguments=None):
   parser.add_argument("--data_dir", required=True)
   parser.add_argument("--output_dir", type=pathlib.Path, default=box.FOLDER)
   args = parser.parse_args(arguments)
-  trained = pack(args.model_dir, args.output_dir)
+  run = model_dir.ModelDir(args.model_dir).read_run()
+  if run is None:
+    parser.error(f"{args.model_dir} has no run.json: it is no training folder")
+  trained = pack(args.model_dir, run["images"], args.output_dir)
   metrics = {
       OURS: box.metric(folder=args.output_dir),
       "the same network at random": metric.random_init(trained),
@@ -64,9 +67,9 @@ def main(arguments=None):
       "SSIM": classical.build("ssim"),
       FLOAT32: trained,
   }
-  triplets = unseen(args.data_dir, model_dir.ModelDir(args.model_dir).read_run()["score"])
+  triplets = unseen(args.data_dir, run["score"])
   record = score(metrics, triplets)
-  record["fingerprint"] = metrics[OURS].fingerprint()
+  record["fingerprint"] = metrics[OURS].fingerprint
   files.write_text(args.output_dir / "scores.json", json.dumps(record, indent=1) + "\n")
   card = args.output_dir / "MODEL_CARD.md"
   if card.exists():
@@ -74,10 +77,15 @@ def main(arguments=None):
   print(overall_table(record))
 
 
-def pack(folder, output_dir):
-  """Writes the weights of a training folder as package data; returns them unrounded as a metric."""
+def pack(folder, images, output_dir):
+  """Writes the weights of a training folder as package data; returns them unrounded as a metric.
+
+  Args:
+    folder: the training folder.
+    images: what it was trained on, the `images` of its `run.json`.
+    output_dir: where the package data go.
+  """
   model, network, options, step = model_dir.load_network(folder, CHECKPOINT)
-  images = model_dir.ModelDir(folder).read_run()["images"]
   box.write(output_dir, model, name=NAME, network=network, options=options, trained={
       "data": f"{images['name']}: {images['train']:,} images of {options['num_classes']:,} classes",
       "checkpoint": CHECKPOINT, "step": step})

@@ -67,8 +67,9 @@ class ClassicalMetric:
       raise UserError(f"{self.name} has no spatial map; l2 and ssim have one.")
     return self.index.spatial_map(*self._embed(reference, candidate=candidate))
 
+  @property
   def fingerprint(self):
-    """Returns what makes this metric this metric, as plain data for JSON."""
+    """What makes this metric this metric, as plain data for JSON."""
     backend = keras.backend.backend()
     return {
         "network": self.name,

@@ -21,7 +21,8 @@ class Compiled:
   def __init__(self, metric):
     """Wraps what `loading.load_metric` returns."""
     self.lower_is_closer = metric.lower_is_closer
-    self.fingerprint = metric.fingerprint
+    described = metric.fingerprint  # of some metrics plain data, of others a function
+    self.fingerprint = described() if callable(described) else described
     has_network = hasattr(metric, "trunk")
     for name, images in _OF_IMAGES.items():
       function = getattr(metric, name, None)

@@ -28,7 +28,7 @@ _STYLE = """
 :root { color-scheme: light dark; --line: #8886; --bar: #3a78c2; --mean: #c2410c; }
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; padding: 0 1rem; }
 h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2.5rem; }
-h1, td { overflow-wrap: anywhere; }
+h1, td { overflow-wrap: break-word; } td { max-width: 32rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; }
 th, td { border-bottom: 1px solid var(--line); padding: .35rem .75rem; text-align: left;
@@ -40,7 +40,7 @@ th[aria-sort=ascending] button::after { content: " \\2191"; }
 th[aria-sort=descending] button::after { content: " \\2193"; }
 td.number { font-variant-numeric: tabular-nums; text-align: right; white-space: nowrap; }
 td img { display: block; min-width: 8rem; width: 12rem; }
-td small { display: block; max-width: 16rem; }
+td small { display: block; } .files { display: block; overflow-wrap: anywhere; width: 13rem; }
 .plots { display: flex; flex-wrap: wrap; gap: 1rem; } svg { max-width: 100%; width: 30rem; }
 svg text { fill: CanvasText; font-size: 11px; } .bar { fill: var(--bar); }
 .mean { stroke: var(--mean); stroke-dasharray: 4 3; } .axis { stroke: CanvasText; }
@@ -109,8 +109,8 @@ def _summary(comparison):
                   DIRECTIONS[lower]])
   yield table(["metric", "mean", "standard error", "standard deviation", "lowest", "highest",
                "pairs", "infinite", "direction"], lines, aria_label="Summary")
-  yield node("p", "Infinite values, as the PSNR of identical images, are not in the mean. The "
-                  "standard error is that of independent pairs.")
+  yield node("p", "Infinite values are not in the mean. The standard error is that of "
+                  "independent pairs.")
 
 
 def _clips(comparison):
@@ -152,8 +152,9 @@ def _pairs(comparison, maps):
                   f"Thumbnails have at most {_THUMBNAIL} pixels a side and are JPEG; the metrics "
                   "saw the files themselves.")
   if mapped:
-    yield node("p", f"Heat maps: {mapped}, from 0 ", _scale(), f" to {number(maps.tops[mapped])} "
-                    "and above, over the candidate in grey.")
+    what = "" if comparison.lower_is_closer[mapped] else " missing to an image with itself"
+    yield node("p", f"Heat maps: {mapped}{what}, from 0 ", _scale(),
+               f" to {number(maps.tops[mapped])} and above, over the candidate in grey.")
   heads = ["rank", "files", "reference", "candidate", *(["heat map"] if mapped else []),
            *comparison.fingerprints]
   rank = {pair: place for place, pair in enumerate(order, 1)}
@@ -167,7 +168,7 @@ def _files(comparison, pair):
   reference, candidate = comparison.pairing.names(pair)
   notes = result_files.altered(comparison, pair)
   return node("span", candidate, node("small", f"reference: {reference}"),
-              *(node("small", note) for note in notes))
+              *(node("small", note) for note in notes), class_="files")
 
 
 def _pictures(comparison, found, mapped, maps):

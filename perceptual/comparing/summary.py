@@ -15,7 +15,7 @@ class Summary(NamedTuple):
     standard_deviation: of the sample (`n - 1`); None below two values.
     lowest: the least of them; None where there are none.
     highest: the greatest.
-    infinite: how many values are infinite, as the PSNR of identical images is.
+    infinite: how many values are infinite, as a ratio to no difference may be.
   """
 
   count: int

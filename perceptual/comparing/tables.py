@@ -5,7 +5,7 @@ import collections
 import numpy as np
 
 from perceptual.comparing import summary
-from perceptual.evaluation.text_table import aligned
+from perceptual.text_table import aligned
 
 _SKIPPED_SHOWN = 10
 _SIZES_SHOWN = 3

@@ -88,7 +88,7 @@ def prepare(source, data_dir, metric, *, seed=0, per_image=1, image_size=64, lim
     data_dir: the TFDS folder to write to.
     metric: the teacher: `metric(reference, candidate)` takes uint8 `[batch, height, width, 3]` and
       returns `[batch]`; `metric.network` is its name, and `metric.lower_is_closer` and
-      `metric.fingerprint()` are as those of `perceptual.metric.Metric`.
+      `metric.fingerprint` are as those of `perceptual.metric.Metric`.
     seed: a non-negative integer.
     per_image: triplets made from each image.
     image_size: height and width of the triplets, at least 32. The distortions' strengths suit 64.
@@ -121,7 +121,7 @@ def prepare(source, data_dir, metric, *, seed=0, per_image=1, image_size=64, lim
       # The writer takes the metadata after the last example, when the counts are complete.
       metadata={
           "label": label(metric.network),
-          "teacher": metric.fingerprint(),
+          "teacher": metric.fingerprint,
           "seed": seed,
           "per_image": per_image,
           "image_size": image_size,

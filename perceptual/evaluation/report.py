@@ -134,7 +134,7 @@ def as_json(rows, judged_set, *, fingerprints, settings):
   Args:
     rows: the rows.
     judged_set: the set.
-    fingerprints: metric name -> `metric.Metric.fingerprint()`.
+    fingerprints: metric name -> `metric.Metric.fingerprint`.
     settings: plain data: how the evaluation was run.
   """
   return json.dumps({

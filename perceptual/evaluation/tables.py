@@ -7,7 +7,7 @@ the confidence interval is given where it matters most: `68.9 ±0.4` is half its
 from perceptual import scores
 from perceptual.evaluation.judged_pass import SUM
 from perceptual.evaluation.report import EXAMPLES, SCORE_NAMES
-from perceptual.evaluation.text_table import aligned
+from perceptual.text_table import aligned
 
 # In the order of Zhang et al.'s table 5, and as short.
 _HEADINGS = {
@@ -78,7 +78,7 @@ def fingerprints(by_metric):
   """Returns a table of the weights that were scored; scores.json holds the whole fingerprints.
 
   Args:
-    by_metric: metric name -> `metric.Metric.fingerprint()`.
+    by_metric: metric name -> `metric.Metric.fingerprint`.
   """
   return aligned([["metric", "SHA-256 of the weights"],
                   *([name, found["weights_sha256"]] for name, found in by_metric.items())])

@@ -31,12 +31,13 @@ SIGNATURE_SUFFIXES = {tf.float32: "", tf.uint8: "_uint8"}
 def export(metric, export_dir, *, extra=None, overwrite=False):
   """Writes a metric as a SavedModel, beside its place, then renames it.
 
-  The loaded object has `__call__` (the distance), `per_tap`, `spatial_map` and `features`, each for
-  uint8, float32 and float64 images `[batch, height, width, 3]` of any size, and `fingerprint()`,
-  which returns JSON. Signatures are `serving_default`, `per_tap`, `spatial_map`, `features` for
-  float32 images, and the same with `_uint8` appended. Inputs are named `reference` and `candidate`
-  (`image` for `features`). Values outside the declared range, and pairs of two sizes, raise
-  `tf.errors.InvalidArgumentError`.
+  The loaded object has `__call__` (the distance), `per_tap`, `spatial_map`, `features` and
+  `two_afc` (the distances of two candidates), each for uint8, float32 and float64 images
+  `[batch, height, width, 3]` of any size, and `fingerprint()`, which returns JSON. Signatures are
+  `serving_default`, `per_tap`, `spatial_map`, `features` and `two_afc` for float32 images, and the
+  same with `_uint8` appended. Inputs are named `reference` and `candidate` (`image` for `features`,
+  `candidate_0` and `candidate_1` for `two_afc`). Values outside the declared range, and images of
+  two sizes, raise `tf.errors.InvalidArgumentError`.
 
   Args:
     metric: `metric.Metric`.
@@ -52,7 +53,7 @@ def export(metric, export_dir, *, extra=None, overwrite=False):
       it cannot be written.
   """
   export_dir = require_free(export_dir, overwrite)
-  fingerprint = {**metric.fingerprint(), **(extra or {})}
+  fingerprint = {**metric.fingerprint, **(extra or {})}
   text = json.dumps(fingerprint, indent=2) + "\n"
   beside = export_dir.with_name(f".{export_dir.name}.{os.getpid()}")
   try:
@@ -122,24 +123,29 @@ class _CheckedMetric:
     self._metric.trunk = trunk
 
   def distance(self, reference, candidate):
-    return self._metric(*self._checked_pair(reference, candidate))
+    return self._metric(*self._together(reference=reference, candidate=candidate))
 
   def per_tap(self, reference, candidate):
-    return self._metric.per_tap(*self._checked_pair(reference, candidate))
+    return self._metric.per_tap(*self._together(reference=reference, candidate=candidate))
 
   def spatial_map(self, reference, candidate):
-    return self._metric.spatial_map(*self._checked_pair(reference, candidate))
+    return self._metric.spatial_map(*self._together(reference=reference, candidate=candidate))
 
   def features(self, image):
     return self._metric.features(self._checked(image, "image"))
 
-  def _checked_pair(self, reference, candidate):
-    shapes = tf.shape(reference), tf.shape(candidate)
+  def two_afc(self, reference, candidate_0, candidate_1):
+    return self._metric.two_afc(*self._together(
+        reference=reference, candidate_0=candidate_0, candidate_1=candidate_1))
+
+  def _together(self, **images):
+    """Asserts that images, by their names, have one shape and are in the declared range."""
+    shapes = [tf.shape(image) for image in images.values()]
     one_shape = tf.debugging.Assert(
-        tf.reduce_all(tf.equal(*shapes)),
-        ["reference and candidate must have one shape; received:", *shapes], summarize=4)
+        tf.reduce_all(tf.equal(shapes[:1], shapes)),
+        [f"{' and '.join(images)} must have one shape; received:", *shapes], summarize=4)
     with tf.control_dependencies([one_shape]):
-      return self._checked(reference, "reference"), self._checked(candidate, "candidate")
+      return [self._checked(image, name) for name, image in images.items()]
 
   def _checked(self, images, name):
     """Asserts that images are in the declared range; NaN is not."""
@@ -183,6 +189,7 @@ class ExportedMetric(tf.Module):
       self.per_tap.get_concrete_function(*pair)
       self.spatial_map.get_concrete_function(*pair)
       self.features.get_concrete_function(_images("image", dtype))
+      self.two_afc.get_concrete_function(*_triplet(dtype))
 
   @tf.function(autograph=False)
   def __call__(self, reference, candidate=None):
@@ -204,6 +211,11 @@ class ExportedMetric(tf.Module):
   @tf.function(autograph=False)
   def features(self, image):
     return self._checked.features(image)
+
+  @tf.function(autograph=False)
+  def two_afc(self, reference, candidate_0, candidate_1):
+    return self._checked.two_afc(
+        *map(_of_any_size, (reference, candidate_0, candidate_1)))
 
   @tf.function(autograph=False, input_signature=[])
   def fingerprint(self):
@@ -227,6 +239,11 @@ def _signatures(checked):
       "spatial_map": lambda reference, candidate: {
           "spatial_map": checked.spatial_map(reference, candidate)},
   }
+
+  def two_afc(reference, candidate_0, candidate_1):
+    return dict(zip(("distance_0", "distance_1"),
+                    checked.two_afc(reference, candidate_0, candidate_1)))
+
   signatures = {}
   for dtype, suffix in SIGNATURE_SUFFIXES.items():
     for name, function in functions.items():
@@ -234,11 +251,17 @@ def _signatures(checked):
           function, autograph=False).get_concrete_function(*_pair(dtype))
     signatures["features" + suffix] = tf.function(
         checked.features, autograph=False).get_concrete_function(_images("image", dtype))
+    signatures["two_afc" + suffix] = tf.function(
+        two_afc, autograph=False).get_concrete_function(*_triplet(dtype))
   return signatures
 
 
 def _pair(dtype):
   return _images("reference", dtype), _images("candidate", dtype)
+
+
+def _triplet(dtype):
+  return tuple(_images(name, dtype) for name in ("reference", "candidate_0", "candidate_1"))
 
 
 def _images(name, dtype):

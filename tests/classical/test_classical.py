@@ -225,14 +225,14 @@ def test_an_unknown_name_option_or_range_lists_the_known_ones():
 
 def test_the_fingerprint_is_plain_data_and_says_what_was_built():
   metric = classical.build("ms-ssim", float_range=[-1, 1], scales=3, channels="luma")
-  fingerprint = metric.fingerprint()
+  fingerprint = metric.fingerprint
   assert json.loads(json.dumps(fingerprint)) == fingerprint
   assert fingerprint["network"] == "ms-ssim"
   assert fingerprint["options"] == {"scales": 3, "channels": "luma"}
   assert fingerprint["lower_is_closer"] is False
   assert fingerprint["preprocessing"] == {"uint8_range": [0, 255], "float_range": [-1, 1]}
   assert {"perceptual", "keras", "tensorflow"} <= set(fingerprint["versions"])
-  assert metric.fingerprint() != classical.build("ms-ssim").fingerprint()
+  assert metric.fingerprint != classical.build("ms-ssim").fingerprint
 
 
 def test_the_snippets_of_the_page_run():

@@ -14,13 +14,11 @@ class Teacher:
 
   network = "mean-difference"
   lower_is_closer = True
+  fingerprint = {"network": "mean-difference", "options": {"of": "all pixels"}}  # noqa: RUF012
 
   def __call__(self, reference, candidate):
     assert reference.dtype == candidate.dtype == np.uint8 and reference.ndim == 4
     return np.abs(_means(reference) - _means(candidate))
-
-  def fingerprint(self):
-    return {"network": self.network, "options": {"of": "all pixels"}}
 
 
 class Similarity(Teacher):
@@ -80,7 +78,7 @@ def test_the_kinds_of_distortion_are_named_in_one_order():
 def test_metadata_tell_who_judged_and_what(prepared):
   data_dir, report = prepared
   metadata = prepare_teacher.open_prepared(data_dir).info.metadata
-  assert metadata["teacher"] == Teacher().fingerprint()
+  assert metadata["teacher"] == Teacher().fingerprint
   assert (metadata["source"], metadata["seed"], metadata["images"]) == ("demo", 2, 30)
   assert metadata["label"] == report.label and "no human judged" in str(report)
   assert metadata["counts"] == report.counts

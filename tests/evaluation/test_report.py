@@ -13,7 +13,7 @@ from perceptual.data.judged import JudgedSet, Subset
 from perceptual.errors import UserError
 from perceptual.evaluation import report, tables
 from perceptual.evaluation.judged_pass import Distances
-from perceptual.evaluation.text_table import aligned
+from perceptual.text_table import aligned
 
 _PEOPLE = "judged by people (BAPPS validation)"
 _GRADED = "graded: right answers by construction, no human judged"

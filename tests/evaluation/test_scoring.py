@@ -54,7 +54,7 @@ def test_the_network_its_initialisation_and_l2_are_scored_beside_the_ceilings(ev
       ("resnet4 at random", "local+mean_pool"), ("pixels", "l2"), ("human ceiling", ""),
       ("oracle", "")]
   assert list(fingerprints) == ["resnet4", "resnet4 at random", "pixels"]
-  assert fingerprints["resnet4"] == {**_metric().fingerprint(),
+  assert fingerprints["resnet4"] == {**_metric().fingerprint,
                                      "distance": ["local", "local+mean_pool"]}
   assert fingerprints["resnet4"]["weights_sha256"] != (
       fingerprints["resnet4 at random"]["weights_sha256"])

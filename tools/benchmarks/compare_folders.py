@@ -1,16 +1,18 @@
-"""Measures a comparison of two folders by LPIPS-Alex against a plain loop over the files in PyTorch.
+"""Measures a comparison of two folders by LPIPS-Alex against a plain PyTorch loop over the files.
 
   python tools/benchmarks/compare_folders.py [--pairs=1000] [--rounds=3] [--size=256]
 
-Both sides read the same PNG pairs, crops of the embedded photographs and damaged copies. They run in
-processes of their own, in turns; medians and their ratio are printed, and whether the values agree.
-Besides: how much of decoding is hidden behind the network, the memory with a quarter of the pairs
-and with all, and the time of the command `perceptual compare` for one pair, cold.
+Both sides read the same PNG pairs, crops of the embedded photographs and damaged copies. They run
+in processes of their own, in turns; medians and their ratio are printed, and whether the values
+agree. Besides: how much of decoding is hidden behind the network, the memory with a quarter of the
+pairs and with all, and the time of the command `perceptual compare` for one pair, cold.
 
-Needs the converted weights of LPIPS-Alex (perceptual convert --help) and PyTorch.
+Needs the converted weights of LPIPS-Alex (perceptual convert --help) and PyTorch, a CPU build of
+which is enough.
 """
 
 import argparse
+import dataclasses
 import importlib.util
 import json
 import os
@@ -32,8 +34,8 @@ def main():
   """Makes the files, runs both sides in turns, and prints what came out."""
   options = _options()
   if importlib.util.find_spec("torch") is None:
-    sys.exit("error: PyTorch is not installed, against which this measures: pip install torch "
-             "(its CPU build: see the notes on torch in docs/comparing.md).")
+    sys.exit("error: PyTorch is not installed, against which this measures; its CPU build is "
+             "enough.")
   with tempfile.TemporaryDirectory() as folder:
     folder = pathlib.Path(folder)
     _write_pairs(folder, options.pairs, options.size)
@@ -99,11 +101,11 @@ def _cold_command(folder):
 def _perceptual(folder):
   """This package: seconds for all pairs, and for decoding and the network alone."""
   from perceptual import loading
-  from perceptual.comparing import batches, pairing, run
+  from perceptual.comparing import batches, compiled, pairing, run
 
-  metric = loading.load_metric("lpips-alex")
+  metric = compiled.Compiled(loading.load_metric("lpips-alex"))
   found = pairing.folders(folder / "reference", folder / "candidate")
-  quarter = pairing.one_with_many(found.files[0], found.files[1:1 + len(found.files) // 4])
+  quarter = dataclasses.replace(found, pairs=found.pairs[:len(found.pairs) // 4])
   run.compare(run.look(quarter), {"lpips": metric})
   memory_quarter = _peak_memory()
   start = time.perf_counter()
@@ -112,8 +114,7 @@ def _perceptual(folder):
   memory = _peak_memory()
   planned = batches.batches(found, comparison.headers, range(len(found.pairs)))
   start = time.perf_counter()
-  for images in batches.read(found, planned):
-    pass
+  *_, images = batches.read(found, planned)
   decoding = time.perf_counter() - start
   start = time.perf_counter()
   for _ in planned:
@@ -194,7 +195,7 @@ def _print_results(options, found, cold):
                    for key in results[0] if key != "values"} for results in found.values())
   apart = np.abs(np.subtract(found["perceptual"][0]["values"], found["pytorch"][0]["values"])).max()
   hidden = 1 - (ours["seconds"] - ours["network"]) / ours["decoding"]
-  print(f"""
+  print(f"""\
 {options.pairs:,} PNG pairs of {options.size}x{options.size}, LPIPS-Alex, {os.cpu_count()} CPUs; \
 medians of {options.rounds} rounds
   perceptual compare   {ours["seconds"]:7.1f} s  {options.pairs / ours["seconds"]:6.1f} pairs/s

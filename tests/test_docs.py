@@ -14,10 +14,12 @@ import pytest
 import tensorflow as tf
 
 import perceptual
-from perceptual import models
+from perceptual import models, weights
+from perceptual.data import image_files
 from perceptual.exporting import saved_model
 from perceptual.metric import Metric
 from perceptual.training import model_dir
+from perceptual.weights import catalogue
 from tools import build_files
 
 _PAGES = [build_files.ROOT / "README.md", *sorted((build_files.ROOT / "docs").glob("*.md"))]
@@ -47,7 +49,7 @@ _ALL = {page: _snippets(page.read_text("utf-8"), page.name) for page in _PAGES}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-  """Where the snippets run: the training folder and the exports that they name."""
+  """Where the snippets run: training folder, exports, weights and images that they name."""
   path = tmp_path_factory.mktemp("docs")
   keras.utils.set_random_seed(0)
   _train(path / "runs/mine")
@@ -57,6 +59,10 @@ def folder(tmp_path_factory):
              taps=["reduction_1", "reduction_2"]), path / "exports/resnet6")
   for copy in ("exports/mine", "runs/quickstart/metric"):
     shutil.copytree(path / "exports/resnet6", path / copy)
+  _convert_lpips(path / "weights")
+  for name in ("photographs/a.png", "restored/a.png"):
+    (path / name).parent.mkdir()
+    (path / name).write_bytes(image_files.encode_png(np.full([32, 32, 3], len(name), np.uint8)))
   return path
 
 
@@ -70,6 +76,22 @@ def _train(path):
     checkpoint = tf.train.Checkpoint(
         weights=model_dir.keyed_by_path(model.weights), step=tf.Variable(1))
     tf.train.CheckpointManager(checkpoint, str(folder.checkpoint(name)), 1).save()
+
+
+def _convert_lpips(folder):
+  """Writes weights of LPIPS-Alex, of random values."""
+  rng = np.random.default_rng(0)
+  for name in ("alexnet", "lpips-alex-v0.1"):
+    entry, state = catalogue.get(name), {}
+    for layer in (layer for layer in entry.build().layers if layer.weights):
+      height, width, inputs, outputs = layer.kernel.shape
+      module = entry.modules[layer.name]
+      state[f"{module}.weight"] = rng.random((outputs, inputs, height, width), np.float32) / 100
+      if layer.use_bias:
+        state[f"{module}.bias"] = np.zeros(outputs, np.float32)
+    source = folder.parent / f"{name}.npz"
+    np.savez(source, **state)
+    weights.convert(source, name, folder)
 
 
 @pytest.fixture
@@ -95,6 +117,7 @@ def namespace():
                          ids=lambda page: page.name)
 def test_the_snippets_of_a_page_run(page, folder, namespace, monkeypatch):
   monkeypatch.chdir(folder)
+  monkeypatch.setenv("PERCEPTUAL_WEIGHTS", str(folder / "weights"))
   for snippet in _ALL[page]:
     if not snippet.note:
       # Blank lines before it, so that an error names the line of the page.

@@ -21,8 +21,7 @@ class Compiled:
   def __init__(self, metric):
     """Wraps what `loading.load_metric` returns."""
     self.lower_is_closer = metric.lower_is_closer
-    described = metric.fingerprint  # of some metrics plain data, of others a function
-    self.fingerprint = described() if callable(described) else described
+    self.fingerprint = metric.fingerprint
     has_network = hasattr(metric, "trunk")
     for name, images in _OF_IMAGES.items():
       function = getattr(metric, name, None)

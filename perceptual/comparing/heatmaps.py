@@ -152,9 +152,9 @@ def over(candidate, values, top):
   Returns:
     `[height, width, 3]` uint8.
   """
-  colours = COLOURS(np.clip(values / top, 0, 1))[..., :3] * 255
-  grey = candidate.mean(axis=-1, keepdims=True)
-  return np.round(_OPACITY * colours + (1 - _OPACITY) * grey).astype(np.uint8)
+  colours = COLOURS(np.clip(values / top, 0, 1), bytes=True)[..., :3]
+  grey = candidate.mean(axis=-1, keepdims=True, dtype=np.float32)
+  return np.round(_OPACITY * np.float32(colours) + (1 - _OPACITY) * grey).astype(np.uint8)
 
 
 def _paths(comparison, pairs):

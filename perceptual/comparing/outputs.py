@@ -40,14 +40,17 @@ def write(comparison, metrics, output_dir, *, sources, batch_size=None, heatmap=
     UserError: if something cannot be written, or there are no heat maps to write.
   """
   settings = {"metrics": list(sources), "batch_size": batch_size}
-  maps, pictures, written = None, None, list(result_files.NAMES)
-  if (heatmap or page) and len(comparison.compared()):
-    maps = heatmaps.Maps(comparison, metrics, batch_size=batch_size)
-    settings["heat_map_scales"] = {label: [0.0, top] for label, top in maps.tops.items()}
-  if maps and heatmap:
+  written = list(result_files.NAMES)
+  result_files.write(comparison, output_dir, settings=settings)
+  if not (heatmap or page) or not len(comparison.compared()):
+    return written
+  maps = heatmaps.Maps(comparison, metrics, batch_size=batch_size)
+  settings["heat_map_scales"] = {label: [0.0, top] for label, top in maps.tops.items()}
+  pictures = None
+  if heatmap:
     pictures = heatmaps.draw(comparison, maps, output_dir)
     written.append(f"{heatmaps.FOLDER}/")
-  if maps and page:
+  if page:
     report.write(comparison, maps, output_dir, settings=settings)
     written.append(report.FILE)
   result_files.write(comparison, output_dir, settings=settings, heatmaps=pictures)

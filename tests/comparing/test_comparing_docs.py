@@ -1,4 +1,4 @@
-"""What docs/comparing.md and --help show works as it stands there."""
+"""The commands that docs/comparing.md and --help show are such as can be given."""
 
 import re
 import shlex
@@ -36,9 +36,3 @@ def test_commands(folder, command, monkeypatch, capsys):
 def test_there_are_commands_of_every_form():
   for form in ("candidate_a.png", "--reference_dir", "--frames", "--pairs_csv", "--all_pairs"):
     assert sum(form in command for command in _COMMANDS) >= 2
-
-
-def test_python(folder, capsys):
-  code, = re.findall(r"```python\n(.*?)```", _PAGE, re.DOTALL)
-  exec(code, {})
-  assert capsys.readouterr().out.rstrip().endswith("1.0")

@@ -146,7 +146,8 @@ def test_flat_images_are_skipped_and_counted(kind, images):
 
 def test_l2_on_real_photographs(testdata):
   """The sanity check: L2 nearly passes `monotone`, and fails `nuisance` where things move."""
-  files = [file for file in image_files.image_files(testdata) if file.name.startswith("val/")]
+  files = [file for file in image_files.image_files(testdata / "data" / "tiny-imagenet-100.tar.xz")
+           if file.name.startswith("val/")]
   references = [file.decode() for file in files[::12]]
   monotone, nuisance = (
       list(graded.triplets(references, kind, seed=0, per_image=1)) for kind in graded.KINDS)

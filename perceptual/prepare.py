@@ -41,7 +41,8 @@ flags.DEFINE_integer(
     lower_bound=0, flag_values=FLAGS)
 flags.DEFINE_integer(
     "max_unreadable", None, "imagenet64: how many unreadable images are passed over (and listed) "
-    "before nothing is prepared; by default 10, or one in a hundred if that is more.", lower_bound=0, flag_values=FLAGS)
+    "before nothing is prepared; by default 10, or one in a hundred if that is "
+    "more.", lower_bound=0, flag_values=FLAGS)
 flags.DEFINE_list(
     "kinds", ["monotone", "nuisance"], "graded: which sets to make.", flag_values=FLAGS)
 flags.DEFINE_integer(

@@ -100,7 +100,7 @@ class ClassifierTrainer(orbit.StandardTrainer):
 class ClassifierEvaluator(orbit.StandardEvaluator):
   """Validation loss and accuracy of a network, over padded batches."""
 
-  def __init__(self, model, dataset, *, strategy, preprocess, jit_compile=False):
+  def __init__(self, model, dataset, *, strategy, preprocess, jit_compile=False, progress=None):
     """Makes the evaluator; call it inside the strategy's scope.
 
     Args:
@@ -109,9 +109,11 @@ class ClassifierEvaluator(orbit.StandardEvaluator):
       strategy: `tf.distribute.Strategy`.
       preprocess: `preprocessing.Preprocessing`.
       jit_compile: whether XLA compiles the step of a replica.
+      progress: called without arguments after each step; None for nothing.
     """
     super().__init__(dataset)
     self._model = model
+    self._progress = progress
     self._strategy = strategy
     self._preprocess = preprocess
     self._sums = Sums("validation_loss", "validation_accuracy")
@@ -123,6 +125,11 @@ class ClassifierEvaluator(orbit.StandardEvaluator):
 
   def eval_step(self, iterator):
     self._strategy.run(self._replica_step, args=(next(iterator),))
+
+  def eval_reduce(self, state=None, step_outputs=None):
+    """Called by orbit after each step; the sums are kept in variables."""
+    if self._progress is not None:
+      self._progress()
 
   def eval_end(self):
     return self._sums.means()

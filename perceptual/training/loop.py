@@ -72,7 +72,8 @@ class Run:
       self._trainer = self._make_trainer(jit_compile)
       self._evaluator = classifier.ClassifierEvaluator(
           self.model, self._distributed(self._validation_batches), strategy=self._strategy,
-          preprocess=IMAGENET, jit_compile=jit_compile)
+          preprocess=IMAGENET, jit_compile=jit_compile,
+          progress=lambda: self._progress.evaluated(settings.eval_batch_size))
     self._judged_pass = judged_pass.JudgedPass(
         Metric(self.model, network=name), distances=settings.score_distances,
         batch_size=settings.eval_batch_size, strategy=self._strategy, jit_compile=jit_compile)
@@ -139,13 +140,13 @@ class Run:
     controller = self._controller()
     step = self.first_step
     if step == 0:
-      controller.evaluate()
+      self._evaluate(controller)
     while step < self.steps:
       step = self._next_stop(step)
       self._progress.start(self._step)
       controller.train(step, checkpoint_at_completion=False)
       if step % self.settings.eval_interval == 0 or step == self.steps:
-        controller.evaluate()
+        self._evaluate(controller)
       self._checkpoints.save_last()
     return self._metrics.rows
 
@@ -248,6 +249,10 @@ class Run:
         train_actions=[self._after_loop], eval_actions=[self._after_evaluation],
         summary_dir=str(self.folder.tensorboard) if self._is_chief else None)
 
+  def _evaluate(self, controller):
+    self._progress.start_evaluation(self.images.sizes["validation"] + self.judged_set.size)
+    controller.evaluate()
+
   def _after_loop(self, means):
     if not math.isfinite(means["loss"]):
       raise self._checkpoints.diverged(f"the loss is {means['loss']}")
@@ -277,7 +282,8 @@ class Run:
 
   def _scores(self):
     """Returns the score of each distance, summed over taps, on the chosen subset or aggregate."""
-    distances = {s.name: self._judged_pass(s, "2afc") for s in self.judged_set.subsets}
+    distances = {s.name: self._judged_pass(s, "2afc", self._progress.evaluated)
+                 for s in self.judged_set.subsets}
     return {records.SCORE_PREFIX + distance: report.summed_score(
         self.judged_set, distances, distance, self.settings.score_subset)
             for distance in self.settings.score_distances}

@@ -11,6 +11,9 @@ from perceptual import errors, files
 SCORE_PREFIX = "score/"
 
 
+EVALUATION_SECONDS = 10.0  # between two lines of progress of one evaluation
+
+
 class Progress:
   """Prints one line after each inner loop of training: step, rate, time left, loss, accuracy."""
 
@@ -48,6 +51,19 @@ class Progress:
     first_step, first_time = self._first_report
     left = (self._steps - step) * (now - first_time) / (step - first_step)
     return f"{duration(left)} left"
+
+  def start_evaluation(self, total):
+    """Starts an evaluation of `total` images and triplets."""
+    self._evaluated, self._to_evaluate = 0, total
+    self._last_line = time.monotonic()
+
+  def evaluated(self, count):
+    """Counts what has been evaluated; prints a line where that takes long."""
+    self._evaluated += count
+    now = time.monotonic()
+    if now - self._last_line >= EVALUATION_SECONDS:
+      self._last_line = now
+      self.say(f"  evaluating: {self._evaluated} of {self._to_evaluate} images and triplets")
 
   def say(self, line):
     """Prints a line, unless this process is silent."""

@@ -371,6 +371,14 @@ def test_graphs_are_traced_once_however_often_they_run(make, monkeypatch):
   assert traced == {"loss": 2, "features": 1}, "training and evaluation; the judged set"
 
 
+def test_an_evaluation_counts_every_image_and_triplet(make, monkeypatch, capsys):
+  monkeypatch.setattr(records, "EVALUATION_SECONDS", 0.0)
+  make(train_steps=1).train()
+  lines = [line for line in capsys.readouterr().err.splitlines() if "evaluating" in line]
+  assert [line.split()[1] for line in lines[:6]] == ["4", "8", "12", "16", "18", "22"]
+  assert lines[0] == "  evaluating: 4 of 20 images and triplets"
+
+
 def test_networks_are_as_different_as_their_seeds(make):
   first, again, other = (make(name, seed=seed) for name, seed in (("a", 1), ("b", 1), ("c", 2)))
   _assert_same(_weights(again), _weights(first))

@@ -48,6 +48,16 @@ def test_evaluations_count_in_the_time_left_but_not_in_the_rate(clock, capsys):
   assert capsys.readouterr().err.endswith("3m00s left\n"), "18 times 20 steps in 10 s"
 
 
+def test_a_long_evaluation_says_how_far_it_is(clock, capsys):
+  progress = _progress()
+  progress.start_evaluation(1000)
+  for count, seconds in ((100, 6), (100, 6), (100, 6), (600, 30), (100, 1)):
+    clock[0] += seconds
+    progress.evaluated(count)
+  assert capsys.readouterr().err == ("  evaluating: 200 of 1000 images and triplets\n"
+                                     "  evaluating: 900 of 1000 images and triplets\n")
+
+
 def test_a_resumed_run_counts_its_own_steps_alone(clock, capsys):
   progress = _progress()
   progress.start(380)

@@ -16,7 +16,7 @@ COMMANDS = {
     "evaluate": ("perceptual.evaluate", "score a trained network's features against judgements"),
     "export": ("perceptual.export", "write a trained network as a metric: one SavedModel"),
     "convert": ("perceptual.convert", "convert published PyTorch weights, as those of LPIPS"),
-    "compare": ("perceptual.compare", "print an exported metric's distances between images"),
+    "compare": ("perceptual.compare", "compare images: pairs, folders, clips, lists"),
 }
 
 _HELP = """\

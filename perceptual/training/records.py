@@ -58,12 +58,12 @@ class Progress:
     self._last_line = time.monotonic()
 
   def evaluated(self, count):
-    """Counts what has been evaluated; prints a line where that takes long."""
+    """Counts what has been evaluated, padding too; prints a line where that takes long."""
     self._evaluated += count
     now = time.monotonic()
     if now - self._last_line >= EVALUATION_SECONDS:
       self._last_line = now
-      self.say(f"  evaluating: {self._evaluated} of {self._to_evaluate} images and triplets")
+      self.say(f"  evaluating: {min(100, 100 * self._evaluated // self._to_evaluate)}%")
 
   def say(self, line):
     """Prints a line, unless this process is silent."""

@@ -5,6 +5,8 @@ import pytest
 import tensorflow as tf
 
 from perceptual.data import classification, judged
+from perceptual.training import loop, recipe
+from perceptual.training.settings import Settings
 
 SIZE = 16
 
@@ -57,3 +59,27 @@ def judged_set():
     subsets.append(judged.Subset(name, dataset, answers))
   return judged.JudgedSet(name="tiny judgements", kind="2afc", note="made for a test",
                           subsets=tuple(subsets), by_people=False)
+
+
+def _settings(**options):
+  schedule = recipe.Schedule(
+      options.pop("learning_rate", 1.0), warmup_epochs=0.5, decay_epochs=(2,))
+  return Settings(**{
+      "optimizer": recipe.Sgd(schedule), "batch_size": 8, "train_steps": 12, "steps_per_loop": 2,
+      "eval_interval": 4, "eval_batch_size": 4, "score_distances": ("local", "style"), **options})
+
+
+@pytest.fixture(scope="session")
+def make_in(images, judged_set):
+  """Makes a run in a folder."""
+  def make(folder, *, network=("resnet2", {"width": 0.1}), images=images, judged_set=judged_set,
+           strategy=None, **options):
+    return loop.Run(folder, network=network, images=images, judged_set=judged_set,
+                    settings=_settings(**options), strategy=strategy)
+  return make
+
+
+@pytest.fixture
+def make(tmp_path, make_in):
+  """Makes a run in the folder `name` of this test."""
+  return lambda name="run", **options: make_in(tmp_path / name, **options)

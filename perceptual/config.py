@@ -23,6 +23,7 @@ import re
 import sys
 
 import gin
+
 from perceptual import errors, models
 from perceptual.data import augment, classification, judged
 from perceptual.errors import UserError

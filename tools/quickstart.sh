@@ -41,6 +41,7 @@ step "Done"
 # Of the tables in scores.txt the first one, up to the line on its intervals.
 sed '/^±/q' "$folder/graded/scores.txt"
 cat <<END
+
   $folder/training.png       accuracy and perceptual score over training steps
   $folder/graded/scores.txt  every tap, family and pair of families (also .csv, .json)
   $folder/metric             the metric: hub.load('$folder/metric')(reference, candidate)

@@ -104,10 +104,10 @@ install() {
   fi
   echo $$ >$unfinished
   : >$log
-  # First what builds the project, which then needs no environment of its own to be built in. (An
-  # empty array is "unbound" to the bash of macOS, hence the odd spelling.)
-  run_pip ${lock[@]+"${lock[@]}"} "setuptools>=70.1,<81"
-  run_pip ${lock[@]+"${lock[@]}"} --no-build-isolation --editable ".${extras:+[$extras]}"
+  # In isolation, pip's default: tf-models-official needs seqeval, which is published as sources alone
+  # and names its version with a tool that only an environment of its own build has. (An empty array
+  # is "unbound" to the bash of macOS, hence the odd spelling.)
+  run_pip ${lock[@]+"${lock[@]}"} --editable ".${extras:+[$extras]}"
   rm $unfinished
 }
 

@@ -192,7 +192,7 @@ def test_negative_heads_are_refused(tmp_path, folder):
   state = state_dict(SQUEEZE_HEADS, bias=False)
   state["lin3.model.1.weight"][0, 5] = -1e-3
   path = write(tmp_path / "heads.npz", state)
-  assert "lin3.model.1.weight holds negative weights." in refusal(
+  assert "lin3.model.1.weight holds negative values." in refusal(
       path, "lpips-squeeze-v0.1", folder)
 
 

@@ -37,7 +37,7 @@ from collections.abc import Callable
 
 from keras import ops
 
-from perceptual import errors
+from perceptual import errors, resizing
 
 # Added to the norm, as in the paper's listing and in LPIPS.
 EPSILON = 1e-10
@@ -182,8 +182,9 @@ def spatial_map_at(features_0, features_1, size, weights=None):
   """
   _check_same_taps(features_0, features_1)
   weights = dict.fromkeys(features_0) if weights is None else weights
-  return sum(_resize(spatial_map(features_0[tap], features_1[tap], weights[tap]), size)
-             for tap in features_0)
+  return sum(
+      resizing.bilinear(spatial_map(features_0[tap], features_1[tap], weights[tap]), size)
+      for tap in features_0)
 
 
 def _local_embedding(features):
@@ -279,26 +280,6 @@ def _positions(features):
   raise errors.UserError(
       "Features are [batch, height, width, channels], [batch, tokens, channels] or "
       f"[batch, channels]. Received: {_static_shape(features)}.")
-
-
-def _resize(maps, size):
-  """Resizes [batch, height, width] to `size`, whose entries may be tensors.
-
-  `keras.ops.image.resize` refuses tensors, so this is its bilinear resizing as two products.
-  """
-  _, height, width = ops.shape(maps)
-  rows = _interpolation_weights(height, size[0])
-  columns = _interpolation_weights(width, size[1])
-  return ops.matmul(ops.matmul(rows, maps), ops.transpose(columns))
-
-
-def _interpolation_weights(length, new_length):
-  """Returns the weight of each old position in each new one, [new_length, length] float32."""
-  old = ops.cast(ops.arange(length), "float32")
-  centres = ops.cast(ops.arange(new_length), "float32") + 0.5
-  ratio = ops.cast(length, "float32") / ops.cast(new_length, "float32")
-  new = ops.clip(centres * ratio - 0.5, 0.0, ops.cast(length - 1, "float32"))
-  return ops.relu(1.0 - ops.absolute(ops.expand_dims(new, 1) - old))
 
 
 def _float32(x):

@@ -7,15 +7,23 @@ a family, write its builder beside `resnet.py` and give it its rows here.
 import inspect
 
 from perceptual import errors
-from perceptual.models import alexnet, resnet, squeezenet, vgg
+from perceptual.models import alexnet, efficientnet, resnet, squeezenet, vgg, vit
 
 _NETWORKS = {
     **{f"resnet{depth}": (resnet.resnet, {"depth": depth, "name": f"resnet{depth}"})
        for depth in resnet.VARIANTS},
+    **{f"efficientnet_{variant}": (
+        efficientnet.efficientnet, {"variant": variant, "name": f"efficientnet_{variant}"})
+       for variant in efficientnet.VARIANTS},
     "alexnet": (alexnet.alexnet, {"name": "alexnet"}),
     **{f"vgg{depth}": (vgg.vgg, {"depth": depth, "name": f"vgg{depth}"})
        for depth in vgg.VARIANTS},
     "squeezenet1_1": (squeezenet.squeezenet1_1, {"name": "squeezenet1_1"}),
+    **{f"torchvision_efficientnet_{variant}": (
+        efficientnet.torchvision_efficientnet,
+        {"variant": variant, "name": f"torchvision_efficientnet_{variant}"})
+       for variant in efficientnet.TORCHVISION_VARIANTS},
+    **{name: (vit.vit, {"variant": name, "name": name}) for name in vit.VARIANTS},
 }
 
 

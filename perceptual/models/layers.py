@@ -1,5 +1,6 @@
 """What the networks share: layers that Keras 3 has with a fault, the image input, option checks."""
 
+import math
 import numbers
 
 import keras
@@ -55,6 +56,23 @@ class Dropout(keras.layers.Layer):
     return {**super().get_config(), "rate": self.rate, "seed": self.seed}
 
 
+@keras.saving.register_keras_serializable("perceptual")
+class StochasticDepth(Dropout):
+  """Dropout of whole samples: a sample's branch beside a shortcut is dropped or kept in training.
+
+  What is kept is divided by `1 - rate`, so that nothing is scaled outside training. Huang et al.,
+  "Deep Networks with Stochastic Depth" (arXiv 1603.09382), who scale outside training instead.
+  Arguments are those of `Dropout`.
+  """
+
+  def call(self, inputs, training=False):
+    if not training:
+      return inputs
+    one_a_sample = (None, *(1,) * (len(inputs.shape) - 1))
+    return keras.random.dropout(
+        inputs, self.rate, noise_shape=one_a_sample, seed=self.seed_generator)
+
+
 def image_input(image_size=None):
   """Returns the symbolic input "image", `[batch, height, width, 3] float32`, already normalised.
 
@@ -76,6 +94,16 @@ def require(legal, name, value, *, must_be):
   """Raises a `UserError` that names an option, what it must be and its value, unless `legal`."""
   if not legal:
     raise errors.UserError(f"{name} must be {must_be}. Received: {value!r}.")
+
+
+def require_batch_norm(*, momentum, epsilon, synchronized):
+  """Raises a `UserError` for an illegal value of the options of batch normalisation."""
+  require(is_number(momentum) and 0 <= momentum < 1, "batch_norm_momentum", momentum,
+          must_be="a number in [0, 1)")
+  require(is_number(epsilon) and 0 < epsilon < math.inf, "batch_norm_epsilon", epsilon,
+          must_be="a number > 0")
+  require(isinstance(synchronized, bool), "synchronized_batch_norm", synchronized,
+          must_be="True or False")
 
 
 def is_integer(value):

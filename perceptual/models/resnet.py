@@ -166,12 +166,9 @@ def _check_options(*, width, skip_connections, num_classes, dropout, batch_norm_
           must_be="an integer >= 1")
   require(is_number(dropout) and 0 <= dropout < 1, "dropout", dropout,
           must_be="a number in [0, 1)")
-  require(is_number(batch_norm_momentum) and 0 <= batch_norm_momentum < 1,
-          "batch_norm_momentum", batch_norm_momentum, must_be="a number in [0, 1)")
-  require(is_number(batch_norm_epsilon) and 0 < batch_norm_epsilon < math.inf,
-          "batch_norm_epsilon", batch_norm_epsilon, must_be="a number > 0")
-  require(isinstance(synchronized_batch_norm, bool), "synchronized_batch_norm",
-          synchronized_batch_norm, must_be="True or False")
+  layers.require_batch_norm(
+      momentum=batch_norm_momentum, epsilon=batch_norm_epsilon,
+      synchronized=synchronized_batch_norm)
 
 
 def _channels(channels, width):

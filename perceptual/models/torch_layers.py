@@ -4,6 +4,7 @@ Keras's "same" padding of a strided layer depends on the size of the map; PyTorc
 Everything here gives, at every size, the numbers of the PyTorch module it is named after.
 """
 
+import functools
 import math
 
 import keras
@@ -108,16 +109,34 @@ class MinimumSize(keras.layers.Layer):
             f"{self.image_side} pixels.")
 
 
-def conv_relu(x, filters, kernel_size, *, stride=1, padding=0, kernel_initializer="he_normal",
-              dtype=None, name):
-  """Applies `Conv2d(..., kernel_size, stride, padding)` and a ReLU.
+@keras.saving.register_keras_serializable("perceptual")
+class GroupedConv2D(keras.layers.Conv2D):
+  """`Conv2d(..., groups=...)`: a convolution of each group of channels by kernels of its own.
+
+  Keras gives it to XLA on TensorFlow, which compiles it anew for every size and whose gradient on
+  a CPU takes hundreds of times as long as that of one convolution a group.
+  """
+
+  def convolution_op(self, inputs, kernel):
+    if keras.backend.backend() != "tensorflow":
+      return super().convolution_op(inputs, kernel)
+    parts = (ops.split(tensor, self.groups, axis=-1) for tensor in (inputs, kernel))
+    return ops.concatenate(
+        [super(GroupedConv2D, self).convolution_op(*part) for part in zip(*parts)], axis=-1)
+
+
+def conv(x, filters, kernel_size, *, stride=1, padding=0, groups=1, use_bias=True,
+         kernel_initializer="he_normal", dtype=None, name):
+  """Applies `Conv2d(..., kernel_size, stride, padding, groups=groups, bias=use_bias)`.
 
   Args:
     x: a map `[batch, height, width, channels]`.
-    filters: the output channels.
-    kernel_size: the side of the square kernel.
+    filters: the output channels, a multiple of `groups`.
+    kernel_size: the side of the square kernel, or a pair (height, width).
     stride: the stride.
-    padding: the rows and columns of zeros on each side.
+    padding: the rows and columns of zeros on each side, or a pair (rows, columns).
+    groups: the parts of the channels, in and out, that have nothing to do with each other.
+    use_bias: whether there is a bias.
     kernel_initializer: as `keras.layers.Conv2D` has it.
     dtype: the layers' dtype or policy; None for the global one.
     name: the convolution's name; the layers about it are named after it.
@@ -125,37 +144,94 @@ def conv_relu(x, filters, kernel_size, *, stride=1, padding=0, kernel_initialize
   Returns:
     A map `[batch, (height + 2 padding - kernel_size) // stride + 1, ..., filters]`.
   """
-  same = stride == 1 and 2 * padding == kernel_size - 1
-  if padding and not same:
+  kernel_size, padding = _pair(kernel_size), _pair(padding)
+  same = stride == 1 and all(2 * zeros == side - 1 for zeros, side in zip(padding, kernel_size))
+  if any(padding) and not same:
     x = keras.layers.ZeroPadding2D(padding, data_format=_FORMAT, name=f"{name}_pad")(x)
-  x = keras.layers.Conv2D(
-      filters, kernel_size, strides=stride, padding="same" if same else "valid",
-      kernel_initializer=kernel_initializer, data_format=_FORMAT, dtype=dtype, name=name)(x)
+  layer = keras.layers.Conv2D if groups == 1 else GroupedConv2D
+  return layer(
+      filters, kernel_size, strides=stride, padding="same" if same else "valid", groups=groups,
+      use_bias=use_bias, kernel_initializer=kernel_initializer, data_format=_FORMAT, dtype=dtype,
+      name=name)(x)
+
+
+def conv_relu(x, filters, kernel_size, *, stride=1, padding=0, kernel_initializer="he_normal",
+              dtype=None, name):
+  """Applies `conv` with a bias, and a ReLU."""
+  x = conv(x, filters, kernel_size, stride=stride, padding=padding,
+           kernel_initializer=kernel_initializer, dtype=dtype, name=name)
   return keras.layers.ReLU(dtype=dtype, name=f"{name}_relu")(x)
 
 
-def max_pool(x, size, *, stride, ceil_mode=False, name):
-  """Applies `MaxPool2d(size, stride, ceil_mode=...)` to a map without negative values.
+def conv_bn(x, filters, kernel_size, *, stride=1, padding=0, groups=1, norm, kernel_initializer,
+            name):
+  """Applies `conv` without a bias, and a batch normalisation that `norm` makes from a name."""
+  x = conv(x, filters, kernel_size, stride=stride, padding=padding, groups=groups, use_bias=False,
+           kernel_initializer=kernel_initializer, name=name)
+  return norm(name=f"{name}_bn")(x)
 
-  In ceil mode a window may reach over the end of the map. One that reaches over by at most one
-  position, as here, sees a row of zeros there, which no maximum after a ReLU minds; where no window
-  reaches over, none sees it.
+
+def conv_bn_relu(x, filters, kernel_size, *, stride=1, padding=0, groups=1, norm,
+                 kernel_initializer, name):
+  """Applies `conv_bn` and a ReLU."""
+  x = conv_bn(x, filters, kernel_size, stride=stride, padding=padding, groups=groups, norm=norm,
+              kernel_initializer=kernel_initializer, name=name)
+  return keras.layers.ReLU(name=f"{name}_relu")(x)
+
+
+def batch_norm(*, momentum, epsilon, synchronized):
+  """Returns what makes a `BatchNorm2d` from a `name`, after checking the options.
+
+  Raises:
+    UserError: an illegal option, called by its name in the networks: `batch_norm_momentum`.
+  """
+  layers.require_batch_norm(momentum=momentum, epsilon=epsilon, synchronized=synchronized)
+  return functools.partial(
+      layers.BatchNormalization, momentum=momentum, epsilon=epsilon, synchronized=synchronized)
+
+
+def max_pool(x, size, *, stride, padding=0, ceil_mode=False, name):
+  """Applies `MaxPool2d(size, stride, padding, ceil_mode=...)` to a map without negative values.
+
+  Padding is by zeros here, which no maximum of such a map minds. In ceil mode a window may reach
+  over the end of the map. One that reaches over by at most one position, as here, sees a row of
+  zeros there; where no window reaches over, none sees it.
 
   Args:
     x: a map `[batch, height, width, channels]`, not negative.
-    size: the side of the window; `stride + 1` in ceil mode.
+    size: the side of the window; `stride` or `stride + 1` in ceil mode.
     stride: the stride, at most 2 in ceil mode.
+    padding: the rows and columns on each side that a window may reach over.
     ceil_mode: whether the last positions of a map belong to a window in any case.
     name: the layer's name.
 
   Returns:
-    A map `[batch, (height - size) // stride + 1, ..., channels]`; the quotient is rounded up in
-    ceil mode.
+    A map `[batch, (height + 2 padding - size) // stride + 1, ..., channels]`; the quotient is
+    rounded up in ceil mode.
   """
-  if ceil_mode:
+  if padding or ceil_mode:
     x = keras.layers.ZeroPadding2D(
-        ((0, 1), (0, 1)), data_format=_FORMAT, name=f"{name}_pad")(x)
+        ((padding, padding + ceil_mode),) * 2, data_format=_FORMAT, name=f"{name}_pad")(x)
   return keras.layers.MaxPooling2D(
+      size, strides=stride, padding="valid", data_format=_FORMAT, name=name)(x)
+
+
+def average_pool(x, size, *, stride, padding=0, name):
+  """Applies `AvgPool2d(size, stride, padding)`, whose means count the zeros of the padding.
+
+  Args:
+    x: a map `[batch, height, width, channels]`.
+    size: the side of the window.
+    stride: the stride.
+    padding: the rows and columns of zeros on each side.
+    name: the layer's name.
+
+  Returns:
+    A map `[batch, (height + 2 padding - size) // stride + 1, ..., channels]`.
+  """
+  if padding:
+    x = keras.layers.ZeroPadding2D(padding, data_format=_FORMAT, name=f"{name}_pad")(x)
+  return keras.layers.AveragePooling2D(
       size, strides=stride, padding="valid", data_format=_FORMAT, name=name)(x)
 
 
@@ -178,6 +254,32 @@ def logits(x, num_classes):
       dtype="float32", name="logits")(x)
 
 
+def basic_conv(x, filters, kernel_size, *, stride=1, padding=0, width, norm, kernel_initializer,
+               name):
+  """Applies the `BasicConv2d` of GoogLeNet and Inception v3, with a multiple of the channels."""
+  return conv_bn_relu(
+      x, scaled(filters, width), kernel_size, stride=stride, padding=padding, norm=norm,
+      kernel_initializer=kernel_initializer, name=f"{name}_conv")
+
+
+def to_unit_deviation(image):
+  """Applies `transform_input`: normalisation by ImageNet's colours becomes that to [-1, 1].
+
+  Torchvision does so in the networks whose weights come from TensorFlow.
+  """
+  return keras.layers.Rescaling(
+      scale=[std / 0.5 for std in _IMAGENET.std],
+      offset=[(mean - 0.5) / 0.5 for mean in _IMAGENET.mean], name="transform_input")(image)
+
+
+def pooled_logits(x, num_classes, *, dropout):
+  """Applies `AdaptiveAvgPool2d(1)`, dropout and the last `Linear`, all in float32."""
+  x = keras.layers.GlobalAveragePooling2D(data_format=_FORMAT, dtype="float32", name="pool")(x)
+  if dropout > 0:
+    x = layers.Dropout(dropout, dtype="float32", name="logits_dropout")(x)
+  return logits(x, num_classes)
+
+
 def scaled(channels, width):
   """Returns a multiple of the published channels: the nearest integer, halves up, at least 1."""
   return max(1, math.floor(channels * width + 0.5))
@@ -191,8 +293,17 @@ def check_options(*, width, num_classes, dropout, kernel_initializer):
                  must_be="an integer >= 0")
   layers.require(layers.is_number(dropout) and 0 <= dropout < 1, "dropout", dropout,
                  must_be="a number in [0, 1)")
+  require_initializer(kernel_initializer)
+
+
+def require_initializer(kernel_initializer):
+  """Raises `UserError` for what is no initializer of Keras."""
   try:
     keras.initializers.get(kernel_initializer)
   except ValueError:
     layers.require(False, "kernel_initializer", kernel_initializer,
                    must_be="the name of an initializer of Keras, as he_normal")
+
+
+def _pair(value):
+  return value if isinstance(value, tuple) else (value, value)

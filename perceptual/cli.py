@@ -12,6 +12,7 @@ from perceptual.version import __version__
 
 COMMANDS = {
     "prepare": ("perceptual.prepare", "write a data set from archives or folders of images"),
+    "models": ("perceptual.list_models", "list the networks: parameters, operations, taps"),
     "train": ("perceptual.train", "train a classifier, scoring its features on the way"),
     "evaluate": ("perceptual.evaluate", "score a trained network's features against judgements"),
     "export": ("perceptual.export", "write a trained network as a metric: one SavedModel"),

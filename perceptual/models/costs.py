@@ -1,0 +1,76 @@
+"""What a network costs: its parameters, and its floating-point operations at a size of image.
+
+Both come from shapes alone: under `unallocated()` a network is built without a single weight being
+made, so that the largest takes a second.
+"""
+
+import math
+
+import keras
+
+# What these do is not counted, though they hold weights: a few operations for each value.
+_ELEMENTWISE = (keras.layers.BatchNormalization, keras.layers.LayerNormalization)
+
+
+def unallocated():
+  """Returns a context in which networks are built of shapes alone: they can be read, but not run.
+
+      with costs.unallocated():
+        model = models.build("vit_l4")
+      model.count_params()
+  """
+  return keras.StatelessScope(initialize_variables=False)
+
+
+def flops(model, image_size):
+  """Returns the floating-point operations for one image, an integer.
+
+  A multiplication and an addition are two. Counted are the products of convolutions, dense layers
+  and attention; biases, normalisations, activations and pooling are not, as in the figures that
+  papers give (half of these, where they count a multiplication with its addition as one).
+
+  Args:
+    model: a functional `keras.Model` of images.
+    image_size: the side or (height, width) of the images, in pixels.
+
+  Raises:
+    ValueError: a layer holds weights and is of a kind that is not known here; or, as `UserError`,
+      the images are too small for the network.
+  """
+  height, width = image_size if isinstance(image_size, (list, tuple)) else (image_size, image_size)
+  return _of_graph(model, keras.KerasTensor((1, height, width, 3), dtype="float32"))[0]
+
+
+def _of_graph(model, inputs):
+  """Returns the operations of all nodes of a functional model, and the shapes of its outputs."""
+  total = 0
+
+  def counting(operation):
+    def call(*args, **kwargs):
+      nonlocal total
+      if isinstance(operation, keras.Model):
+        inner, outputs = _of_graph(operation, *args)
+      else:
+        outputs = operation.compute_output_spec(*args, **kwargs)
+        inner = _of_operation(operation, args, outputs)
+      total += inner
+      return outputs
+    return call
+
+  # Keras's own walk over the graph, by which it works out the shapes of outputs.
+  outputs = model._run_through_graph(inputs, operation_fn=counting)
+  return total, outputs
+
+
+def _of_operation(operation, args, outputs):
+  kind = type(operation).__name__
+  if kind == "Matmul":  # of no layer: attention
+    return 2 * math.prod(outputs.shape) * args[0].shape[-1]
+  if not getattr(operation, "weights", ()) or isinstance(operation, _ELEMENTWISE):
+    return 0
+  if hasattr(operation, "flops"):
+    return operation.flops(*(tensor.shape for tensor in args))
+  if isinstance(getattr(operation, "kernel", None), keras.Variable):
+    # Every weight of a kernel is multiplied once for each position of the output.
+    return 2 * math.prod(operation.kernel.shape) * math.prod(outputs.shape[1:-1])
+  raise ValueError(f"The operations of layer {operation.name}, of kind {kind}, are not known.")

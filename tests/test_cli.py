@@ -1,4 +1,4 @@
-"""`perceptual COMMAND`: five binaries by name, which answer at once where they can."""
+"""`perceptual COMMAND`: the binaries by name, which answer at once where they can."""
 
 import importlib
 import subprocess
@@ -56,7 +56,7 @@ def test_version(capsys, ask):
     (["trian"], "Unknown command 'trian'. Did you mean train?"),
     (["help", "evaluat"], "Unknown command 'evaluat'. Did you mean evaluate?"),
     (["xyzzy"],
-     "Unknown command 'xyzzy'. Available: prepare, train, evaluate, export, convert, compare."),
+     f"Unknown command 'xyzzy'. Available: {', '.join(cli.COMMANDS)}."),
     (["--model_dir=x", "train"], "Flag --model_dir=x stands before the command, not after it."),
 ])
 def test_a_wrong_command_is_one_line_and_status_2(capsys, arguments, message):

@@ -17,9 +17,10 @@ EVALUATION_SECONDS = 10.0  # between two lines of progress of one evaluation
 class Progress:
   """Prints one line after each inner loop of training: step, rate, time left, loss, accuracy."""
 
-  def __init__(self, *, steps, batch_size, steps_per_epoch, silent=False):
+  def __init__(self, *, steps, batch_size, steps_per_epoch, examples="images", silent=False):
     self._steps = steps
     self._batch_size = batch_size
+    self._examples = examples
     self._steps_per_epoch = steps_per_epoch
     self._silent = silent
     self._last = None
@@ -37,7 +38,8 @@ class Progress:
     rate = (step - last_step) * self._batch_size / max(now - last_time, 1e-9)
     self.say(f"step {step:>{len(str(self._steps))}}/{self._steps}  "
              f"epoch {step / self._steps_per_epoch:5.2f}  loss {means['loss']:.3f}  "
-             f"accuracy {means['accuracy']:5.1f}%  {rate:5.0f} images/s  {self._left(step, now)}")
+             f"accuracy {means['accuracy']:5.1f}%  {rate:5.0f} {self._examples}/s  "
+             f"{self._left(step, now)}")
     return rate
 
   def _left(self, step, now):
@@ -146,23 +148,25 @@ def peak(rows, column):
   return max(trained, key=lambda row: row[column], default=None)
 
 
-def plot(rows, path, *, title, best):
-  """Draws accuracy and perceptual scores over steps.
+def plot(rows, path, *, title, best, curve=("validation_accuracy", "validation accuracy, %")):
+  """Draws perceptual scores over steps, and beside them what else tells how training goes.
 
   Args:
     rows: lines of `metrics.csv`.
     path: the PNG to write.
     title: stands above.
     best: the column by which the best checkpoint is chosen; its `peak` is marked.
+    curve: the column drawn beside the scores, and what it is called.
   """
   import matplotlib.figure
 
   figure = matplotlib.figure.Figure(figsize=(8, 4.5), layout="constrained")
   axes = figure.add_subplot()
   steps = [row["step"] for row in rows]
-  axes.plot(steps, [row["validation_accuracy"] for row in rows], color="black", marker=".",
-            label="validation accuracy")
-  axes.set(xlabel="training step", ylabel="validation accuracy, %", title=title)
+  column, called = curve
+  axes.plot(steps, [row.get(column, math.nan) for row in rows], color="black", marker=".",
+            label=called.partition(",")[0])
+  axes.set(xlabel="training step", ylabel=called, title=title)
   scores = axes.twinx()
   scores.set_ylabel("perceptual score, 2AFC %")
   for number, column in enumerate(c for c in rows[-1] if c.startswith(SCORE_PREFIX)):

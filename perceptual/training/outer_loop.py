@@ -1,0 +1,263 @@
+"""A training run in its folder: steps, evaluations, kept checkpoints, and resuming.
+
+What is trained, on what, is said by those that build on it: `loop.Run` trains a classifier,
+`learning.Run` a metric on judgements. Both are scored on a judged set as they train, and the
+weights at the best score are kept beside the last.
+"""
+
+import contextlib
+import io
+import math
+
+import keras
+import orbit
+import tensorflow as tf
+
+from perceptual import errors, files
+from perceptual.errors import UserError
+from perceptual.evaluation import report
+from perceptual.training import checkpoints, model_dir, records, resuming
+
+
+class OuterLoop:
+  """The part of a run that does not depend on what is trained.
+
+  A subclass builds `model`, `_trainer` (orbit's, as `classifier.ClassifierTrainer`), `_evaluator`
+  (orbit's) and `_judged_pass`, and then calls `_resume`. It says besides what the run is
+  (`_as_data`, `_write_network`), gives the batches from `first_step` on (`_train_batches`), and
+  may keep weights for more than the score (`_best_columns`).
+
+  Attributes:
+    folder: `model_dir.ModelDir`.
+    judged_set: `judged.JudgedSet` of kind `2afc`, scored at every evaluation.
+    settings: how to train: `settings.Settings`, or others with the intervals, batch sizes and
+      score of these.
+    steps: the number of steps of the whole run.
+    steps_per_epoch: the number of steps that is called an epoch.
+    first_step: the step from which `train` goes on; 0 for a new run.
+  """
+
+  examples = "images"  # what a batch holds, for people
+  curve = ("validation_accuracy", "validation accuracy, %")  # what is drawn beside the scores
+
+  def __init__(self, path, *, judged_set, settings, steps, steps_per_epoch, strategy=None):
+    self.folder = model_dir.ModelDir(path)
+    self.judged_set = judged_set
+    self.settings = settings
+    self.steps = steps
+    self.steps_per_epoch = steps_per_epoch
+    self._strategy = strategy or tf.distribute.get_strategy()
+    self._is_chief = self._strategy.extended.should_checkpoint  # of several workers, one
+    self._last_means = {}
+
+  @property
+  def is_complete(self):
+    """Whether there is nothing left to train."""
+    return self.first_step >= self.steps
+
+  def train(self, config=None):
+    """Trains to the last step; returns the lines of `metrics.csv`. A complete run is left alone.
+
+    Args:
+      config: file name -> text, written into the folder: the configuration as given and as used.
+
+    Raises:
+      UserError: if training diverges; the checkpoints saved before stay.
+    """
+    if self.is_complete:
+      return self._metrics.rows
+    self._write_descriptions(config or {})
+    self._progress = records.Progress(
+        steps=self.steps, batch_size=self.settings.batch_size, examples=self.examples,
+        steps_per_epoch=self.steps_per_epoch, silent=not self._is_chief)
+    controller = self._controller()
+    step = self.first_step
+    if step == 0:
+      self._evaluate(controller)
+    while step < self.steps:
+      step = self._next_stop(step)
+      self._progress.start(self._step)
+      controller.train(step, checkpoint_at_completion=False)
+      if step % self.settings.eval_interval == 0 or step == self.steps:
+        self._evaluate(controller)
+      self._checkpoints.save_last()
+    return self._metrics.rows
+
+  @property
+  def _step(self):
+    return int(self._trainer.global_step.numpy())
+
+  @property
+  def _score_column(self):
+    """The column of `metrics.csv` by which the best score is chosen."""
+    return records.SCORE_PREFIX + self.settings.score_by
+
+  @property
+  def _best_columns(self):
+    """Checkpoint -> the column of `metrics.csv` for whose highest value it is kept."""
+    return {"best_score": self._score_column}
+
+  def _check(self):
+    """Raises `UserError` unless batches divide among replicas and the judged set can be scored."""
+    replicas = self._strategy.num_replicas_in_sync
+    for name in ("batch_size", "eval_batch_size"):
+      if getattr(self.settings, name) % replicas:
+        raise UserError(f"{name} {getattr(self.settings, name)} is not a multiple of the "
+                        f"{replicas} replicas.")
+    if self.judged_set.kind != "2afc":
+      raise UserError(f"{self.judged_set.name} is of kind {self.judged_set.kind}; training is "
+                      "scored on a 2afc set.")
+    report.require_subset(self.judged_set, self.settings.score_subset)
+
+  def _resume(self):
+    """Restores the last checkpoint, if there is one, and notes what has changed since."""
+    self._checkpoints = checkpoints.Checkpoints(self.folder, self._trainer, self._is_chief)
+    before = self.folder.read_run() if self._checkpoints.last else None
+    self._changes = resuming.changes(before, self._as_data(), folder=self.folder.path)
+    self.first_step = self._checkpoints.restore()
+    resuming.check_workers(self.first_step, self._strategy)
+    self._metrics = records.MetricsFile(self.folder.metrics, self.first_step, self._is_chief)
+    self._trainer.train_dataset = self._distributed(self._train_batches)
+
+  def _write_descriptions(self, config):
+    if self._is_chief:
+      self.folder.make()
+      self._write_network()
+      self.folder.write_run(self._as_data())
+      for name, text in config.items():
+        files.write_text(self.folder.path / name, text)
+
+  def _distributed(self, batches):
+    return self._strategy.distribute_datasets_from_function(batches)
+
+  def _stream(self, context):
+    """What the stream of training batches is to be for one input pipeline."""
+    settings = self.settings
+    # A pipeline feeds its replicas in turn: a step takes one batch for each of them.
+    replicas = context.num_replicas_in_sync // context.num_input_pipelines
+    return {"batch_size": context.get_per_replica_batch_size(settings.batch_size),
+            "first_step": self.first_step * replicas, "seed": settings.seed,
+            "shuffle_buffer": settings.shuffle_buffer,
+            "shard": (context.input_pipeline_id, context.num_input_pipelines)}
+
+  def _next_stop(self, step):
+    """The next step at which to evaluate or save."""
+    intervals = (self.settings.eval_interval, self.settings.checkpoint_interval)
+    return min(self.steps, *((step // i + 1) * i for i in intervals if i))
+
+  def _controller(self):
+    return _QuietController(
+        global_step=self._trainer.global_step, strategy=self._strategy, trainer=self._trainer,
+        evaluator=self._evaluator, steps_per_loop=self.settings.steps_per_loop,
+        train_actions=[self._after_loop], eval_actions=[self._after_evaluation],
+        summary_dir=str(self.folder.tensorboard) if self._is_chief else None)
+
+  def _evaluate(self, controller):
+    self._progress.start_evaluation(self._evaluation_size)
+    controller.evaluate()
+
+  @property
+  def _evaluation_size(self):
+    """The number of examples of one evaluation."""
+    return self.judged_set.size
+
+  def _after_loop(self, means):
+    if not math.isfinite(means["loss"]):
+      raise self._checkpoints.diverged(f"the loss is {means['loss']}")
+    means[f"{self.examples}_per_second"] = self._progress.report(self._step, means)
+    self._last_means = means
+
+  def _after_evaluation(self, means):
+    """Scores the network, records everything, and keeps the weights if they are the best yet."""
+    for name, value in means.items():
+      if not math.isfinite(value):
+        raise self._checkpoints.diverged(f"the {name.replace('_', ' ')} is {value}")
+    self._checkpoints.require_finite()  # some kernels of ReLU make 0 of NaN, which hides it
+    means.update(self._scores())
+    row = {"step": self._step, "epoch": round(self._step / self.steps_per_epoch, 4),
+           **{key: float(value) for key, value in {**self._last_means, **means}.items()}}
+    self._metrics.append(row)
+    best = []
+    if self._step:  # the untrained network is recorded for comparison, but not kept
+      best = [name.replace("_", " ") for name, column in self._best_columns.items()
+              if self._checkpoints.keep_best(name, row[column])]
+    self._progress.say(self._evaluation_line(row, best))
+    if self._is_chief:
+      records.plot(self._metrics.rows, self.folder.plot, title=self._title,
+                   best=self._score_column, curve=self.curve)
+
+  def _scores(self):
+    """Returns the score of each distance, summed over taps, on the chosen subset or aggregate."""
+    distances = {s.name: self._judged_pass(s, "2afc", self._progress.evaluated)
+                 for s in self.judged_set.subsets}
+    return {records.SCORE_PREFIX + distance: report.summed_score(
+        self.judged_set, distances, distance, self.settings.score_subset)
+            for distance in self.settings.score_distances}
+
+  def _evaluation_line(self, row, best):
+    accuracy = (f"validation accuracy {row['validation_accuracy']:.1f}%, "
+                if "validation_accuracy" in row else "")
+    scores = "  ".join(f"{key.removeprefix(records.SCORE_PREFIX)} {value:.1f}"
+                       for key, value in row.items() if key.startswith(records.SCORE_PREFIX))
+    mark = f"  <- {', '.join(best)}" if best else ""
+    return f"  evaluation at step {row['step']}: {accuracy}{self._score_name}: {scores}{mark}"
+
+  def _common_description(self):
+    """Lines of text for people: the score, the length, the devices, the folder."""
+    settings, replicas = self.settings, self._strategy.num_replicas_in_sync
+    return [
+        f"score     {self._score_name}, {self.judged_set.size} triplets, by "
+        f"{', '.join(settings.score_distances)}; best by {settings.score_by}",
+        f"          {self.judged_set.note}" if self.judged_set.note else "",
+        f"steps     {self.steps} of {settings.batch_size} {self.examples} "
+        f"({self.steps_per_epoch} an epoch), evaluated every {settings.eval_interval}; "
+        f"{self._start()}",
+        *(f"changed   {change}" for change in self._changes),
+        f"devices   {type(self._strategy).__name__}, "
+        f"{replicas} {'replica' if replicas == 1 else 'replicas'}, {settings.precision}",
+        f"folder    {self.folder.path}"]
+
+  def _start(self):
+    """Where training starts, in words."""
+    if self.is_complete:
+      return f"complete at step {self.first_step}"
+    return f"resuming at step {self.first_step}" if self.first_step else "from the start"
+
+  @property
+  def _score_name(self):
+    subset = self.settings.score_subset or "mean"
+    return f"{self.judged_set.name} ({subset})" if len(self.judged_set.subsets) > 1 else (
+        self.judged_set.name)
+
+
+class _QuietController(orbit.Controller):
+  """orbit's outer loop without its prints of each dictionary it is given."""
+
+  def train(self, *args, **kwargs):
+    with contextlib.redirect_stdout(io.StringIO()):
+      return super().train(*args, **kwargs)
+
+  def evaluate(self, *args, **kwargs):
+    with contextlib.redirect_stdout(io.StringIO()):
+      return super().evaluate(*args, **kwargs)
+
+
+def check_takes(model, name, given):
+  """Raises `UserError` unless a network takes images as large as those it will be given.
+
+  Args:
+    model: the Keras model.
+    name: its name for people.
+    given: name of a source of images -> their shape, `(height, width, 3)`.
+  """
+  for source, shape in given.items():
+    try:
+      model(keras.KerasTensor((1, *shape)))
+    except ValueError as error:
+      raise UserError(f"{name} does not take the images of {source}, {shape[0]}x{shape[1]} pixels: "
+                      f"{errors.first_line(error)}") from None
+
+
+def image_shape(judged_set):
+  """Returns the shape of a judged set's images, `{name: (height, width, 3)}` for `check_takes`."""
+  return {judged_set.name: tuple(judged_set.subsets[0].images.element_spec["reference"].shape)}

@@ -63,9 +63,16 @@ setuptools.setup(
         "tqdm>=4.70,<5",
     ],
     extras_require={
-        "export": [  # python -m tf2onnx.convert --saved-model, and LiteRT's interpreter
+        "backends": [  # Keras's other backends
+            "jax>=0.10.2,<0.11",
+            "jaxlib>=0.10.2,<0.11",
+            "torch>=2.13,<3",
+        ],
+        "export": [  # what turns a SavedModel into something else, and what runs or serves that
             "ai-edge-litert>=2.3,<3",
             "onnx>=1.23,<2",
+            "onnxruntime>=1.32,<2",
+            "tensorflow-serving-api>=2.20,<2.21",
             "tf2onnx>=1.17,<2",
         ],
         "test": [

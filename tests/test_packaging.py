@@ -99,13 +99,15 @@ def test_the_lock_pins_every_requirement_within_its_range(metadata):
 
 
 def test_the_lock_pins_what_the_pinned_require_in_turn():
+  """Of PyTorch's two builds that for CPUs is meant: the other requires much more."""
   lock = _lock()
   missing = {
       (package.name, requirement.name) for package in importlib.metadata.distributions()
       if canonicalize_name(package.name) in lock
       for requirement in map(Requirement, package.requires or ())
       if (requirement.marker is None or requirement.marker.evaluate({"extra": ""}))
-      and canonicalize_name(requirement.name) not in lock}
+      and canonicalize_name(requirement.name) not in lock
+      and not requirement.name.startswith(("nvidia-", "cuda-", "triton"))}
   assert missing == set()
 
 

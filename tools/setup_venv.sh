@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes the virtual environment .venv at the root of the repository and installs the project in it.
 #
-#   tools/setup_venv.sh [EXTRAS]     EXTRAS as in setup.py: test, export, or test,export
+#   tools/setup_venv.sh [EXTRAS]     EXTRAS as in setup.py, for instance: test,export,backends
 #
 # PYTHON=... chooses the interpreter. Once installed, another call does nothing until setup.py or
 # requirements.lock change; a call that was interrupted is made good by the next one.
@@ -35,8 +35,8 @@ check_extras() {
   local extra
   for extra in ${extras//,/ }; do
     case $extra in
-      test | export) ;;
-      *) die "unknown extra '$extra'. Available: test, export." ;;
+      test | export | backends) ;;
+      *) die "unknown extra '$extra'. Available: test, export, backends." ;;
     esac
   done
 }
@@ -98,7 +98,7 @@ install() {
   local lock=()
   if [ "$(uname -sm)" = "Linux x86_64" ]; then
     lock=(--constraint requirements.lock)
-    echo "Installing the versions of requirements.lock: a few minutes, 3.5 GB the first time ..."
+    echo "Installing the versions of requirements.lock: a few minutes, 3.5 to 4.5 GB the first time ..."
   else
     echo "Installing within the ranges of setup.py (requirements.lock is for Linux on x86-64) ..."
   fi

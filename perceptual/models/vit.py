@@ -81,8 +81,8 @@ def vit(variant, *, width=1.0, depth=1.0, patch_taps=False, num_classes=1000, dr
   Args:
     variant: one of `VARIANTS`.
     width: the fraction of the published channels, of tokens and MLPs: a multiple of 1/64.
-    depth: the fraction of the published blocks, a multiple of 1/12 or 1/24: 0.167 of a ViT-B are
-      two blocks.
+    depth: the fraction of the published blocks, at most 1, a multiple of 1/12 or 1/24: 0.167 of a
+      ViT-B are two blocks.
     patch_taps: whether there are taps of the patches too.
     num_classes: the number of logits; 0 for the taps alone.
     dropout: the fraction dropped in training of the tokens, of what attention adds to them, and of
@@ -126,7 +126,12 @@ def _check_options(*, patch_taps, num_classes, dropout):
 
 
 def _scaled(variant, width, depth):
-  """Returns the `Variant` of a narrower, or shallower, network than a published one."""
+  """Returns a published `Variant` made narrower, wider or shallower."""
+  layers.require(layers.is_number(width) and 0 < width < math.inf, "width", width,
+                 must_be="a number > 0")
+  # Two blocks are easily asked for by a 2, which would give twice the published ones.
+  layers.require(layers.is_number(depth) and 0 < depth <= 1, "depth", depth,
+                 must_be="a fraction of the published depth, in (0, 1]")
   size = VARIANTS[variant]
   head_channels = _whole(
       "width", width, size.channels // size.heads, f"channels of each of the {size.heads} heads of "
@@ -140,8 +145,6 @@ def _scaled(variant, width, depth):
 
 def _whole(option, fraction, published, what):
   """Returns a fraction of a published number of things, which must be a whole number of them."""
-  layers.require(layers.is_number(fraction) and 0 < fraction < math.inf, option, fraction,
-                 must_be="a number > 0")
   exact = fraction * published
   nearest = max(1, math.floor(exact + 0.5))
   if abs(exact - nearest) > _TOLERANCE:

@@ -124,7 +124,7 @@ class SelfAttention(keras.layers.Layer):
   """Multi-head attention of tokens to one another, `[batch, tokens, channels]` to the same shape.
 
   Three separate projections and two batched products: of the forms tried, the quickest to train on
-  CPUs (1.2 to 1.6 times as quick as one fused projection or `keras.layers.MultiHeadAttention`).
+  CPUs (1.3 to 1.6 times as quick as one fused projection or `keras.layers.MultiHeadAttention`).
 
   Args:
     heads: the number of heads, which divides the channels.

@@ -7,8 +7,10 @@ module knows of gin. The list:
     images        the labelled images                         perceptual.data.classification
     augmentation  how training images are varied              perceptual.data.augment.Augmentation
     judged        the judged set that scores training         perceptual.data.judged.load
-    step_decay    the learning rate over epochs               perceptual.training.recipe.Schedule
-    sgd           the optimizer                               perceptual.training.recipe.Sgd
+    step_decay, exponential_decay, cosine
+                  the learning rate over the run              perceptual.training.schedules
+    sgd, rmsprop, adam
+                  the optimizer                               perceptual.training.optimizers
     train         batch size, epochs, evaluations, ...        perceptual.training.settings.Settings
     evaluate      distances, taps, bootstrap of a scoring     perceptual.evaluation.scoring.Settings
 
@@ -28,10 +30,15 @@ from perceptual import errors, models
 from perceptual.data import augment, classification, judged
 from perceptual.errors import UserError
 from perceptual.evaluation import scoring
-from perceptual.training import recipe, settings
+from perceptual.training import optimizers, schedules, settings
 
 SOURCES = {"imagenet64": classification.imagenet64, "demo": classification.demo}
-TRAINING = ("network", "images", "augmentation", "judged", "step_decay", "sgd", "train")
+TRAINING = ("network", "images", "augmentation", "judged", *schedules.SCHEDULES,
+            *optimizers.OPTIMIZERS, "train")
+
+# Name -> dataclass: the parts of a recipe, bound by their fields.
+_RECIPE_PARTS = {"augmentation": augment.Augmentation, **schedules.SCHEDULES,
+                 **optimizers.OPTIMIZERS}
 
 # Folders that hold a `gin/` folder: where the process was started, the repository, and the place of
 # an installed package's.
@@ -53,9 +60,8 @@ def _plainly(configurable):
   return call
 
 
-gin.external_configurable(augment.Augmentation, "augmentation")
-gin.external_configurable(recipe.Schedule, "step_decay")
-gin.external_configurable(recipe.Sgd, "sgd")
+for _name, _part in _RECIPE_PARTS.items():
+  gin.external_configurable(_part, _name)
 train_settings = _plainly(gin.external_configurable(settings.Settings, "train"))
 evaluate_settings = _plainly(gin.external_configurable(scoring.Settings, "evaluate"))
 
@@ -109,9 +115,7 @@ _PARAMETERS = {
     "network": ("name", "and the network's own options"),
     "images": ("source", "and the source's own options"),
     "judged": ("name", "image_size", "limit"),
-    "augmentation": tuple(inspect.signature(augment.Augmentation).parameters),
-    "step_decay": tuple(inspect.signature(recipe.Schedule).parameters),
-    "sgd": tuple(inspect.signature(recipe.Sgd).parameters),
+    **{name: tuple(inspect.signature(part).parameters) for name, part in _RECIPE_PARTS.items()},
     "train": tuple(inspect.signature(settings.Settings).parameters),
     "evaluate": tuple(inspect.signature(scoring.Settings).parameters),
 }

@@ -47,6 +47,14 @@ def require_integer(name, value, at_least=1, *, below=None):
                     f"not {value!r}.")
 
 
+def require_kind(name, value, kinds):
+  """Raises `UserError` unless a value is of one of some classes, given by their names in gin."""
+  if not isinstance(value, tuple(kinds.values())):
+    classes = " or ".join(kind.__name__ for kind in kinds.values())
+    in_gin = " or ".join(f"@{gin_name}()" for gin_name in kinds)
+    raise UserError(f"{name} must be {classes}, in gin {in_gin}, not {value!r}.")
+
+
 def require_bool(name, value):
   """Raises `UserError` unless `value` is True or False."""
   if not isinstance(value, bool):

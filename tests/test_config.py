@@ -6,11 +6,11 @@ from perceptual import config
 from perceptual.data.augment import Augmentation
 from perceptual.errors import UserError
 from perceptual.evaluation import scoring
-from perceptual.training import recipe
+from perceptual.training import optimizers, schedules
 from perceptual.training.settings import Settings
 
 DEMO = "gin/runs/demo.gin"
-SETTINGS = ("network", "augmentation", "step_decay", "sgd", "train")
+SETTINGS = tuple(name for name in config.TRAINING if name not in ("images", "judged"))
 
 
 @pytest.fixture(autouse=True)
@@ -33,12 +33,13 @@ def test_the_objects_are_the_libraries_own():
   config.parse([DEMO], ["train.seed = 5", "sgd.momentum = 0.5", "augmentation.padding = 2"])
   settings = config.train_settings()
   assert type(settings) is Settings
-  assert type(settings.optimizer) is recipe.Sgd
+  assert type(settings.optimizer) is optimizers.Sgd
   assert settings.optimizer.momentum == 0.5
   assert settings.augmentation == Augmentation("pad", 2, True)
   assert settings == Settings(
-      optimizer=recipe.Sgd(recipe.Schedule(0.1, 1, (8, 10)), 0.5), batch_size=128, epochs=12,
-      steps_per_loop=20, eval_interval=60, seed=5, augmentation=Augmentation("pad", 2, True))
+      optimizer=optimizers.Sgd(schedules.StepDecay(0.1, 1, (8, 10)), 0.5), batch_size=128,
+      epochs=12, steps_per_loop=20, eval_interval=60, seed=5,
+      augmentation=Augmentation("pad", 2, True))
 
 
 def test_without_bindings_everything_is_as_in_the_libraries():
@@ -127,10 +128,15 @@ def _message(files, params):
     ("trian.seed = 1", ["'trian'", "Available: network, images, judged, augmentation, step_decay"]),
     ("train.sed = 1", ["'train'", "'sed'", "Available: optimizer, augmentation, batch_size"]),
     ("sgd.momentun = 1", ["'momentun'", "Available: schedule, momentum, nesterov"]),
+    ("adam.beta = 1", ["'beta'", "Available: schedule, beta_1, beta_2, epsilon, weight_decay"]),
+    ("cosine.warmup_epochs = 1", ["'warmup_epochs'", "Available: learning_rate, warmup_steps"]),
     ("judged.data_dir = 'x'", ["'data_dir'", "Available: name, image_size, limit"]),
     ("evaluate.tap = 1", ["'tap'", "Available: distances, taps, baselines"]),
     ("train.optimizer = @sdg()", ["@sdg()", "Available: network"]),
-    ("train.optimizer = @sgd", ["optimizer must be Sgd, in gin @sgd()"]),
+    ("train.optimizer = @sgd", ["must be Sgd or RmsProp or Adam, in gin @sgd() or @rmsprop()"]),
+    ("sgd.schedule = 0.1", ["in gin @step_decay() or @exponential_decay() or @cosine(), not 0.1"]),
+    ("rmsprop.rho = 0.5", ["The bindings of rmsprop have no effect: nothing refers to @rmsprop()"]),
+    ("train.ema_decay = 1", ["ema_decay must be a number above 0 and below 1, not 1."]),
     ("train.seed = '7'", ["seed must be a whole number of at least 0", "not '7'."]),
     ("train.epochs = '7'", ["epochs must be a number above 0, not '7'."]),
     ("train.seed = %sede", ["Unknown macro %sede. Defined: none."]),

@@ -27,7 +27,7 @@ class Checkpoints:
     self._write = write
     self._value = tf.Variable(0.0, trainable=False, dtype=tf.float64, name="value")
     self._last = self._manager("last", tf.train.Checkpoint(**trainer.train_state()))
-    weights = model_dir.keyed_by_path(trainer.model.weights)
+    weights = model_dir.keyed_by_path(trainer.evaluated_model.weights)
     self._best = {
         name: self._manager(name, tf.train.Checkpoint(
             weights=weights, step=trainer.global_step, value=self._value))
@@ -59,8 +59,8 @@ class Checkpoints:
       status.assert_existing_objects_matched()
       status.expect_partial()
     except AssertionError:
-      raise errors.UserError(f"{path} does not fit this run: its network or optimizer is another "
-                             "one.") from None
+      raise errors.UserError(f"{path} does not fit this run: its network, its optimizer or the "
+                             "averaging of its weights is another one.") from None
     except model_dir.DAMAGE as error:
       raise errors.UserError(f"{path} is damaged: {errors.first_line(error)}") from None
     self._best_values = {name: self._kept_value(name) for name in self._best}
@@ -113,7 +113,7 @@ class Checkpoints:
     kept = (f"the last good checkpoint is {self.last}" if self.last
             else "no checkpoint had been saved yet")
     return errors.UserError(f"Training diverged by step {self._step}: {what}; {kept}. "
-                            "Try a lower learning_rate, a longer warmup_epochs, or clip_norm.")
+                            "Try a lower learning_rate, a longer warm-up, or clip_norm.")
 
   @property
   def _step(self):

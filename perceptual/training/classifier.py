@@ -11,7 +11,7 @@ import numpy as np
 import orbit
 import tensorflow as tf
 
-from perceptual.training import model_dir, recipe
+from perceptual.training import model_dir, regularization
 
 
 class ClassifierTrainer(orbit.StandardTrainer):
@@ -19,12 +19,14 @@ class ClassifierTrainer(orbit.StandardTrainer):
 
   Attributes:
     model: Keras model whose outputs hold `logits`.
+    evaluated_model: the one to evaluate and keep: `model`, or its average over steps.
     optimizer: Keras optimizer, built.
     global_step: number of steps taken, a `tf.Variable`.
   """
 
   def __init__(self, model, optimizer, dataset, *, strategy, batch_size, preprocess,
-               label_smoothing=0.0, weight_decay=0.0, clip_norm=None, jit_compile=False):
+               label_smoothing=0.0, weight_decay=0.0, clip_norm=None, average=None,
+               jit_compile=False):
     """Makes the trainer; call it inside the strategy's scope.
 
     Args:
@@ -35,12 +37,14 @@ class ClassifierTrainer(orbit.StandardTrainer):
       batch_size: examples a step, over all replicas.
       preprocess: `preprocessing.Preprocessing`.
       label_smoothing: share of the label's probability that is spread over all classes.
-      weight_decay: factor of `recipe.l2_loss`.
+      weight_decay: factor of `regularization.l2_loss`.
       clip_norm: largest global norm of the gradient; None for no limit.
+      average: `averaging.WeightAverage` of the network; None for none.
       jit_compile: whether XLA compiles the step of a replica.
     """
     super().__init__(dataset)
     self.model = model
+    self.evaluated_model = average.model if average else model
     self.optimizer = optimizer
     optimizer.build(model.trainable_variables)
     self.global_step = orbit.utils.create_global_step()
@@ -50,6 +54,7 @@ class ClassifierTrainer(orbit.StandardTrainer):
     self._label_smoothing = label_smoothing
     self._weight_decay = weight_decay
     self._clip_norm = clip_norm
+    self._average = average
     self._sums = Sums("loss", "accuracy")
     self._replica_step = tf.function(self._step_of_replica, jit_compile=jit_compile or None,
                                      autograph=False)
@@ -58,10 +63,13 @@ class ClassifierTrainer(orbit.StandardTrainer):
     """Returns all that resuming needs, for `tf.train.Checkpoint`."""
     weights = {v.path for v in self.model.weights}
     seeds = [v for v in self.model.variables if v.path not in weights]
-    return {"weights": model_dir.keyed_by_path(self.model.weights),
-            "seeds": model_dir.keyed_by_path(seeds),
-            "optimizer": model_dir.keyed_by_path(self.optimizer.variables),
-            "step": self.global_step}
+    state = {"weights": model_dir.keyed_by_path(self.model.weights),
+             "seeds": model_dir.keyed_by_path(seeds),
+             "optimizer": model_dir.keyed_by_path(self.optimizer.variables),
+             "step": self.global_step}
+    if self._average:
+      state["averaged"] = model_dir.keyed_by_path(self.evaluated_model.weights)
+    return state
 
   def train_loop_begin(self):
     self._sums.reset()
@@ -80,13 +88,15 @@ class ClassifierTrainer(orbit.StandardTrainer):
     with tf.GradientTape() as tape:
       logits = self.model(self._preprocess(batch["image"]), training=True)["logits"]
       losses = cross_entropy(batch["label"], logits, self._label_smoothing)
-      decay = self._weight_decay * recipe.l2_loss(variables)
+      decay = self._weight_decay * regularization.l2_loss(variables)
       # Summed over replicas, this is the mean over the global batch, with one L2 term.
       loss = tf.reduce_sum(losses) / self._batch_size + decay / replicas
     gradients = tape.gradient(loss, [v.value for v in variables])
     if self._clip_norm is not None:
       gradients = self._clipped(gradients)
     self.optimizer.apply(gradients, variables)
+    if self._average:
+      self._average.update(self.optimizer.iterations.value)
     self._sums.add(losses + decay, batch["label"], logits)
 
   def _clipped(self, gradients):

@@ -161,6 +161,9 @@ def load_network(path, checkpoint="best_score"):
 def assign_weights(model, checkpoint_path):
   """Gives a model the weights of a checkpoint, all of them or none; returns the training step.
 
+  Of a last checkpoint that holds averaged weights too, those are taken: they are what its run
+  evaluated.
+
   Raises:
     UserError: if a weight is missing or left over or has another shape, or cannot be read.
   """
@@ -169,8 +172,7 @@ def assign_weights(model, checkpoint_path):
   except DAMAGE as error:
     raise errors.UserError(
         f"{checkpoint_path} cannot be read: {errors.first_line(error)}") from None
-  keys = {_variable_path(key): key for key in reader.get_variable_to_shape_map()
-          if key.startswith("weights/") and key.endswith(VALUE)}
+  keys = _keys_by_path(reader, "averaged/") or _keys_by_path(reader, "weights/")
   shapes = {path: tuple(reader.get_variable_to_shape_map()[key]) for path, key in keys.items()}
   wanted = {v.path: tuple(v.shape) for v in model.weights}
   for path in [*wanted, *shapes]:
@@ -193,8 +195,15 @@ def keyed_by_path(variables):
   return {variable.path: variable.value for variable in variables}
 
 
-def _variable_path(key):
-  """The path in a checkpoint key, in which TensorFlow writes '/' as '.S' and '.' as '..'."""
-  name = key.removeprefix("weights/").removesuffix(VALUE)
-  return re.sub(r"\.([.S])", lambda match: {"S": "/", ".": "."}[match[1]], name)
+def _keys_by_path(reader, part):
+  """Returns `{path: key}` of the variables that a checkpoint keeps under a part, like 'weights/'.
+
+  In a key TensorFlow writes '/' as '.S' and '.' as '..'.
+  """
+  keys = {}
+  for key in reader.get_variable_to_shape_map():
+    if key.startswith(part) and key.endswith(VALUE):
+      name = key.removeprefix(part).removesuffix(VALUE)
+      keys[re.sub(r"\.([.S])", lambda match: {"S": "/", ".": "."}[match[1]], name)] = key
+  return keys
 

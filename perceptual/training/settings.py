@@ -5,7 +5,7 @@ import math
 
 from perceptual import distances, errors
 from perceptual.data import augment
-from perceptual.training import recipe
+from perceptual.training import optimizers
 
 # Name -> Keras dtype policy.
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
@@ -16,13 +16,16 @@ class Settings:
   """How a network is trained; defaults are those of the paper's ResNets.
 
   Attributes:
-    optimizer: `recipe.Sgd`.
+    optimizer: one of `optimizers.OPTIMIZERS`.
     augmentation: `augment.Augmentation`.
     batch_size: examples a step, over all replicas.
     epochs: passes over the training images.
     train_steps: number of steps, instead of `epochs`; None to go by epochs.
     label_smoothing: share of the label's probability that is spread over all classes.
-    weight_decay: L2 on all trainable variables but batch normalisation's.
+    weight_decay: factor of the loss's L2 term (`regularization.l2_loss`).
+    ema_decay: share of the average of the weights that is kept from step to step
+      (`averaging.WeightAverage`); the average is evaluated, scored and kept at its best. None for
+      no averaging.
     clip_norm: largest global norm of the gradient; None for no limit.
     precision: `float32`, or `bfloat16` for activations on TPU and GPU.
     steps_per_loop: steps between lines of progress, run as one graph.
@@ -36,13 +39,14 @@ class Settings:
     seed: seed of weights, order, augmentation and dropout.
   """
 
-  optimizer: recipe.Sgd = recipe.Sgd()
+  optimizer: optimizers.Optimizer = optimizers.Sgd()
   augmentation: augment.Augmentation = augment.Augmentation()
   batch_size: int = 1024
   epochs: float = 90.0
   train_steps: int | None = None
   label_smoothing: float = 0.0
   weight_decay: float = 1e-4
+  ema_decay: float | None = None
   clip_norm: float | None = None
   precision: str = "float32"
   steps_per_loop: int = 100
@@ -56,7 +60,8 @@ class Settings:
   seed: int = 0
 
   def __post_init__(self):
-    self._check_parts()
+    errors.require_kind("optimizer", self.optimizer, optimizers.OPTIMIZERS)
+    errors.require_kind("augmentation", self.augmentation, {"augmentation": augment.Augmentation})
     self._check_numbers()
     if self.precision not in tuple(PRECISIONS):
       raise errors.unknown("precision", self.precision, PRECISIONS)
@@ -78,13 +83,6 @@ class Settings:
       raise errors.UserError(f"score_by {self.score_by!r} is not one of score_distances: "
                              f"{', '.join(names)}.")
 
-  def _check_parts(self):
-    for name, kind, in_gin in (("optimizer", recipe.Sgd, "@sgd()"),
-                               ("augmentation", augment.Augmentation, "@augmentation()")):
-      if not isinstance(getattr(self, name), kind):
-        raise errors.UserError(f"{name} must be {kind.__name__}, in gin {in_gin}, "
-                               f"not {getattr(self, name)!r}.")
-
   def _check_numbers(self):
     for name in ("batch_size", "steps_per_loop", "eval_interval", "eval_batch_size",
                  "shuffle_buffer"):
@@ -96,6 +94,8 @@ class Settings:
     errors.require_number("epochs", self.epochs, above=0)
     errors.require_number("label_smoothing", self.label_smoothing, at_least=0, below=1)
     errors.require_number("weight_decay", self.weight_decay, at_least=0)
+    if self.ema_decay is not None:
+      errors.require_number("ema_decay", self.ema_decay, above=0, below=1)
     if self.clip_norm is not None:
       errors.require_number("clip_norm", self.clip_norm, above=0)
 

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from perceptual.data import classification, judged
-from perceptual.training import loop, recipe
+from perceptual.training import loop, optimizers, schedules
 from perceptual.training.settings import Settings
 
 SIZE = 16
@@ -62,11 +62,12 @@ def judged_set():
 
 
 def _settings(**options):
-  schedule = recipe.Schedule(
+  schedule = schedules.StepDecay(
       options.pop("learning_rate", 1.0), warmup_epochs=0.5, decay_epochs=(2,))
   return Settings(**{
-      "optimizer": recipe.Sgd(schedule), "batch_size": 8, "train_steps": 12, "steps_per_loop": 2,
-      "eval_interval": 4, "eval_batch_size": 4, "score_distances": ("local", "style"), **options})
+      "optimizer": optimizers.Sgd(schedule), "batch_size": 8, "train_steps": 12,
+      "steps_per_loop": 2, "eval_interval": 4, "eval_batch_size": 4,
+      "score_distances": ("local", "style"), **options})
 
 
 @pytest.fixture(scope="session")

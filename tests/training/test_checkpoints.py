@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from perceptual import models, preprocessing
 from perceptual.errors import UserError
-from perceptual.training import checkpoints, classifier, model_dir, recipe
+from perceptual.training import checkpoints, classifier, model_dir, optimizers
 
 NETWORK = ("resnet2", {"width": 0.1, "num_classes": 3, "dropout": 0.5})
 
@@ -17,9 +17,9 @@ NETWORK = ("resnet2", {"width": 0.1, "num_classes": 3, "dropout": 0.5})
 def _trainer(name=NETWORK[0], *, seed=0, momentum=0.9, **options):
   keras.utils.set_random_seed(seed)
   return classifier.ClassifierTrainer(
-      models.build(name, **{**NETWORK[1], **options}), recipe.Sgd(momentum=momentum).keras(4, 10),
-      None, strategy=tf.distribute.get_strategy(), batch_size=4,
-      preprocess=preprocessing.IMAGENET)
+      models.build(name, **{**NETWORK[1], **options}),
+      optimizers.Sgd(momentum=momentum).keras(4, 10, 100), None,
+      strategy=tf.distribute.get_strategy(), batch_size=4, preprocess=preprocessing.IMAGENET)
 
 
 def _at(trainer, step, value=None):
@@ -152,7 +152,7 @@ def test_weights_that_are_not_finite_are_never_saved(folder, saved, bad):
     kept.save_last()
   assert str(caught.value) == (
       f"Training diverged by step 25: weight logits/bias is not finite; the last good checkpoint "
-      f"is {saved}/step-10. Try a lower learning_rate, a longer warmup_epochs, or clip_norm.")
+      f"is {saved}/step-10. Try a lower learning_rate, a longer warm-up, or clip_norm.")
   resumed = _trainer()
   assert checkpoints.Checkpoints(folder, resumed).restore() == 10
   assert all((weight.numpy() == 0.5).all() for weight in resumed.model.weights)
@@ -233,7 +233,7 @@ def test_a_checkpoint_of_another_network_is_refused(folder, saved, other, culpri
 
 def test_an_optimizer_that_needs_more_than_was_kept_is_refused(folder):
   checkpoints.Checkpoints(folder, _trainer(momentum=0.0)).save_last()
-  with pytest.raises(UserError, match="does not fit this run: its network or optimizer"):
+  with pytest.raises(UserError, match="does not fit this run: its network, its optimizer or the"):
     checkpoints.Checkpoints(folder, _trainer()).restore()
 
 

@@ -7,10 +7,10 @@ import tensorflow as tf
 
 from perceptual import models, preprocessing
 from perceptual.models import layers
-from perceptual.training import classifier, model_dir, recipe
+from perceptual.training import classifier, model_dir, optimizers, schedules
 
 BATCH = 8
-SCHEDULE = recipe.Schedule(learning_rate=3.0, warmup_epochs=2, decay_epochs=(4,))
+SCHEDULE = schedules.StepDecay(learning_rate=3.0, warmup_epochs=2, decay_epochs=(4,))
 
 
 def _plain():
@@ -47,7 +47,7 @@ def _trainer(strategy, build, *, sgd=None, **options):
   keras.utils.set_random_seed(5)
   with strategy.scope():
     dataset = tf.data.Dataset.from_tensor_slices(_batches()).repeat()
-    optimizer = (sgd or recipe.Sgd(SCHEDULE)).keras(BATCH, steps_per_epoch=1)
+    optimizer = (sgd or optimizers.Sgd(SCHEDULE)).keras(BATCH, steps_per_epoch=1, steps=6)
     return classifier.ClassifierTrainer(
         build(), optimizer, strategy.experimental_distribute_dataset(dataset), strategy=strategy,
         batch_size=BATCH, preprocess=preprocessing.IMAGENET, **options)
@@ -112,7 +112,7 @@ def test_steps_are_those_written_by_hand(one_device, build, smoothing, weight_de
 
 
 def test_loss_accuracy_and_rate_are_means_over_the_loop(one_device):
-  trainer = _trainer(one_device, _plain, sgd=recipe.Sgd(recipe.Schedule(1e-9, 0, ())),
+  trainer = _trainer(one_device, _plain, sgd=optimizers.Sgd(schedules.StepDecay(1e-9, 0, ())),
                      weight_decay=0.1)
   means = _train(trainer, 6)
   batches = _batches()
@@ -154,7 +154,7 @@ def test_clipping_is_of_the_whole_gradient_on_any_number_of_replicas(one_device,
 
 
 def test_a_clipped_step_has_the_norm_asked_for(mirrored):
-  sgd = recipe.Sgd(recipe.Schedule(256 / BATCH, 0, ()), momentum=0)  # a rate of 1
+  sgd = optimizers.Sgd(schedules.StepDecay(256 / BATCH, 0, ()), momentum=0)  # a rate of 1
   trainer = _trainer(mirrored, _plain, sgd=sgd, clip_norm=0.05)
   before = _weights(trainer)
   _train(trainer, 1)

@@ -59,18 +59,18 @@ def main(argv):
 def _files():
   """Returns the files to convert by the names of the weights in them."""
   from perceptual import errors
-  from perceptual.weights import catalogue
+  from perceptual.weights import catalogue, torchvision_modules
 
   of_lpips = {f"lpips-{net}": (net, trunk) for net, trunk in catalogue.LPIPS_TRUNKS.items()}
   if FLAGS.network in of_lpips:
     net, trunk = of_lpips[FLAGS.network]
     files = {trunk.network: FLAGS.trunk, catalogue.lpips_heads(net, FLAGS.version): FLAGS.heads}
-  elif FLAGS.network in catalogue.TRUNKS:
+  elif FLAGS.network in torchvision_modules.TRUNKS:
     if FLAGS.heads:
       raise binary.UsageError(f"{FLAGS.network} has no heads: leave --heads out.")
     files = {FLAGS.network: FLAGS.trunk}
   else:
-    raise errors.unknown("network", FLAGS.network, [*of_lpips, *catalogue.TRUNKS])
+    raise errors.unknown("network", FLAGS.network, [*of_lpips, *torchvision_modules.TRUNKS])
   files = {name: path for name, path in files.items() if path}
   if not files:
     raise binary.UsageError("Nothing to convert: --trunk=FILE is needed"

@@ -7,7 +7,18 @@ a family, write its builder beside `resnet.py` and give it its rows here.
 import inspect
 
 from perceptual import errors
-from perceptual.models import alexnet, efficientnet, resnet, squeezenet, vgg, vit
+from perceptual.models import (
+    alexnet,
+    densenet,
+    efficientnet,
+    googlenet,
+    inception,
+    resnet,
+    squeezenet,
+    torchvision_resnet,
+    vgg,
+    vit,
+)
 
 _NETWORKS = {
     **{f"resnet{depth}": (resnet.resnet, {"depth": depth, "name": f"resnet{depth}"})
@@ -18,6 +29,19 @@ _NETWORKS = {
     "alexnet": (alexnet.alexnet, {"name": "alexnet"}),
     **{f"vgg{depth}": (vgg.vgg, {"depth": depth, "name": f"vgg{depth}"})
        for depth in vgg.VARIANTS},
+    "vgg16_bn": (vgg.vgg_bn, {"depth": 16, "name": "vgg16_bn"}),
+    "densenet121": (densenet.densenet121, {"name": "densenet121"}),
+    "torchvision_resnet18": (
+        torchvision_resnet.torchvision_resnet,
+        {"variant": "resnet18", "name": "torchvision_resnet18"}),
+    "torchvision_resnet50": (
+        torchvision_resnet.torchvision_resnet,
+        {"variant": "resnet50", "name": "torchvision_resnet50"}),
+    "resnext50_32x4d": (
+        torchvision_resnet.torchvision_resnet,
+        {"variant": "resnext50_32x4d", "name": "resnext50_32x4d"}),
+    "googlenet": (googlenet.googlenet, {"name": "googlenet"}),
+    "inception_v3": (inception.inception_v3, {"name": "inception_v3"}),
     "squeezenet1_1": (squeezenet.squeezenet1_1, {"name": "squeezenet1_1"}),
     **{f"torchvision_efficientnet_{variant}": (
         efficientnet.torchvision_efficientnet,

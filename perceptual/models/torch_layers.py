@@ -10,7 +10,7 @@ import math
 import keras
 from keras import ops
 
-from perceptual import errors
+from perceptual import errors, preprocessing
 from perceptual.models import layers
 
 # The user's keras.json may say otherwise; the whole package is [batch, height, width, channels].
@@ -123,6 +123,20 @@ class GroupedConv2D(keras.layers.Conv2D):
     parts = (ops.split(tensor, self.groups, axis=-1) for tensor in (inputs, kernel))
     return ops.concatenate(
         [super(GroupedConv2D, self).convolution_op(*part) for part in zip(*parts)], axis=-1)
+
+
+@keras.saving.register_keras_serializable("perceptual")
+class TransformInput(keras.layers.Layer):
+  """`transform_input=True`: images normalised by ImageNet's colours, normalised to [-1, 1] instead.
+
+  Torchvision does so in the networks whose published weights come from elsewhere: GoogLeNet and
+  Inception v3.
+  """
+
+  def call(self, inputs):
+    mean = ops.convert_to_tensor(preprocessing.IMAGENET.mean, inputs.dtype)
+    std = ops.convert_to_tensor(preprocessing.IMAGENET.std, inputs.dtype)
+    return inputs * (std / 0.5) + (mean - 0.5) / 0.5
 
 
 def conv(x, filters, kernel_size, *, stride=1, padding=0, groups=1, use_bias=True,
@@ -262,14 +276,10 @@ def basic_conv(x, filters, kernel_size, *, stride=1, padding=0, width, norm, ker
       kernel_initializer=kernel_initializer, name=f"{name}_conv")
 
 
-def to_unit_deviation(image):
-  """Applies `transform_input`: normalisation by ImageNet's colours becomes that to [-1, 1].
-
-  Torchvision does so in the networks whose weights come from TensorFlow.
-  """
-  return keras.layers.Rescaling(
-      scale=[std / 0.5 for std in _IMAGENET.std],
-      offset=[(mean - 0.5) / 0.5 for mean in _IMAGENET.mean], name="transform_input")(image)
+def transform_input(image, wanted):
+  """Applies `TransformInput` if it is wanted; raises `UserError` if that is no yes or no."""
+  layers.require(isinstance(wanted, bool), "transform_input", wanted, must_be="True or False")
+  return TransformInput(name="transform_input")(image) if wanted else image
 
 
 def pooled_logits(x, num_classes, *, dropout):

@@ -1,9 +1,11 @@
 """VGG networks as torchvision has them, with the end of every stage as a feature tap.
 
 Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition"
-(arXiv 1409.1556); torchvision/models/vgg.py, without batch normalisation. VGG-16 is the trunk of
-LPIPS-VGG.
+(arXiv 1409.1556); torchvision/models/vgg.py, with and without batch normalisation. VGG-16 without
+is the trunk of LPIPS-VGG.
 """
+
+import functools
 
 import keras
 
@@ -51,6 +53,52 @@ def vgg(depth, *, width=1.0, num_classes=1000, dropout=0.5, kernel_initializer="
   Raises:
     UserError: an unknown depth or an illegal option.
   """
+  conv_relu = functools.partial(
+      torch.conv_relu, padding=1, kernel_initializer=kernel_initializer)
+  return _network(
+      depth, conv_relu, width=width, num_classes=num_classes, dropout=dropout,
+      kernel_initializer=kernel_initializer, image_size=image_size, name=name or f"vgg{depth}")
+
+
+def vgg_bn(depth, *, width=1.0, num_classes=1000, dropout=0.5, kernel_initializer="he_normal",
+           image_size=None, batch_norm_momentum=0.9, batch_norm_epsilon=1e-5,
+           synchronized_batch_norm=False, name=None):
+  """Builds a VGG network with a batch normalisation before every ReLU but the classifier's.
+
+  Taps and sizes are those of `vgg`, and so are the names of variables: beside `conv1_1/kernel` and
+  `conv1_1/bias` there is `conv1_1_bn/gamma`.
+
+  Args:
+    depth, width, num_classes, dropout, kernel_initializer, image_size: as `vgg` has them.
+    batch_norm_momentum: the share of the old value in an update of the moving statistics, in
+      [0, 1): 1 less PyTorch's momentum.
+    batch_norm_epsilon: what is added to variances, > 0.
+    synchronized_batch_norm: whether training batches are normalised by the statistics of all
+      replicas together rather than of each one's share (TensorFlow alone).
+    name: the model's name; None for "vgg", the depth and "_bn".
+
+  Returns:
+    A functional `keras.Model`, as `vgg` returns it.
+
+  Raises:
+    UserError: an unknown depth or an illegal option.
+  """
+  norm = torch.batch_norm(momentum=batch_norm_momentum, epsilon=batch_norm_epsilon,
+                          synchronized=synchronized_batch_norm)
+
+  def conv_bn_relu(x, filters, kernel_size, *, name):
+    x = torch.conv(x, filters, kernel_size, padding=1, kernel_initializer=kernel_initializer,
+                   name=name)
+    return keras.layers.ReLU(name=f"{name}_relu")(norm(name=f"{name}_bn")(x))
+
+  return _network(
+      depth, conv_bn_relu, width=width, num_classes=num_classes, dropout=dropout,
+      kernel_initializer=kernel_initializer, image_size=image_size, name=name or f"vgg{depth}_bn")
+
+
+def _network(depth, conv_relu, *, width, num_classes, dropout, kernel_initializer, image_size,
+             name):
+  """Builds a network of any convolution that ends in a ReLU."""
   if depth not in tuple(VARIANTS):
     raise errors.unknown("VGG depth", depth, VARIANTS)
   torch.check_options(width=width, num_classes=num_classes, dropout=dropout,
@@ -62,9 +110,7 @@ def vgg(depth, *, width=1.0, num_classes=1000, dropout=0.5, kernel_initializer="
     if stage > 1:
       x = torch.max_pool(x, 2, stride=2, name=f"pool{stage - 1}")
     for number in range(1, count + 1):
-      x = torch.conv_relu(
-          x, torch.scaled(channels, width), 3, padding=1,
-          kernel_initializer=kernel_initializer, name=f"conv{stage}_{number}")
+      x = conv_relu(x, torch.scaled(channels, width), 3, name=f"conv{stage}_{number}")
     tap = f"relu{stage}_{count}"
     x = features[tap] = taps.Tap(stride=2 ** (stage - 1), name=tap)(x)
   logits = {}
@@ -72,7 +118,7 @@ def vgg(depth, *, width=1.0, num_classes=1000, dropout=0.5, kernel_initializer="
     logits["logits"] = _classifier(
         x, torch.scaled(_HIDDEN, width), num_classes, dropout=dropout,
         kernel_initializer=kernel_initializer)
-  return keras.Model(image, {**logits, **features}, name=name or f"vgg{depth}")
+  return keras.Model(image, {**logits, **features}, name=name)
 
 
 def _classifier(x, hidden, num_classes, *, dropout, kernel_initializer):

@@ -1,15 +1,17 @@
 """The published weights that can be converted: for each, its network and PyTorch's names.
 
-To add weights, add a row to `TRUNKS` or `LPIPS_TRUNKS`: which of our layers is which of PyTorch's
-modules, which file holds them, and who publishes it.
+To add weights, add a row to `torchvision_modules.TRUNKS` or to `LPIPS_TRUNKS`: which of our layers
+is which of PyTorch's modules, which file holds them, and who publishes it.
 """
 
 import dataclasses
 import functools
+import re
 from collections.abc import Callable
 
 from perceptual import errors, models
-from perceptual.models import linear_heads, vgg
+from perceptual.models import linear_heads
+from perceptual.weights import torchvision_modules
 
 LPIPS_VERSIONS = ("0.1", "0.0")
 
@@ -30,6 +32,7 @@ class Entry:
     publisher: whose file it is, and where it is found.
     licence: an SPDX identifier of what its publisher distributes it under.
     published_sha256: `torch_layout.tensors_hash` of what is published, where that is known.
+    old_names: as `torchvision_modules.Trunk` has it.
   """
 
   name: str
@@ -42,6 +45,21 @@ class Entry:
   publisher: str
   licence: str
   published_sha256: str | None = None
+  old_names: tuple | None = None
+
+  def with_current_names(self, state):
+    """Returns a state dict with what `old_names` finds renamed.
+
+    Raises:
+      UserError: it has a tensor by the old and by the current name.
+    """
+    if self.old_names is None:
+      return state
+    names = {name: re.sub(*self.old_names, name) for name in state}
+    for old, name in names.items():
+      if old != name and name in state:
+        raise errors.UserError(f"both {old} and {name}, which are the same.")
+    return {names[name]: tensor for name, tensor in state.items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,47 +76,6 @@ class LpipsTrunk:
   channels: dict
   published_sha256: dict
 
-
-def _vgg_modules(depth):
-  """VGG's convolutions by the place that torchvision gives them, ReLUs and max-pools counted."""
-  modules, place = {}, 0
-  for stage, count in enumerate(vgg.VARIANTS[depth], start=1):
-    for number in range(1, count + 1):
-      modules[f"conv{stage}_{number}"] = f"features.{place}"
-      place += 2
-    place += 1
-  return {**modules, "fc6": "classifier.0", "fc7": "classifier.3", "logits": "classifier.6"}
-
-
-_ALEXNET_MODULES = {
-    "conv1": "features.0",
-    "conv2": "features.3",
-    "conv3": "features.6",
-    "conv4": "features.8",
-    "conv5": "features.10",
-    "fc6": "classifier.1",
-    "fc7": "classifier.4",
-    "logits": "classifier.6",
-}
-
-_SQUEEZENET_FIRES = {2: 3, 3: 4, 4: 6, 5: 7, 6: 9, 7: 10, 8: 11, 9: 12}
-_SQUEEZENET_MODULES = {
-    "conv1": "features.0",
-    **{f"fire{fire}_{part}": f"features.{place}.{part}"
-       for fire, place in _SQUEEZENET_FIRES.items()
-       for part in ("squeeze", "expand1x1", "expand3x3")},
-    "conv10": "classifier.1",
-}
-
-# Network: our layers to torchvision's modules, and the file of torchvision's weights.
-TRUNKS = {
-    "alexnet": (_ALEXNET_MODULES, "alexnet-owt-7be5be79.pth"),
-    "vgg11": (_vgg_modules(11), "vgg11-8a719046.pth"),
-    "vgg16": (_vgg_modules(16), "vgg16-397923af.pth"),
-    "vgg19": (_vgg_modules(19), "vgg19-dcbb9e9d.pth"),
-    "squeezenet1_1": (_SQUEEZENET_MODULES, "squeezenet1_1-b8a52dc0.pth"),
-}
-_TORCHVISION_VERSION = "IMAGENET1K_V1"
 
 LPIPS_TRUNKS = {
     "alex": LpipsTrunk(
@@ -139,13 +116,15 @@ def lpips_heads(net, version):
 
 
 def _trunk_entries():
-  for network, (modules, file) in TRUNKS.items():
+  version = torchvision_modules.VERSION
+  for network, trunk in torchvision_modules.TRUNKS.items():
     yield Entry(
-        name=network, network=network, version=_TORCHVISION_VERSION, role="trunk",
+        name=network, network=network, version=version, role="trunk",
         build=functools.partial(
             models.build, network, num_classes=0, kernel_initializer="zeros"),
-        modules=modules, file=file, publisher=f"torchvision's {network}, {_TORCHVISION_VERSION}",
-        licence="BSD-3-Clause")
+        modules=trunk.modules, file=trunk.file,
+        publisher=f"torchvision's {network.removeprefix('torchvision_')}, {version}",
+        licence="BSD-3-Clause", old_names=trunk.old_names)
 
 
 def _head_entries():

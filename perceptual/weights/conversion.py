@@ -121,7 +121,7 @@ def read(path, name):
   state = state_dicts.read(path)
   model = entry.build()
   try:
-    torch_layout.assign(model, state, entry.modules)
+    torch_layout.assign(model, entry.with_current_names(state), entry.modules)
   except errors.UserError as error:
     raise errors.UserError(f"{path} does not fit {name}: {error}") from None
   converted = Converted(entry, model, path, torch_layout.tensors_hash(model, entry.modules))

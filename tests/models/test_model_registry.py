@@ -6,9 +6,10 @@ import pytest
 
 from perceptual import errors, models
 from perceptual.models import layers, taps
+from perceptual.models import torch_layers as torch
 
 RNG = np.random.default_rng(0)
-SIZE = (64, 64)
+SIDE = 64
 SMALL = {"width": 1 / 8, "depth": 1 / 12}
 
 
@@ -17,6 +18,13 @@ def _narrow(name, **options):
   small = {option: value for option, value in SMALL.items()
            if option in models.network_options(name)}
   return models.build(name, num_classes=7, **small, **options)
+
+
+def _images(model, batch):
+  """Images of 64x64 pixels, or of the least that the network can see."""
+  side = max([SIDE, *(layer.image_side for layer in model.layers
+                      if isinstance(layer, torch.MinimumSize))])
+  return RNG.normal(size=(batch, side, side, 3)).astype("float32")
 
 
 def _paths(model):
@@ -40,7 +48,7 @@ def test_the_papers_resnets_are_there():
 
 
 def test_outputs_are_float32_logits_and_the_taps(network):
-  outputs = network(RNG.normal(size=(2, *SIZE, 3)).astype("float32"))
+  outputs = network(_images(network, 2))
   listed = taps.list_taps(network)
   assert listed
   assert list(outputs) == ["logits", *(tap.name for tap in listed)]
@@ -73,7 +81,7 @@ def test_a_network_outlives_serialisation(network):
   assert taps.list_taps(restored) == taps.list_taps(network)
   assert _paths(restored) == _paths(network)
   restored.set_weights(network.get_weights())
-  images = RNG.normal(size=(1, *SIZE, 3)).astype("float32")
+  images = _images(network, 1)
   expected = network(images)
   outputs = restored(images)
   assert list(outputs) == list(expected)
@@ -84,7 +92,7 @@ def test_a_network_outlives_serialisation(network):
 def test_only_training_moves_the_moving_statistics(network):
   moving = [v for v in network.variables if "/moving_" in v.path]
   before = [np.array(v) for v in moving]
-  images = RNG.normal(size=(4, *SIZE, 3)).astype("float32")
+  images = _images(network, 4)
   network(images, training=False)
   for variable, value in zip(moving, before):
     np.testing.assert_array_equal(variable, value)

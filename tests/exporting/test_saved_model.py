@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 import sys
 import textwrap
+from unittest import mock
 
 import keras
 import numpy as np
@@ -19,7 +20,7 @@ from perceptual import models, preprocessing
 from perceptual.data import judged
 from perceptual.errors import UserError
 from perceptual.evaluation import judged_pass
-from perceptual.exporting import saved_model
+from perceptual.exporting import keras_files, saved_model
 from perceptual.metric import Metric
 from perceptual.models import taps
 from perceptual.training import loop
@@ -329,18 +330,18 @@ def test_two_shapes_raise(loaded, other):
 
 def test_the_fingerprint_is_the_metrics_and_stands_in_both_places(folder, loaded, metric):
   expected = {**metric.fingerprint, "checkpoint": "last", "step": 7}
-  assert json.loads((folder / saved_model.FINGERPRINT).read_text()) == expected
+  assert json.loads((folder / keras_files.FINGERPRINT).read_text()) == expected
   assert json.loads(loaded.fingerprint().numpy()) == expected
   assert {"network", "options", "weights_sha256", "taps", "distance", "lower_is_closer",
           "preprocessing", "versions"} < set(expected)
 
 
 def test_the_weights_file_rebuilds_the_metric(folder, metric):
-  fingerprint = json.loads((folder / saved_model.FINGERPRINT).read_text())
+  fingerprint = json.loads((folder / keras_files.FINGERPRINT).read_text())
   keras.utils.set_random_seed(99)
   model = models.build(fingerprint["network"], **fingerprint["options"])
   trunk = taps.select_taps(model, fingerprint["taps"])
-  trunk.load_weights(folder / saved_model.WEIGHTS)
+  trunk.load_weights(folder / keras_files.WEIGHTS)
   rebuilt = Metric(model, network=fingerprint["network"], options=fingerprint["options"],
                    taps=fingerprint["taps"], distance=fingerprint["distance"])
   assert rebuilt.fingerprint["weights_sha256"] == fingerprint["weights_sha256"]
@@ -385,8 +386,7 @@ def quick(monkeypatch):
     pathlib.Path(path).mkdir()
     (pathlib.Path(path) / "saved_model.pb").write_text("graph")
 
-  monkeypatch.setattr(saved_model, "ExportedMetric", lambda *args: None)
-  monkeypatch.setattr(saved_model, "_signatures", lambda checked: {})
+  monkeypatch.setattr(saved_model, "ExportedMetric", lambda *args: mock.Mock())
   monkeypatch.setattr(tf.saved_model, "save", save)
   return metrics.pixel_l2()
 
@@ -396,7 +396,7 @@ def test_an_export_is_written_into_new_folders_and_returns_its_fingerprint(quick
   fingerprint = saved_model.export(quick, target, extra={"step": 1})
   assert fingerprint == {**quick.fingerprint, "step": 1}
   assert sorted(p.name for p in target.iterdir()) == [
-      "fingerprint.json", "metric.weights.h5", "saved_model.pb"]
+      "fingerprint.json", "metric.weights.h5", "saved_model.pb", "trunk.json"]
   assert [p.name for p in target.parent.iterdir()] == ["b"]
 
 

@@ -14,6 +14,7 @@ COMMANDS = {
     "prepare": ("perceptual.prepare", "write a data set from archives or folders of images"),
     "models": ("perceptual.list_models", "list the networks: parameters, operations, taps"),
     "train": ("perceptual.train", "train a classifier, scoring its features on the way"),
+    "learn": ("perceptual.learn", "learn a metric from judgements, on top of a network"),
     "evaluate": ("perceptual.evaluate", "score a trained network's features against judgements"),
     "export": ("perceptual.export", "write a trained network as a metric: one SavedModel"),
     "convert": ("perceptual.convert", "convert published PyTorch weights, as those of LPIPS"),

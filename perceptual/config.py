@@ -12,6 +12,8 @@ module knows of gin. The list:
     sgd, rmsprop, adam
                   the optimizer                               perceptual.training.optimizers
     train         batch size, epochs, evaluations, ...        perceptual.training.settings.Settings
+    triplets      the judged set that a metric learns from    perceptual.data.judged.load
+    learn         mode, taps, batch size, epochs, ...         perceptual.training.learning_settings
     evaluate      distances, taps, bootstrap of a scoring     perceptual.evaluation.scoring.Settings
 
 All mistakes are raised as a `UserError` of one line.
@@ -30,11 +32,12 @@ from perceptual import errors, models
 from perceptual.data import augment, classification, judged
 from perceptual.errors import UserError
 from perceptual.evaluation import scoring
-from perceptual.training import optimizers, schedules, settings
+from perceptual.training import learning_settings, optimizers, schedules, settings
 
 SOURCES = {"imagenet64": classification.imagenet64, "demo": classification.demo}
 TRAINING = ("network", "images", "augmentation", "judged", *schedules.SCHEDULES,
             *optimizers.OPTIMIZERS, "train")
+LEARNING = ("network", "triplets", "judged", *schedules.SCHEDULES, *optimizers.OPTIMIZERS, "learn")
 
 # Name -> dataclass: the parts of a recipe, bound by their fields.
 _RECIPE_PARTS = {"augmentation": augment.Augmentation, **schedules.SCHEDULES,
@@ -63,6 +66,7 @@ def _plainly(configurable):
 for _name, _part in _RECIPE_PARTS.items():
   gin.external_configurable(_part, _name)
 train_settings = _plainly(gin.external_configurable(settings.Settings, "train"))
+learn_settings = _plainly(gin.external_configurable(learning_settings.Settings, "learn"))
 evaluate_settings = _plainly(gin.external_configurable(scoring.Settings, "evaluate"))
 
 
@@ -104,10 +108,21 @@ def images(data_dir, source=None, **options):
 @gin.configurable("judged", denylist=["data_dir"])
 def judged_set(data_dir, name="graded/nuisance", image_size=64, limit=None):
   """Returns the judged set that scores training."""
-  errors.require_integer("judged.image_size", image_size)
+  return _loaded("judged", "val", data_dir, name, image_size, limit)
+
+
+@_plainly
+@gin.configurable(denylist=["data_dir"])
+def triplets(data_dir, name="bapps/2afc", image_size=64, limit=None):
+  """Returns the judged set that a metric learns from, of other images than the one that scores."""
+  return _loaded("triplets", "train", data_dir, name, image_size, limit)
+
+
+def _loaded(configurable, split, data_dir, name, image_size, limit):
+  errors.require_integer(f"{configurable}.image_size", image_size)
   if limit is not None:
-    errors.require_integer("judged.limit", limit)
-  return judged.load(name, data_dir=data_dir, image_size=image_size, limit=limit)
+    errors.require_integer(f"{configurable}.limit", limit)
+  return judged.load(name, data_dir=data_dir, image_size=image_size, limit=limit, split=split)
 
 
 # What can be bound, for messages.
@@ -115,8 +130,10 @@ _PARAMETERS = {
     "network": ("name", "and the network's own options"),
     "images": ("source", "and the source's own options"),
     "judged": ("name", "image_size", "limit"),
+    "triplets": ("name", "image_size", "limit"),
     **{name: tuple(inspect.signature(part).parameters) for name, part in _RECIPE_PARTS.items()},
     "train": tuple(inspect.signature(settings.Settings).parameters),
+    "learn": tuple(inspect.signature(learning_settings.Settings).parameters),
     "evaluate": tuple(inspect.signature(scoring.Settings).parameters),
 }
 

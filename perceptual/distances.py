@@ -89,7 +89,7 @@ def get(name):
   return DISTANCES[canonical]
 
 
-def linear(weights):
+def linear(weights, dropout=None):
   """Returns the `Distance` `lin` of LPIPS (Zhang et al.): `local`, with weights of the channels.
 
   At each position the squared difference of each channel is multiplied by the channel's weight
@@ -98,6 +98,8 @@ def linear(weights):
   Args:
     weights: [channels], the learned weights of a tap; not negative. An array, or a tensor or
       variable, through which gradients then flow.
+    dropout: called with the squared differences before they are weighted, [batch, positions,
+      channels]: where the weights are trained, LPIPS drops half of them. None for nothing.
 
   Raises:
     UserError: in a call, if the features have another number of channels.
@@ -105,6 +107,8 @@ def linear(weights):
 
   def between(embedding_0, embedding_1):
     differences = _squared_difference(embedding_0, embedding_1)
+    if dropout is not None:
+      differences = dropout(differences)
     return ops.mean(_summed_by_weight(differences, weights), axis=1)
 
   return Distance("lin", _local_embedding, between)

@@ -63,6 +63,21 @@ class Metric:
         for tap in self.taps}
     self.preprocessing = preprocess
 
+  def at_taps(self, name):
+    """Returns `{tap: distances.Distance}` of the distance with a name.
+
+    Args:
+      name: that of any distance without parameters, whose features are those of this metric; or
+        `lin`, if the metric has weights for its channels.
+
+    Raises:
+      UserError: there is none.
+    """
+    own = self.tap_distances
+    if name == own[self.taps[0]].name:
+      return own
+    return dict.fromkeys(self.taps, distances.get(name))
+
   def features(self, images):
     """Returns `{tap: features}` of images `[batch, height, width, 3]`, uint8 or float.
 

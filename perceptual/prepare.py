@@ -17,7 +17,8 @@
   perceptual prepare teacher --source=DIR|imagenet64|demo --teacher=lpips-alex --data_dir=data
       2AFC triplets of two different distortions of one image, judged by a metric, LPIPS, as a
       stand-in for people (no human judged them). Its weights are converted before: perceptual
-      convert --help.
+      convert --help. With --split=train the triplets are for perceptual learn to learn from, made
+      from the training images.
 
 An interrupted preparation leaves no data set that reads as complete; give the command again.
 """
@@ -55,6 +56,9 @@ flags.DEFINE_string(
     "under", None, "graded, teacher: use only images with this folder in their path, as 'val'.",
     flag_values=FLAGS)
 flags.DEFINE_enum("teacher", "lpips-alex", TEACHERS, "teacher: who judges.", flag_values=FLAGS)
+flags.DEFINE_enum(
+    "split", "val", ["val", "train"], "teacher: triplets to score on, or to learn from.",
+    flag_values=FLAGS)
 flags.DEFINE_string(
     "weights_dir", None, "teacher: the folder of converted weights; by default PERCEPTUAL_WEIGHTS, "
     "or perceptual/weights in the user's cache.", flag_values=FLAGS)
@@ -106,8 +110,8 @@ def _teacher():
 
   teacher = lpips.lpips(FLAGS.teacher.removeprefix("lpips-"), weights=FLAGS.weights_dir)
   return prepare_teacher.prepare(
-      FLAGS.source, FLAGS.data_dir, teacher, seed=FLAGS.seed, per_image=FLAGS.per_image,
-      limit=FLAGS.limit, under=FLAGS.under, overwrite=FLAGS.overwrite)
+      FLAGS.source, FLAGS.data_dir, teacher, split=FLAGS.split, seed=FLAGS.seed,
+      per_image=FLAGS.per_image, limit=FLAGS.limit, under=FLAGS.under, overwrite=FLAGS.overwrite)
 
 
 _PREPARERS = {"imagenet64": _imagenet64, "bapps": _bapps, "graded": _graded, "teacher": _teacher}

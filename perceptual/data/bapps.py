@@ -22,9 +22,6 @@ from perceptual.data import bapps_files, tfds_files
 from perceptual.data.in_order import map_in_order
 
 KINDS = tuple(bapps_files.PUBLISHED)
-VAL_SUBSETS = {
-    kind: tuple(s.removeprefix("val_") for s in splits if s.startswith("val_"))
-    for kind, splits in bapps_files.PUBLISHED.items()}
 URL = "https://perceptual-similarity.s3.us-west-2.amazonaws.com/dataset/"
 VERSION = "1.0.0"
 _LAYOUT = "2afc/{train,val}/<subset>/{ref,p0,p1,judge}, jnd/val/<subset>/{p0,p1,same}"
@@ -196,6 +193,12 @@ def _build(kind, source, data_dir, *, overwrite):
 
 def _directory(kind, data_dir):
   return tfds_files.DatasetName("bapps", kind, VERSION).directory(data_dir)
+
+
+def subsets(kind, split):
+  """Returns the names of the published subsets of `'train'` or `'val'`, in the papers' order."""
+  return tuple(name.removeprefix(f"{split}_") for name in bapps_files.PUBLISHED[kind]
+               if name.startswith(f"{split}_"))
 
 
 def open_prepared(kind, data_dir):

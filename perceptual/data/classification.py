@@ -172,13 +172,13 @@ def train_batches(images, *, batch_size, seed, first_step=0, augmentation=None,
   stored = images.examples("train")
   if cache:
     stored = stored.map(decoded, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).cache()
-  stream = _shuffled_epochs(stored, size, seed=seed, first=first, buffer=shuffle_buffer)
+  stream = shuffled_epochs(stored, size, seed=seed, first=first, buffer=shuffle_buffer)
   stream = stream.enumerate(start=first).shard(shard_count, shard_index)
   stream = stream.map(varied, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
   return stream.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
 
-def _shuffled_epochs(dataset, size, *, seed, first, buffer):
+def shuffled_epochs(dataset, size, *, seed, first, buffer):
   """The `size` elements of a data set over and over, in an order a pass, from the `first`-th on."""
   first_epoch, offset = divmod(first, size)
   # TensorFlow takes a seed that is a tensor, the epoch, only beside a graph seed that is not 0.

@@ -19,6 +19,8 @@ DATASETS = ("bapps/2afc", "bapps/jnd", "graded", "graded/monotone", "graded/nuis
 IMAGE_KEYS = {"2afc": ("reference", "candidate_0", "candidate_1"),
               "jnd": ("reference", "candidate")}
 ANSWER_KEY = {"2afc": "judge", "jnd": "same"}
+SPLITS = ("val", "train")
+TRAINING_DATASETS = ("bapps/2afc", "teacher")  # those with a split to learn from
 
 # Bytes of one subset's images, as scored, up to which they are kept in memory: several metrics, and
 # the evaluations of a training run, then decode them once. BAPPS's largest takes 0.4 GB at 64x64.
@@ -55,7 +57,7 @@ class JudgedSet:
   """A judged set: its subsets, and how its answers came to be.
 
   Attributes:
-    name: one of `DATASETS`.
+    name: one of `DATASETS`; of what is to be learned from, with `(train)` behind it.
     kind: `2afc` or `jnd`.
     note: where the answers come from; stands wherever a score on this set is shown.
     subsets: the subsets, in the papers' order.
@@ -75,48 +77,55 @@ class JudgedSet:
     return sum(subset.size for subset in self.subsets)
 
 
-def load(name, *, data_dir=None, image_size=64, limit=None):
+def load(name, *, data_dir=None, image_size=64, limit=None, split="val"):
   """Returns a judged set by name.
 
   Args:
-    name: one of `DATASETS`.
+    name: one of `DATASETS`; for the split `'train'`, one of `TRAINING_DATASETS`.
     data_dir: the TFDS folder that holds it. None, for the graded sets only: they are then made from
       the validation part of the embedded demo photographs.
     image_size: height and width at which BAPPS is scored; the other sets have their own size.
     limit: at most this many examples a subset, the first ones; None for all.
+    split: `'val'`, to score on, or `'train'`, other images to learn from.
 
   Raises:
-    UserError: if the name is unknown or the set is missing, empty or incomplete.
+    UserError: if the name is unknown or the set is missing, empty or incomplete, or has no such
+      split.
   """
   if name not in DATASETS:
     raise errors.unknown("judged set", name, DATASETS)
+  if split not in SPLITS:
+    raise errors.unknown("split of a judged set", split, SPLITS)
+  if split == "train" and name not in TRAINING_DATASETS:
+    raise errors.unknown("judged set to learn from", name, TRAINING_DATASETS)
   family, _, kind = name.partition("/")
   if family == "bapps":
-    return _bapps(kind, data_dir, image_size, limit)
+    return _bapps(kind, split, data_dir, image_size, limit)
   if family == "teacher":
-    return _teacher(data_dir, limit)
+    return _teacher(split, data_dir, limit)
   return _graded(name, kind, data_dir, limit)
 
 
-def _bapps(kind, data_dir, image_size, limit):
+def _bapps(kind, split, data_dir, image_size, limit):
   from perceptual.data import bapps
 
   if data_dir is None:
     raise errors.UserError(f"bapps/{kind} needs a data_dir: the folder in which it was prepared.")
   builder = bapps.open_prepared(kind, data_dir)
-  published = bapps.VAL_SUBSETS[kind]
-  there = [name for name in published if f"val_{name}" in builder.info.splits]
+  published = bapps.subsets(kind, split)
+  there = [name for name in published if f"{split}_{name}" in builder.info.splits]
+  called = {"val": "validation", "train": "training"}[split]
   if not there:
     raise errors.UserError(
-        f"bapps/{kind} in {data_dir} has no validation subset: its splits are "
+        f"bapps/{kind} in {data_dir} has no {called} subset: its splits are "
         f"{', '.join(builder.info.splits)}. Published are {', '.join(published)}.")
-  notes = ["judged by people (BAPPS validation)"]
+  notes = [f"judged by people (BAPPS {called})"]
   if len(there) < len(published):
     notes.append(f"without {', '.join(name for name in published if name not in there)}")
   with progress.progress(there, description=f"reading bapps/{kind}", unit="subset") as names:
-    subsets = [_subset(name, *_prepared(builder, f"val_{name}", limit), kind, image_size)
+    subsets = [_subset(name, *_prepared(builder, f"{split}_{name}", limit), kind, image_size)
                for name in names]
-  return _judged_set(f"bapps/{kind}", kind, notes, subsets, limit, by_people=True)
+  return _judged_set(_named(f"bapps/{kind}", split), kind, notes, subsets, limit, by_people=True)
 
 
 def _graded(name, kind, data_dir, limit):
@@ -130,16 +139,21 @@ def _graded(name, kind, data_dir, limit):
   return _judged_set(name, "2afc", notes, subsets, limit, by_people=False)
 
 
-def _teacher(data_dir, limit):
+def _teacher(split, data_dir, limit):
   from perceptual.data import prepare_teacher
 
   if data_dir is None:
     raise errors.UserError("teacher needs a data_dir: the folder in which it was prepared.")
-  builder = prepare_teacher.open_prepared(data_dir)
-  examples = _prepared(builder, prepare_teacher.SPLIT, limit)
-  subset = _subset(prepare_teacher.CONFIG, *examples, "2afc", groups=_cross_family_groups)
+  builder = prepare_teacher.open_prepared(data_dir, split)
+  examples = _prepared(builder, split, limit)
+  subset = _subset("cross", *examples, "2afc", groups=_cross_family_groups)
   notes = [builder.info.metadata["label"]]
-  return _judged_set("teacher", "2afc", notes, [subset], limit, by_people=False)
+  return _judged_set(_named("teacher", split), "2afc", notes, [subset], limit, by_people=False)
+
+
+def _named(name, split):
+  """The name of a set, which says so where it is to be learned from."""
+  return f"{name} (train)" if split == "train" else name
 
 
 def _judged_set(name, kind, notes, subsets, limit, *, by_people):

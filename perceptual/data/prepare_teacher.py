@@ -4,7 +4,8 @@
 'candidate_1', 'judge', 'family_0', 'family_1', 'id'}`: triplets of `cross_family`, and `judge` 1
 where the teacher finds `candidate_1` closer, else 0. `builder.info.metadata` holds the teacher's
 fingerprint and how the set came to be. A score on it says how often a metric agrees with the
-teacher, and no more.
+teacher, and no more. `"teacher/cross_train"` gives `train`, for metrics to learn from: made of
+other photographs, with other draws.
 """
 
 import collections
@@ -18,15 +19,20 @@ from keras import ops
 
 from perceptual.data import cross_family, references, tfds_files, triplet_records
 from perceptual.data.in_order import map_in_order
-from perceptual.errors import UserError
+from perceptual.errors import UserError, unknown
 
 NAME = "teacher"
-CONFIG = "cross"
+CONFIGS = {"val": "cross", "train": "cross_train"}  # split -> the configuration it stands in alone
 VERSION = "1.0.0"
-SPLIT = "val"
 
-# Without a limit on the images, about as many triplets are made.
-DEFAULT_TRIPLETS = 5000
+# Without a limit on the images, about as many triplets of a split are made.
+DEFAULT_TRIPLETS = {"val": 5000, "train": 20_000}
+
+# Of a source that has splits itself, the one that a split is made from.
+_SOURCE_SPLITS = {"val": "validation", "train": "train"}
+
+# Added to the seed, so that no draw of one split is one of the other.
+_SEED_OFFSETS = {"val": 0, "train": 2**32}
 
 _BATCH = 100  # triplets judged at a time
 
@@ -36,7 +42,7 @@ class Report:
   """What `prepare` did; `str(report)` is for people.
 
   Attributes:
-    directory: where the set was written.
+    directory: where the set was written, in the folder of its configuration.
     label: who judged.
     counts: `triplets` written, and those dropped: `identical` images, as in `cross_family`, and
       `ties` of the teacher.
@@ -54,8 +60,9 @@ class Report:
     counts = self.counts
     lines = [
         self.label,
-        f"{NAME}/{CONFIG}: {counts['triplets']} triplets from {self.images} images (dropped: "
-        f"{counts['identical']} with identical images, {counts['ties']} ties) in {self.directory}"]
+        f"{NAME}/{self.directory.parent.name}: {counts['triplets']} triplets from {self.images} "
+        f"images (dropped: {counts['identical']} with identical images, {counts['ties']} ties) "
+        f"in {self.directory}"]
     lines += [f"could not read {name}: {reason}" for name, reason in self.unreadable.items()]
     return "\n".join(lines)
 
@@ -65,20 +72,20 @@ def label(teacher):
   return f"judged by {teacher}, a stand-in for people: no human judged"
 
 
-def open_prepared(data_dir):
-  """Returns the `tfds.core.DatasetBuilder` of the prepared set.
+def open_prepared(data_dir, split="val"):
+  """Returns the `tfds.core.DatasetBuilder` of the prepared set that has a split.
 
   Raises:
     UserError: if `data_dir` holds no whole one.
   """
-  directory = _directory(data_dir)
+  directory = _directory(data_dir, split)
   tfds_files.require_complete(directory)
   return tfds.builder_from_directory(directory)
 
 
-def prepare(source, data_dir, metric, *, seed=0, per_image=1, image_size=64, limit=None,
-            under=None, overwrite=False):
-  """Makes triplets, has a metric judge them, and writes `data_dir/teacher/cross/1.0.0`.
+def prepare(source, data_dir, metric, *, split="val", seed=0, per_image=1, image_size=64,
+            limit=None, under=None, overwrite=False):
+  """Makes triplets, has a metric judge them, and writes one of `CONFIGS` below `data_dir/teacher`.
 
   The same images, options and metric give the same triplets, and the same answers but for what is
   nearly a tie on a machine that rounds otherwise.
@@ -89,11 +96,13 @@ def prepare(source, data_dir, metric, *, seed=0, per_image=1, image_size=64, lim
     metric: the teacher: `metric(reference, candidate)` takes uint8 `[batch, height, width, 3]` and
       returns `[batch]`; `metric.network` is its name, and `metric.lower_is_closer` and
       `metric.fingerprint` are as those of `perceptual.metric.Metric`.
+    split: `'val'`, to score on, or `'train'`, to learn from: of `'imagenet64'` and `'demo'` it is
+      made from the training images. Of files, say by `under` which are for which.
     seed: a non-negative integer.
     per_image: triplets made from each image.
     image_size: height and width of the triplets, at least 32. The distortions' strengths suit 64.
     limit: the most images to use, spread evenly over the source. By default as many as give about
-      5,000 triplets, or all where there are fewer. All are held in memory.
+      5,000 triplets (20,000 for `'train'`), or all where there are fewer. All are held in memory.
     under: with a folder or an archive, only images that have this folder in their path.
     overwrite: whether to replace a set that is already there.
 
@@ -102,21 +111,26 @@ def prepare(source, data_dir, metric, *, seed=0, per_image=1, image_size=64, lim
 
   Raises:
     UserError: an option is illegal, the source is missing or has no readable image, the set is
-      already there, the teacher's answer is not finite, or no triplet is left. Nothing is then
-      left behind.
+      already there, the other split was made from some of the same images, the teacher's answer is
+      not finite, or no triplet is left. Nothing is then left behind.
   """
+  if split not in CONFIGS:
+    raise unknown("split of teacher", split, CONFIGS)
   cross_family.check(seed=seed, per_image=per_image)
   references.check(source, image_size=image_size, limit=limit, under=under)
-  tfds_files.require_free(_directory(data_dir), overwrite=overwrite)
+  tfds_files.require_free(_directory(data_dir, split), overwrite=overwrite)
   images, unreadable = references.read(
-      source, data_dir, image_size=image_size, under=under,
-      limit=limit or -(-DEFAULT_TRIPLETS // per_image))
+      source, data_dir, image_size=image_size, under=under, split=_SOURCE_SPLITS[split],
+      limit=limit or -(-DEFAULT_TRIPLETS[split] // per_image))
+  for other in CONFIGS.keys() - {split}:
+    _require_disjoint(images, data_dir, other)
   counts = collections.Counter(triplets=0, identical=0, ties=0)
-  made = cross_family.triplets(images, seed=seed, per_image=per_image, counts=counts)
+  made = cross_family.triplets(
+      images, seed=seed + _SEED_OFFSETS[split], per_image=per_image, counts=counts)
   directory = tfds_files.write_dataset(
-      data_dir, name=NAME, config=CONFIG, version=VERSION, overwrite=overwrite,
+      data_dir, name=NAME, config=CONFIGS[split], version=VERSION, overwrite=overwrite,
       features=triplet_records.features(image_size),
-      splits={SPLIT: _examples(judged(made, metric, counts), counts)},
+      splits={split: _examples(judged(made, metric, counts), counts)},
       description=f"{label(metric.network)}. Made from {source}, seed {seed}.",
       # The writer takes the metadata after the last example, when the counts are complete.
       metadata={
@@ -177,5 +191,18 @@ def _examples(triplets, counts):
                     f"teacher was undecided on {counts['ties']}.")
 
 
-def _directory(data_dir):
-  return tfds_files.DatasetName(NAME, CONFIG, VERSION).directory(data_dir)
+def _require_disjoint(images, data_dir, split):
+  """Raises `UserError` if a split is there and was made from any of these images."""
+  if not tfds_files.is_complete(_directory(data_dir, split)):
+    return
+  decoders = tfds.decode.PartialDecoding(["reference"])
+  examples = open_prepared(data_dir, split).as_dataset(split=split, decoders=decoders)
+  there = references.sha256_of_each(e["reference"] for e in examples.as_numpy_iterator())
+  common = len(there & references.sha256_of_each(images))
+  if common:
+    raise UserError(f"{common} of the images stand in {_directory(data_dir, split)} already: "
+                    "what is learned from and what is scored must be made from different images.")
+
+
+def _directory(data_dir, split):
+  return tfds_files.DatasetName(NAME, CONFIGS[split], VERSION).directory(data_dir)

@@ -1,8 +1,8 @@
 """The images that triplets are made from: files, a prepared data set or the embedded photographs.
 
-A source is a folder or a tar archive (also compressed) of images; or `'imagenet64'`, the validation
-split of `imagenet_resized/64x64` prepared in the data folder; or `'demo'`, the validation crops of
-the embedded photographs.
+A source is a folder or a tar archive (also compressed) of images; or `'imagenet64'`, a split of
+`imagenet_resized/64x64` prepared in the data folder; or `'demo'`, crops of the embedded
+photographs.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ def check(source, *, image_size, limit, under):
     raise UserError(f"under={under!r} selects a folder; the source {source!r} has no folders.")
 
 
-def read(source, data_dir, *, image_size, limit, under=None):
+def read(source, data_dir, *, image_size, limit, under=None, split="validation"):
   """Reads reference images; of other sizes than asked for, their central square, box-resized.
 
   Args:
@@ -37,6 +37,7 @@ def read(source, data_dir, *, image_size, limit, under=None):
     image_size: height and width of the images returned.
     limit: the most images to read, spread evenly over the source (files sorted by name).
     under: with a folder or an archive, only images that have this folder in their path.
+    split: of `'imagenet64'` and `'demo'`, `'train'` or `'validation'`; files have none.
 
   Returns:
     (images, unreadable): a list of uint8 `[image_size, image_size, 3]`, and the name of each image
@@ -46,13 +47,18 @@ def read(source, data_dir, *, image_size, limit, under=None):
     UserError: the source is missing, or has no readable image.
   """
   if source in _SOURCES:
-    images, unreadable = _SOURCES[source](data_dir, limit), {}
+    images, unreadable = _SOURCES[source](data_dir, split, limit), {}
   else:
     images, unreadable = _read_files(source, under, limit)
   if not len(images):  # a list or an array
     raise UserError(f"None of the {len(unreadable)} images of {source} tried could be read; "
                     f"the first is {next(iter(unreadable))}.")
   return [_square(image, image_size) for image in images], unreadable
+
+
+def sha256_of_each(images):
+  """Returns the set of the SHA-256 of the pixels of each image."""
+  return {hashlib.sha256(image.tobytes()).hexdigest() for image in images}
 
 
 def sha256(images):
@@ -93,24 +99,24 @@ def _spread(count, limit):
   return np.linspace(0, count - 1, min(count, limit)).round().astype(int)
 
 
-def _read_imagenet64(data_dir, limit):
+def _read_imagenet64(data_dir, split, limit):
   directory = _IMAGENET64.directory(data_dir)
   tfds_files.require_complete(directory)
   builder = tfds.builder_from_directory(directory)
-  count = builder.info.splits["validation"].num_examples
+  count = builder.info.splits[split].num_examples
   wanted = set(_spread(count, limit).tolist())
-  dataset = builder.as_dataset(split="validation", shuffle_files=False,
+  dataset = builder.as_dataset(split=split, shuffle_files=False,
                                decoders={"image": tfds.decode.SkipDecoding()})
   examples = progress(dataset.as_numpy_iterator(), description="reading", total=count)
   return [
-      image_files.decode(example["image"], f"{directory} validation example {index}")
+      image_files.decode(example["image"], f"{directory} {split} example {index}")
       for index, example in enumerate(examples) if index in wanted
   ]
 
 
-def _read_demo(data_dir, limit):
+def _read_demo(data_dir, split, limit):
   del data_dir
-  images, _ = demo.crops("validation")
+  images, _ = demo.crops(split)
   return images[_spread(len(images), limit)]
 
 

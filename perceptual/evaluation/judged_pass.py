@@ -10,7 +10,6 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from perceptual import distances as distance_table
 from perceptual.data import classification, judged
 from perceptual.errors import UserError
 
@@ -48,13 +47,14 @@ class JudgedPass:
 
     Args:
       metric: `metric.Metric`; its trunk, taps and preprocessing are used.
-      distances: names of the distances to compute.
+      distances: names of the distances to compute, as `Metric.at_taps` takes them.
       batch_size: triplets (or pairs) a batch, over all replicas.
       strategy: `tf.distribute.Strategy`; None for the current one.
       jit_compile: whether XLA compiles the step: the way on GPU and TPU, slow on CPU.
     """
     self.metric = metric
-    self.distances = tuple(distance_table.get(name) for name in distances)
+    self._at_taps = [metric.at_taps(name) for name in distances]
+    self.distances = tuple(at_taps[metric.taps[0]].name for at_taps in self._at_taps)
     self.strategy = strategy or tf.distribute.get_strategy()
     self.batch_size = batch_size
     replicas = self.strategy.num_replicas_in_sync
@@ -88,7 +88,7 @@ class JudgedPass:
         progress(int(real.sum()))
     self._check_distances(values, subset)
     values = np.concatenate([values, values.sum(axis=-1, keepdims=True)], axis=-1)
-    return Distances(tuple(d.name for d in self.distances), (*self.metric.taps, SUM), values)
+    return Distances(self.distances, (*self.metric.taps, SUM), values)
 
   def _batches(self, subset, context):
     return classification.padded_batches(
@@ -109,9 +109,9 @@ class JudgedPass:
     images = tf.stack([batch[key] for key in keys], axis=1)
     features = self.metric.features(tf.reshape(images, [-1, *images.shape[2:]]))
     return tf.stack([
-        tf.stack([_to_reference(distance, features[tap], len(keys)) for tap in self.metric.taps],
-                 axis=-1)
-        for distance in self.distances], axis=2)
+        tf.stack([_to_reference(at_taps[tap], features[tap], len(keys))
+                  for tap in self.metric.taps], axis=-1)
+        for at_taps in self._at_taps], axis=2)
 
   def _check_weights(self):
     # Distances do not tell: some kernels of ReLU make 0 of NaN.
@@ -125,7 +125,7 @@ class JudgedPass:
     if len(bad):
       example, _, distance, tap = bad[0]
       raise UserError(
-          f"The {self.distances[distance].name} distance at {self.metric.taps[tap]} of "
+          f"The {self.distances[distance]} distance at {self.metric.taps[tap]} of "
           f"{self.metric.network} is not finite for example {example} of {subset.name}: the "
           "weights are not fit for use (did training diverge?).")
 

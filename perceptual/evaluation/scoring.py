@@ -80,7 +80,7 @@ def evaluate(metric, judged_set, settings, *, strategy=None, jit_compile=False):
     rows += report.metric_rows(scored.network, judged_set, _measured(run, judged_set),
                                resamples=settings.resamples, seed=settings.seed)
     fingerprints[scored.network] = {
-        **scored.fingerprint, "distance": [distance.name for distance in run.distances]}
+        **scored.fingerprint, "distance": list(run.distances)}
   return rows + report.ceiling_rows(judged_set), fingerprints
 
 

@@ -97,7 +97,7 @@ class ClassifierTrainer(orbit.StandardTrainer):
     self.optimizer.apply(gradients, variables)
     if self._average:
       self._average.update(self.optimizer.iterations.value)
-    self._sums.add(losses + decay, batch["label"], logits)
+    self._sums.add(losses + decay, is_correct(batch["label"], logits))
 
   def _clipped(self, gradients):
     """Clips the sum over replicas; `optimizer.apply` will sum over replicas once more."""
@@ -147,7 +147,8 @@ class ClassifierEvaluator(orbit.StandardEvaluator):
   def _step_of_replica(self, batch):
     logits = self._model(self._preprocess(batch["image"]), training=False)["logits"]
     real = tf.cast(batch["index"] >= 0, tf.float32)
-    self._sums.add(cross_entropy(batch["label"], logits), batch["label"], logits, real)
+    losses = cross_entropy(batch["label"], logits)
+    self._sums.add(losses, is_correct(batch["label"], logits), real)
 
 
 class Sums:
@@ -169,16 +170,20 @@ class Sums:
     for variable in self._variables:
       variable.assign(0.0)
 
-  def add(self, losses, labels, logits, weights=None):
-    """Adds a replica's examples: losses `[batch]`, labels `[batch]`, logits `[batch, classes]`."""
+  def add(self, losses, correct, weights=None):
+    """Adds a replica's examples: their losses, and how right each answer is, each `[batch]`."""
     weights = tf.ones_like(losses) if weights is None else weights
-    correct = tf.cast(tf.argmax(logits, axis=-1, output_type=labels.dtype) == labels, tf.float32)
     for variable, values in zip(self._variables, (losses, correct, tf.ones_like(losses))):
       variable.assign_add(tf.reduce_sum(values * weights))
 
   def means(self):
     loss, correct, examples = (np.float64(v.read_value()) for v in self._variables)
     return dict(zip(self._names, (loss / examples, 100 * correct / examples)))
+
+
+def is_correct(labels, logits):
+  """Returns 1 where the highest logit is the label's, else 0: `[batch]` float32."""
+  return tf.cast(tf.argmax(logits, axis=-1, output_type=labels.dtype) == labels, tf.float32)
 
 
 def cross_entropy(labels, logits, label_smoothing=0.0):

@@ -1,6 +1,7 @@
 """What a training folder holds, and the way back from it to a network.
 
     network.json            name and options of the network
+    learned.json            of a metric learned from judgements: mode, trunk, taps, judged set
     run.json                what is trained, on what and how, as data
     config.gin              the configuration as given
     operative_config.gin    the configuration as used, defaults included
@@ -40,6 +41,7 @@ class ModelDir:
   def __init__(self, path):
     self.path = pathlib.Path(path).expanduser()
     self.network = self.path / "network.json"
+    self.learned = self.path / "learned.json"
     self.run = self.path / "run.json"
     self.metrics = self.path / "metrics.csv"
     self.plot = self.path / "training.png"
@@ -79,6 +81,19 @@ class ModelDir:
       raise errors.UserError(f"{record} is damaged, or the checkpoint that it names is missing.")
     return state.model_checkpoint_path
 
+  def require_latest(self, name):
+    """Returns the path of a checkpoint as `latest` does.
+
+    Raises:
+      UserError: if there is none besides; the message says which there are.
+    """
+    latest = self.latest(name)
+    if latest is None:
+      have = [other for other in CHECKPOINTS if self.latest(other)]
+      raise errors.UserError(f"{self.path} has no checkpoint {name!r}. "
+                             f"Available: {', '.join(have) or 'none yet'}.")
+    return latest
+
   def write_network(self, name, options):
     """Writes what `read_network` returns."""
     write_json(self.network, {"name": name, "options": options})
@@ -96,6 +111,21 @@ class ModelDir:
     if not isinstance(network, dict) or not {"name", "options"} <= set(network):
       raise errors.UserError(f"{self.network} is damaged: it must hold name and options.")
     return network["name"], network["options"]
+
+  def write_learned(self, learned):
+    """Writes what `read_learned` returns."""
+    write_json(self.learned, learned)
+
+  def read_learned(self):
+    """Returns how a metric was learned here, as plain data; None if a network was trained here.
+
+    Raises:
+      UserError: if the description is damaged.
+    """
+    learned = read_json(self.learned)
+    if learned is not None and (not isinstance(learned, dict) or "taps" not in learned):
+      raise errors.UserError(f"{self.learned} is damaged: it must hold how a metric was learned.")
+    return learned
 
   def write_run(self, run):
     """Writes what `read_run` returns."""
@@ -148,11 +178,9 @@ def load_network(path, checkpoint="best_score"):
   """
   folder = ModelDir(path)
   name, options = folder.read_network()
-  latest = folder.latest(checkpoint)
-  if latest is None:
-    have = [name for name in CHECKPOINTS if folder.latest(name)]
-    raise errors.UserError(f"{folder.path} has no checkpoint {checkpoint!r}. "
-                           f"Available: {', '.join(have) or 'none yet'}.")
+  if folder.read_learned():
+    raise errors.UserError(f"{folder.path} holds a metric that was learned, not a network.")
+  latest = folder.require_latest(checkpoint)
   model = models.build(name, **options)
   step = assign_weights(model, latest)
   return model, name, options, step

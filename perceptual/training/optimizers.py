@@ -15,9 +15,15 @@ from keras import ops
 
 from perceptual import errors
 from perceptual.training import regularization
-from perceptual.training.schedules import SCHEDULES, Cosine, ExponentialDecay, StepDecay
+from perceptual.training.schedules import (
+    SCHEDULES,
+    Cosine,
+    ExponentialDecay,
+    LinearDecay,
+    StepDecay,
+)
 
-Schedule = StepDecay | ExponentialDecay | Cosine
+Schedule = StepDecay | ExponentialDecay | Cosine | LinearDecay
 
 
 @dataclasses.dataclass(frozen=True)

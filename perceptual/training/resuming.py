@@ -6,9 +6,10 @@ import tensorflow as tf
 
 from perceptual.errors import UserError
 
-# Another network, other images or another score make another run: weights do not fit, or what was
-# best cannot be compared. The rest of a recipe may change from one start to the next.
-_FIXED = ("network", "images", "score")
+# Another network, other images or another score make another run, as does another way to learn a
+# metric: weights do not fit, or what was best cannot be compared. The rest of a recipe may change
+# from one start to the next.
+_FIXED = ("network", "images", "learned", "score")
 
 
 def changes(before, now, *, folder):

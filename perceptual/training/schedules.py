@@ -3,10 +3,12 @@
     StepDecay         ResNets of Kumar et al.: a tenth after epochs 30, 60 and 80 (of 90)
     ExponentialDecay  EfficientNets: 3% less after every 2.4 epochs (of 350)
     Cosine            ViTs: half a cosine to 0 at the last step (of 300 epochs)
+    LinearDecay       LPIPS, learned from judgements: constant, then in even stairs to 0
 
 The first two are those of the papers' code, tensorflow/tpu: rates are given for a batch of 256 and
 grow with the batch, and what falls is counted from the first step, not from the end of the rise.
-The third is that of the ViTs' own code: its rate is the peak, whatever the batch.
+The third is that of the ViTs' own code: its rate is the peak, whatever the batch. So is the fourth,
+of the code of LPIPS.
 """
 
 import dataclasses
@@ -113,8 +115,43 @@ class Cosine:
         warmup_steps=self.warmup_steps)
 
 
+@dataclasses.dataclass(frozen=True)
+class LinearDecay:
+  """A learning rate that is constant for some epochs, and then falls a step with every epoch.
+
+  As in the code of LPIPS (Zhang et al. 2018): of 5 and 5 epochs the sixth still has the full rate,
+  the last a fifth of it, and 0 is what would follow.
+
+  Attributes:
+    learning_rate: the rate at first, for any batch.
+    constant_epochs: epochs before it falls.
+    decay_epochs: epochs over which it falls to 0; 0 for a rate that stays as it is.
+  """
+
+  learning_rate: float = 1e-4
+  constant_epochs: int = 5
+  decay_epochs: int = 5
+
+  def __post_init__(self):
+    errors.require_number("learning_rate", self.learning_rate, above=0)
+    errors.require_integer("constant_epochs", self.constant_epochs, at_least=0)
+    errors.require_integer("decay_epochs", self.decay_epochs, at_least=0)
+
+  def keras(self, batch_size, steps_per_epoch, steps):
+    """Returns the schedule over steps; it does not depend on how many there are."""
+    del batch_size, steps
+    if not self.decay_epochs:
+      return float(self.learning_rate)
+    falls = range(1, self.decay_epochs + 1)
+    return keras.optimizers.schedules.PiecewiseConstantDecay(
+        # The last steps, counted from 0, of the epochs after which it falls.
+        [(self.constant_epochs + fall) * steps_per_epoch - 1 for fall in falls],
+        [self.learning_rate * (1 - fall / self.decay_epochs) for fall in (0, *falls)])
+
+
 # Name in gin -> class.
-SCHEDULES = {"step_decay": StepDecay, "exponential_decay": ExponentialDecay, "cosine": Cosine}
+SCHEDULES = {"step_decay": StepDecay, "exponential_decay": ExponentialDecay, "cosine": Cosine,
+             "linear_decay": LinearDecay}
 
 
 @keras.saving.register_keras_serializable("perceptual")

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from perceptual import cli, models
-from perceptual.models import listing, taps
+from perceptual.models import costs, listing, taps
 
 
 def _run(capsys, *arguments):
@@ -21,7 +21,7 @@ def test_every_network_has_its_line_and_its_taps_on_disk(capsys, tmp_path):
   assert status == 0
   lines = {line.split()[0]: line for line in out.splitlines() if line.strip()}
   assert set(models.names()) <= set(lines)
-  assert "2,291,624" in lines["resnet6"] and "4 8 16 32" in lines["resnet6"]
+  assert "2,287,656" in lines["resnet6"] and "4 8 16 32" in lines["resnet6"]
   with open(tmp_path / "models.csv", newline="") as file:
     rows = list(csv.DictReader(file))
   assert list(dict.fromkeys(row["network"] for row in rows)) == list(models.names())
@@ -37,7 +37,7 @@ def test_every_network_has_its_line_and_its_taps_on_disk(capsys, tmp_path):
 def test_one_network_in_full(capsys):
   status, out, _ = _run(capsys, "--network=resnet6", "--num_classes=10", "--image_size=32")
   assert status == 0
-  parameters = models.build("resnet6", num_classes=10).count_params()
+  parameters = costs.parameters(models.build("resnet6", num_classes=10))
   for expected in ("resnet6 at 32x32", f"{parameters:,}", "reduction_4       512      32",
                    "width                    1.0"):
     assert expected in out
@@ -46,8 +46,8 @@ def test_one_network_in_full(capsys):
 def test_what_is_looked_at_is_what_is_built():
   row = listing.look("resnet10", num_classes=5, width=0.25)
   built = models.build("resnet10", num_classes=5, width=0.25)
-  assert row.parameters == built.count_params()
-  assert row.tap_parameters == taps.select_taps(built).count_params()
+  assert row.parameters == costs.parameters(built)
+  assert row.tap_parameters == costs.parameters(taps.select_taps(built))
   assert row.taps == taps.list_taps(built)
 
 

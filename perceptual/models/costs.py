@@ -17,9 +17,17 @@ def unallocated():
 
       with costs.unallocated():
         model = models.build("vit_l4")
-      model.count_params()
+      costs.parameters(model)
   """
   return keras.StatelessScope(initialize_variables=False)
+
+
+def parameters(model):
+  """Returns the number of parameters as papers count them: of the weights that training changes.
+
+  `model.count_params()` counts the moving statistics of batch normalisation too.
+  """
+  return sum(math.prod(variable.shape) for variable in model.trainable_variables)
 
 
 def flops(model, image_size):

@@ -18,10 +18,10 @@ class Listed:
 
   Attributes:
     name: its name for `models.build`.
-    parameters: the number of weights of the whole network, with its classifier.
+    parameters: `costs.parameters` of the whole network, with its classifier.
     flops: the operations of the whole network for one image, as `costs.flops` counts them; None
       where the images are too small for it.
-    tap_parameters: the number of weights that the taps need, which is what a metric holds.
+    tap_parameters: those that the taps need, which are what a metric holds.
     tap_flops: the operations that the taps need; None where the images are too small.
     taps: its `taps.TapInfo`s.
     note: why operations are missing; empty if they are not.
@@ -54,7 +54,7 @@ def look(name, *, image_size=64, num_classes=1000, **options):
     found = feature_taps.list_taps(model)
     flops, note = _flops_or_why_not(model, image_size)
     tap_flops, tap_note = _flops_or_why_not(trunk, image_size)
-  return Listed(name, model.count_params(), flops, trunk.count_params(), tap_flops, found,
+  return Listed(name, costs.parameters(model), flops, costs.parameters(trunk), tap_flops, found,
                 tap_note or note)
 
 

@@ -7,24 +7,33 @@ import tensorflow as tf
 from perceptual import models
 from perceptual.models import costs
 
-# Billions of multiply-adds for one image of a side, as torchvision's documentation prints them.
+# Millions of parameters, and billions of multiply-adds for one image of a side, as torchvision's
+# documentation prints them.
 PUBLISHED = [
-    ("alexnet", 224, 0.714),
-    ("vgg11", 224, 7.609),
-    ("vgg16", 224, 15.47),
-    ("vgg19", 224, 19.632),
-    ("squeezenet1_1", 224, 0.349),
-    ("resnet50", 224, 4.089),  # ours differs in padding alone
-    ("resnet101", 224, 7.801),
+    ("alexnet", 61.100840, 224, 0.714),
+    ("vgg11", 132.863336, 224, 7.609),
+    ("vgg16", 138.357544, 224, 15.47),
+    ("vgg16_bn", 138.365992, 224, 15.47),
+    ("vgg19", 143.667240, 224, 19.632),
+    ("squeezenet1_1", 1.235496, 224, 0.349),
+    ("densenet121", 7.978856, 224, 2.834),
+    ("torchvision_resnet18", 11.689512, 224, 1.814),
+    ("torchvision_resnet50", 25.557032, 224, 4.089),
+    ("resnext50_32x4d", 25.028904, 224, 4.23),
+    ("googlenet", 6.624904, 224, 1.498),
+    ("inception_v3", 23.834568, 299, 5.713),  # without the auxiliary classifier's 3,326,696
+    ("torchvision_efficientnet_b0", 5.288548, 224, 0.386),
+    ("torchvision_efficientnet_b7", 66.347960, 600, 37.744),
 ]
 
 
-@pytest.mark.parametrize("name, side, billions", PUBLISHED)
-def test_published_counts(name, side, billions):
+@pytest.mark.parametrize("name, millions, side, billions", PUBLISHED)
+def test_published_counts(name, millions, side, billions):
   with costs.unallocated():
     model = models.build(name)
-  # What they print is a count cut off or rounded at the third place, pooling and the like left out.
-  assert costs.flops(model, side) / 2e9 == pytest.approx(billions, abs=0.0011)
+  assert costs.parameters(model) == round(millions * 1e6)
+  # What they print is a count cut off or rounded at the third place.
+  assert costs.flops(model, side) / 2e9 == pytest.approx(billions, abs=0.002)
 
 
 def test_alexnets_trunk_by_hand():
@@ -53,7 +62,7 @@ def _profiled(model, side):
   return products
 
 
-@pytest.mark.parametrize("name", ["resnet6", "resnet50", "squeezenet1_1", "vit_b8"])
+@pytest.mark.parametrize("name", ["resnet6", "efficientnet_b0", "vit_b8"])
 def test_tensorflow_counts_as_many(name):
   model = models.build(name, width=0.125, num_classes=7)
   assert costs.flops(model, 64) == _profiled(model, 64)
@@ -62,7 +71,7 @@ def test_tensorflow_counts_as_many(name):
 def test_nothing_is_allocated():
   with costs.unallocated():
     model = models.build("vgg16")
-  assert model.count_params() == 138_357_544
+  assert costs.parameters(model) == 138_357_544
   assert all(variable._value is None for variable in model.variables)
   # and what is built afterwards is real
   assert models.build("resnet2", width=0.1).variables[0].value is not None

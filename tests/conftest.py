@@ -1,7 +1,10 @@
 """Shared fixtures. The environment is set before TensorFlow is imported anywhere."""
 
+import importlib.util
 import os
 import pathlib
+import subprocess
+import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
@@ -18,6 +21,27 @@ def testdata():
   if not folder:
     pytest.skip("PERCEPTUAL_TESTDATA is not set: reference data are not in the repository")
   return pathlib.Path(folder)
+
+
+@pytest.fixture(scope="session", params=["jax", "torch"])
+def on_another_backend(request):
+  """(code, *arguments) -> what a process of its own prints that runs the code on another backend.
+
+  A test that asks for this runs once for each backend; it skips, saying so, where that is missing.
+  """
+  backend = request.param
+  if importlib.util.find_spec(backend) is None:
+    pytest.skip(f"{backend} is not installed: its backend of Keras is not tried")
+
+  def run(code, *arguments):
+    root = str(pathlib.Path(__file__).parents[1])
+    process = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True,
+        env={**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": root})
+    assert process.returncode == 0, process.stderr
+    return process.stdout
+
+  return run
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,11 +1,7 @@
 """LPIPS: the published numbers, per layer, on every backend; and what makes a metric of it."""
 
-import importlib.util
 import json
 import os
-import pathlib
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -331,15 +327,12 @@ np.savez(sys.argv[2], **results)
 """
 
 
-@pytest.fixture(scope="session", params=["jax", "torch"])
-def elsewhere(request, random_weights, tmp_path_factory):
+@pytest.fixture(scope="session")
+def elsewhere(request, on_another_backend, random_weights, tmp_path_factory):
   """The images of some metrics, and what another backend makes of them: two dicts of arrays.
 
   Keys are a net, and `_lin` or `_unweighted` if its weights are the published.
   """
-  backend = request.param
-  if importlib.util.find_spec(backend) is None:
-    pytest.skip(f"{backend} is not installed: its backend of Keras is not tried")
   jobs = {net: (net, "0.0", True, str(random_weights)) for net in NETS}
   images = {}
   for key in jobs:
@@ -352,13 +345,10 @@ def elsewhere(request, random_weights, tmp_path_factory):
         key = f"{net}_{kind}"
         jobs[key] = (net, "0.1", kind == "lin", str(folder))
         images[f"{key}_ref"], images[f"{key}_cand"] = np.stack(three[:1] * 2), np.stack(three[1:])
-  files = tmp_path_factory.mktemp(backend)
+  files = tmp_path_factory.mktemp("elsewhere")
   np.savez(files / "images.npz", **images)
-  root = str(pathlib.Path(distances.__file__).parents[1])
-  subprocess.run(
-      [sys.executable, "-c", OTHER_BACKEND, files / "images.npz", files / "found.npz",
-       json.dumps(jobs)],
-      env={**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": root}, check=True)
+  on_another_backend(
+      OTHER_BACKEND, files / "images.npz", files / "found.npz", json.dumps(jobs))
   with np.load(files / "found.npz") as found:
     return images, dict(found)
 

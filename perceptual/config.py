@@ -75,7 +75,8 @@ evaluate_settings = _plainly(gin.external_configurable(scoring.Settings, "evalua
 def network(name=None, **options):
   """Returns (name, options) of a network, checked by what `models.build` takes."""
   if name is None:
-    raise UserError(f"network.name is not given. Available: {', '.join(models.names())}.")
+    available = ", ".join((*models.names(), *models.wrappers()))
+    raise UserError(f"network.name is not given. Available: {available}.")
   if "num_classes" in options:
     raise UserError("network.num_classes is not for gin: it is the number of the images' classes.")
   known = [option for option in models.network_options(name) if option != "num_classes"]

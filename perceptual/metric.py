@@ -27,6 +27,7 @@ class Metric:
     taps: names of the taps, in network order.
     distance: `distances.Distance`.
     channel_weights: `{tap: [channels] float32}`, the learned weights of LPIPS; None without.
+    learned: how they were learned, plain data; None if that is not known.
     tap_distances: `{tap: distances.Distance}`: `distance`, or `lin` with the tap's weights.
     preprocessing: `preprocessing.Preprocessing`.
     lower_is_closer: True.
@@ -35,7 +36,7 @@ class Metric:
   lower_is_closer = True
 
   def __init__(self, model, *, network, options=None, taps=None, distance="local",
-               channel_weights=None, preprocess=preprocessing.IMAGENET):
+               channel_weights=None, learned=None, preprocess=preprocessing.IMAGENET):
     """Makes a metric of a model.
 
     Args:
@@ -46,6 +47,7 @@ class Metric:
       distance: name of the distance.
       channel_weights: `{tap: [channels]}`, learned weights for the channels of every tap, not
         negative, which make of the distance `local` the `lin` of LPIPS; None for no weights.
+      learned: how they were learned, for the fingerprint.
       preprocess: `preprocessing.Preprocessing` of the images.
 
     Raises:
@@ -58,24 +60,23 @@ class Metric:
     self.taps = tuple(tap.name for tap in used)
     self.distance = distances.get(distance)
     self.channel_weights = channel_weights and _fitting(channel_weights, used, self.distance)
+    self.learned = learned
     self.tap_distances = {
         tap: distances.linear(self.channel_weights[tap]) if channel_weights else self.distance
         for tap in self.taps}
     self.preprocessing = preprocess
 
   def at_taps(self, name):
-    """Returns `{tap: distances.Distance}` of the distance with a name.
+    """Returns `{tap: distances.Distance}` of a distance between this metric's features.
 
     Args:
-      name: that of any distance without parameters, whose features are those of this metric; or
-        `lin`, if the metric has weights for its channels.
+      name: the name of any distance, or `lin` if the metric has weights for its channels.
 
     Raises:
-      UserError: there is none.
+      UserError: there is none of that name.
     """
-    own = self.tap_distances
-    if name == own[self.taps[0]].name:
-      return own
+    if name == self.tap_distances[self.taps[0]].name:
+      return self.tap_distances
     return dict.fromkeys(self.taps, distances.get(name))
 
   def features(self, images):
@@ -188,6 +189,7 @@ class Metric:
         "weights_sha256": weights_hash(self.trunk, self.channel_weights),
         "taps": list(self.taps),
         "distance": self.tap_distances[self.taps[0]].name,
+        **({"learned": self.learned} if self.learned else {}),
         "lower_is_closer": True,
         "preprocessing": {
             "mean": list(self.preprocessing.mean), "std": list(self.preprocessing.std),
@@ -210,7 +212,8 @@ def random_init(metric, seed=0):
   """
   keras.utils.set_random_seed(seed)
   return Metric(
-      models.build(metric.network, **metric.options), network=f"{metric.network} at random",
+      models.build_at_random(metric.network, **metric.options),
+      network=f"{metric.network} at random",
       options=metric.options, taps=metric.taps, distance=metric.distance.name,
       channel_weights=metric.channel_weights, preprocess=metric.preprocessing)
 

@@ -1,7 +1,8 @@
 """The networks by name.
 
 A network is one row of `_NETWORKS`: a builder, and the options that make it this network. To add
-a family, write its builder beside `resnet.py` and give it its rows here.
+a family, write its builder beside `resnet.py` and give it its rows here. A row of `_WRAPPERS` is
+for networks that are somebody else's, which its options name; `wrap` is the same for Python.
 """
 
 import inspect
@@ -13,12 +14,14 @@ from perceptual.models import (
     efficientnet,
     googlenet,
     inception,
+    keras_networks,
     resnet,
     squeezenet,
     torchvision_resnet,
     vgg,
     vit,
 )
+from perceptual.models.wrapping import wrap as wrap
 
 _NETWORKS = {
     **{f"resnet{depth}": (resnet.resnet, {"depth": depth, "name": f"resnet{depth}"})
@@ -50,10 +53,20 @@ _NETWORKS = {
     **{name: (vit.vit, {"variant": name, "name": name}) for name in vit.VARIANTS},
 }
 
+_WRAPPERS = {
+    "keras_file": (keras_networks.keras_file, {"name": "keras_file"}),
+    "keras_applications": (keras_networks.keras_applications, {"name": "keras_applications"}),
+}
+
 
 def names():
   """Returns the names of all networks, a tuple of strings, each family from small to large."""
   return tuple(_NETWORKS)
+
+
+def wrappers():
+  """Returns the names that stand for other people's networks, which options name: a tuple."""
+  return tuple(_WRAPPERS)
 
 
 def network_options(name):
@@ -70,10 +83,10 @@ def network_options(name):
 
 
 def build(name, **options):
-  """Builds a network, freshly initialised.
+  """Builds a network, freshly initialised unless its options name weights.
 
   Args:
-    name: one of `names()`.
+    name: one of `names()` or of `wrappers()`.
     **options: some of `network_options(name)`; what they mean stands at the family's builder
       (`resnet.resnet`).
 
@@ -92,7 +105,15 @@ def build(name, **options):
   return builder(**fixed, **options)
 
 
+def build_at_random(name, **options):
+  """Builds a network as `build` does, but without the trained weights that its options name."""
+  if "weights" in network_options(name):
+    options["weights"] = None
+  return build(name, **options)
+
+
 def _network(name):
-  if name not in names():
-    raise errors.unknown("network", name, names())
-  return _NETWORKS[name]
+  available = _NETWORKS | _WRAPPERS
+  if name not in tuple(available):
+    raise errors.unknown("network", name, available)
+  return available[name]

@@ -79,7 +79,7 @@ def keras_metric(folder):
       _read_trunk(folder), network=fingerprint["network"], options=fingerprint["options"],
       taps=fingerprint["taps"], distance="local" if learned else fingerprint["distance"],
       channel_weights=_read_channel_weights(folder / CHANNEL_WEIGHTS) if learned else None,
-      preprocess=Preprocessing(**declared))
+      learned=fingerprint.get("learned"), preprocess=Preprocessing(**declared))
   if weights_hash(metric.trunk, metric.channel_weights) != fingerprint["weights_sha256"]:
     raise UserError(f"{folder} cannot be used: its weights are not those that {FINGERPRINT} speaks "
                     "of. Export the metric again.")

@@ -1,4 +1,4 @@
-"""The run that learns a metric from judgements, and the way back from its folder to the metric."""
+"""The run that learns a metric from judgements."""
 
 import dataclasses
 
@@ -14,11 +14,9 @@ from perceptual.preprocessing import IMAGENET
 from perceptual.training import (
     learned_distance,
     learning_settings,
-    model_dir,
     outer_loop,
     ranking,
     records,
-    trunks,
 )
 
 
@@ -148,28 +146,3 @@ class _Nothing(orbit.AbstractEvaluator):
   def evaluate(self, num_steps):
     del num_steps
     return {}
-
-
-def load(path, checkpoint="best_score"):
-  """Returns a metric that was learned, in parts.
-
-  Args:
-    path: the training folder.
-    checkpoint: `best_score` or `last`.
-
-  Returns:
-    (model, name, options, step, channel_weights): the trunk with the checkpoint's weights, the
-    network's name and options, the training step, and `{tap: [channels] float32}`.
-
-  Raises:
-    UserError: if there is no such checkpoint, or its weights are not this metric's.
-  """
-  folder = model_dir.ModelDir(path)
-  name, options = folder.read_network()
-  latest = folder.require_latest(checkpoint)
-  trunk = trunks.build(name, options, folder.read_learned()["taps"])
-  model = learned_distance.LearnedDistance(trunk, dropout=0)
-  step = model_dir.assign_weights(model, latest)
-  weights = {tap: keras.ops.convert_to_numpy(weights)
-             for tap, weights in model.channel_weights.items()}
-  return trunk, name, options, step, weights

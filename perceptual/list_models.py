@@ -5,7 +5,8 @@
   perceptual models --image_size=224 --output_dir=models   and as models.csv and models.json
 
 A network's name and options are what gin takes (network.name = 'resnet50', network.width = 0.25)
-and what perceptual.models.build takes. Sizes and costs come from shapes alone: no weights are made.
+and what perceptual.models.build takes. Any other Keras classifier is network.name = 'keras_file' or
+'keras_applications'. Sizes and costs come from shapes alone: no weights are made.
 """
 
 from absl import flags

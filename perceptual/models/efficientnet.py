@@ -124,15 +124,9 @@ def efficientnet(variant, *, width=1.0, depth=1.0, num_classes=1000, dropout=Non
   """
   if variant not in tuple(VARIANTS):
     raise errors.unknown("EfficientNet", variant, VARIANTS)
-  layers.require_batch_norm(
-      momentum=batch_norm_momentum, epsilon=batch_norm_epsilon,
-      synchronized=synchronized_batch_norm)
-  parts = _Parts(
-      norm=functools.partial(
-          layers.BatchNormalization, momentum=batch_norm_momentum, epsilon=batch_norm_epsilon,
-          synchronized=synchronized_batch_norm),
-      kernel_initializer=_KERNEL_INITIALIZER,
-      pads_sides_alike=False)
+  norm = torch.batch_norm(momentum=batch_norm_momentum, epsilon=batch_norm_epsilon,
+                          synchronized=synchronized_batch_norm)
+  parts = _Parts(norm, _KERNEL_INITIALIZER, pads_sides_alike=False)
   return _network(
       variant, parts, _TAPS, width=width, depth=depth, num_classes=num_classes, dropout=dropout,
       survival_probability=survival_probability, image_size=image_size,
@@ -141,7 +135,8 @@ def efficientnet(variant, *, width=1.0, depth=1.0, num_classes=1000, dropout=Non
 
 def torchvision_efficientnet(variant, *, width=1.0, depth=1.0, num_classes=1000, dropout=None,
                              survival_probability=0.8, kernel_initializer="he_normal",
-                             image_size=None, name=None):
+                             image_size=None, batch_norm_momentum=None,
+                             batch_norm_epsilon=None, synchronized_batch_norm=False, name=None):
   """Builds an EfficientNet of torchvision, with the outputs of its modules as feature taps.
 
   A tap `features_i` is the output of torchvision's module `features[i]`: of the stem (0) and of
@@ -150,10 +145,12 @@ def torchvision_efficientnet(variant, *, width=1.0, depth=1.0, num_classes=1000,
 
   Args:
     variant: one of `TORCHVISION_VARIANTS`.
-    width, depth, num_classes, dropout, survival_probability, image_size: as `efficientnet` has
-      them.
+    width, depth, num_classes, dropout, survival_probability, image_size, synchronized_batch_norm:
+      as `efficientnet` has them.
     kernel_initializer: how the kernels begin, all but that of the logits: as Keras's layers take
       it. "zeros" is quick, for a network whose weights are then loaded.
+    batch_norm_momentum, batch_norm_epsilon: as `efficientnet` has them; None for the variant's:
+      0.9 and 1e-5 of B0, 0.99 and 1e-3 of B7. Momentum is 1 less PyTorch's.
     name: the model's name; None for "torchvision_efficientnet_" and the variant.
 
   Returns:
@@ -166,9 +163,11 @@ def torchvision_efficientnet(variant, *, width=1.0, depth=1.0, num_classes=1000,
     raise errors.unknown("EfficientNet of torchvision", variant, TORCHVISION_VARIANTS)
   torch.require_initializer(kernel_initializer)
   momentum, epsilon = TORCHVISION_VARIANTS[variant]
-  parts = _Parts(
-      norm=functools.partial(layers.BatchNormalization, momentum=momentum, epsilon=epsilon),
-      kernel_initializer=kernel_initializer, pads_sides_alike=True)
+  norm = torch.batch_norm(
+      momentum=momentum if batch_norm_momentum is None else batch_norm_momentum,
+      epsilon=epsilon if batch_norm_epsilon is None else batch_norm_epsilon,
+      synchronized=synchronized_batch_norm)
+  parts = _Parts(norm, kernel_initializer, pads_sides_alike=True)
   return _network(
       variant, parts, _TORCHVISION_TAPS, width=width, depth=depth, num_classes=num_classes,
       dropout=dropout, survival_probability=survival_probability, image_size=image_size,

@@ -7,7 +7,7 @@ trained beside GoogLeNet and Inception v3 and no model here has.
 
 import dataclasses
 
-from perceptual.models import densenet, googlenet, inception, torchvision_resnet, vgg
+from perceptual.models import densenet, efficientnet, googlenet, inception, torchvision_resnet, vgg
 
 VERSION = "IMAGENET1K_V1"
 
@@ -76,6 +76,29 @@ def _basic_convs(modules):
       (f"{ours}_conv", f"{theirs}.conv"), (f"{ours}_conv_bn", f"{theirs}.bn"))}
 
 
+def _efficientnet(variant):
+  """An EfficientNet's layers; the first stage's blocks, which do not expand, lack a module."""
+  modules = _conv_bn("stem_conv", "features.0")
+  stages = zip(efficientnet.STAGES, efficientnet.stage_blocks(variant))
+  for number, (stage, blocks) in enumerate(stages, start=1):
+    parts = ("expand", "depthwise", "se", "project")[stage.expansion == 1:]
+    for block in range(blocks):
+      for place, part in enumerate(parts):
+        ours = f"stage{number}_block{block + 1}_{part}"
+        theirs = f"features.{number}.{block}.block.{place}"
+        modules |= _squeeze_excite(ours, theirs) if part == "se" else _conv_bn(ours, theirs)
+  head = f"features.{len(efficientnet.STAGES) + 1}"
+  return {**modules, **_conv_bn("head_conv", head), "logits": "classifier.1"}
+
+
+def _conv_bn(ours, theirs):
+  return {ours: f"{theirs}.0", f"{ours}_bn": f"{theirs}.1"}
+
+
+def _squeeze_excite(ours, theirs):
+  return {f"{ours}_reduce": f"{theirs}.fc1", f"{ours}_expand": f"{theirs}.fc2"}
+
+
 _ALEXNET = {
     "conv1": "features.0",
     "conv2": "features.3",
@@ -136,4 +159,8 @@ TRUNKS = {
     "googlenet": Trunk(_GOOGLENET, "googlenet-1378be20.pth"),
     "inception_v3": Trunk(_INCEPTION_V3, "inception_v3_google-0cc3c7bd.pth"),
     "squeezenet1_1": Trunk(_SQUEEZENET, "squeezenet1_1-b8a52dc0.pth"),
+    "torchvision_efficientnet_b0": Trunk(
+        _efficientnet("b0"), "efficientnet_b0_rwightman-7f5810bc.pth"),
+    "torchvision_efficientnet_b7": Trunk(
+        _efficientnet("b7"), "efficientnet_b7_lukemelas-c5b4e57e.pth"),
 }

@@ -62,6 +62,7 @@ def test_batch_normalisation_is_that_of_keras():
 @pytest.mark.parametrize("layer_class, options", [
     (layers.BatchNormalization, {"momentum": 0.8, "epsilon": 1e-4, "synchronized": True}),
     (layers.Dropout, {"rate": 0.25, "seed": 3}),
+    (layers.StochasticDepth, {"rate": 0.25, "seed": 3}),
 ])
 def test_layers_outlive_serialisation(layer_class, options):
   layer = layer_class(name="layer", **options)
@@ -80,9 +81,25 @@ def test_dropout_drops_its_rate_and_keeps_the_mean():
   assert np.any(dropped != layer(ones, training=True)), "every step draws its own mask"
 
 
-def test_dropout_names_its_state_after_itself():
+def test_stochastic_depth_drops_whole_samples_at_its_rate_and_keeps_the_mean():
+  samples = np.random.default_rng(0).uniform(1, 2, size=(10_000, 2, 1, 3)).astype("float32")
+  layer = layers.StochasticDepth(0.2, seed=0)
+  np.testing.assert_array_equal(layer(samples), samples)
+  graph = tf.function(
+      lambda x: layer(x, training=True),
+      input_signature=[tf.TensorSpec([None, None, None, 3])])
+  for call in (graph, lambda x: layer(x, training=True)):
+    scale = np.array(call(samples)) / samples
+    kept = scale[:, :1, :1, :1] > 0
+    np.testing.assert_allclose(scale, np.where(kept, 1 / 0.8, 0) * np.ones((2, 1, 3)), rtol=1e-6)
+    assert kept.mean() == pytest.approx(0.8, abs=0.02)
+    assert np.any(kept != (np.array(call(samples))[:, :1, :1, :1] > 0)), "each step draws anew"
+
+
+@pytest.mark.parametrize("layer_class", [layers.Dropout, layers.StochasticDepth])
+def test_dropout_names_its_state_after_itself(layer_class):
   for name in ("first", "second"):
-    assert [v.path for v in layers.Dropout(0.5, name=name).variables] == [
+    assert [v.path for v in layer_class(0.5, name=name).variables] == [
         f"{name}/seed_generator_state"]
 
 

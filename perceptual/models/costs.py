@@ -4,14 +4,17 @@ Both come from shapes alone: under `unallocated()` a network is built without a 
 made, so that the largest takes a second.
 """
 
+import contextlib
 import math
 
 import keras
+from keras.src.backend.common import global_state
 
 # What these do is not counted, though they hold weights: a few operations for each value.
 _ELEMENTWISE = (keras.layers.BatchNormalization, keras.layers.LayerNormalization)
 
 
+@contextlib.contextmanager
 def unallocated():
   """Returns a context in which networks are built of shapes alone: they can be read, but not run.
 
@@ -19,7 +22,14 @@ def unallocated():
         model = models.build("vit_l4")
       costs.parameters(model)
   """
-  return keras.StatelessScope(initialize_variables=False)
+  # Keras remembers what it has not yet made, and would make it all when it next works out a shape.
+  waiting = global_state.get_global_attribute("uninitialized_variables", [], set_to_default=True)
+  before = len(waiting)
+  try:
+    with keras.StatelessScope(initialize_variables=False):
+      yield
+  finally:
+    del waiting[before:]
 
 
 def parameters(model):

@@ -77,6 +77,13 @@ def test_nothing_is_allocated():
   assert models.build("resnet2", width=0.1).variables[0].value is not None
 
 
+def test_nothing_is_allocated_later_either():
+  with costs.unallocated():
+    model = models.build("resnet2", width=0.1)
+  keras.layers.Lambda(lambda x: 2 * x)(keras.Input([3]))
+  assert all(variable._value is None for variable in model.variables)
+
+
 def test_layers_that_are_not_known_are_no_zero():
   class Strange(keras.layers.Layer):
     def build(self, shape):

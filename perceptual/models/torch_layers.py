@@ -138,6 +138,9 @@ class TransformInput(keras.layers.Layer):
     std = ops.convert_to_tensor(preprocessing.IMAGENET.std, inputs.dtype)
     return inputs * (std / 0.5) + (mean - 0.5) / 0.5
 
+  def compute_output_shape(self, input_shape):
+    return input_shape
+
 
 def conv(x, filters, kernel_size, *, stride=1, padding=0, groups=1, use_bias=True,
          kernel_initializer="he_normal", dtype=None, name):

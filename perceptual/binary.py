@@ -115,6 +115,15 @@ def refuse_arguments(argv):
     raise UsageError(f"Unexpected argument {argv[1]!r}: flags are written --name=value.")
 
 
+def require_one(flag_values, *names):
+  """Raises `UsageError` unless exactly one of some flags was given."""
+  given = [f"--{name}" for name in names if flag_values[name].value is not None]
+  if len(given) != 1:
+    wanted = " or ".join(f"--{name}" for name in names)
+    raise UsageError(f"{' and '.join(given)} were given; one of them is needed." if given else
+                     f"Required but not given: {wanted}.")
+
+
 def _run(main, flag_values, doc, argv):
   given = argv[1:argv.index("--")] if "--" in argv else argv[1:]
   if any(argument in _HELP for argument in given):

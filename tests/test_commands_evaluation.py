@@ -16,7 +16,7 @@ from PIL import Image
 
 from perceptual import binary, cli, evaluate, export, models, scores
 from perceptual.data import bapps, graded, judged, prepare_graded
-from perceptual.exporting import saved_model
+from perceptual.exporting import keras_files
 from perceptual.metric import Metric
 from perceptual.training import model_dir
 from tools.build_files import ROOT
@@ -243,7 +243,7 @@ def test_an_export_is_replaced_only_with_overwrite(run, exported, trained, tmp_p
                                  "or pass --overwrite.")
   status, out, _ = run(*arguments, "--overwrite")
   assert status == 0
-  fingerprint = json.loads((folder / saved_model.FINGERPRINT).read_text())
+  fingerprint = json.loads((folder / keras_files.FINGERPRINT).read_text())
   assert fingerprint["step"] == 30 and fingerprint["weights_sha256"] in out
   assert f"hub.load({str(folder)!r})" in out
 
@@ -430,8 +430,8 @@ def test_images_and_metrics_that_cannot_be_compared(run, exported, photographs, 
      "<bapps/2afc|bapps/jnd|graded|graded/monotone|graded/nuisance"),
     (("evaluate", "--checkpoint=first"), "value should be one of <best_score|best_accuracy|last>"),
     (("export", "--checkpoint=first"), "value should be one of <best_score|best_accuracy|last>"),
-    (("evaluate",), "required but not given: --model_dir, --dataset, --output_dir"),
-    (("export",), "required but not given: --model_dir, --export_dir"),
+    (("evaluate",), "required but not given: --dataset, --output_dir"),
+    (("export",), "required but not given: --export_dir"),
     (("compare",), "name a reference and its candidates"),
 ])
 def test_wrong_command_lines(run, arguments, message):

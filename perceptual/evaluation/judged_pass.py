@@ -1,8 +1,7 @@
 """One graph-compiled pass over a judged set: every distance at every tap, each image encoded once.
 
-The images of a batch's triplets go through the network together, and their features through each
-distance's embedding; only then are pairs compared. Batches are padded to one static size, so that
-the graph is traced once on any number of replicas, and results are put back in order by index.
+`measures` says what is computed of a batch. Batches are padded to one static size, so that the
+graph is traced once on any number of replicas, and results are put back in order by index.
 """
 
 import dataclasses
@@ -12,21 +11,18 @@ import tensorflow as tf
 
 from perceptual.data import classification, judged
 from perceptual.errors import UserError
+from perceptual.evaluation import measures
 
 SUM = "sum"  # the name of all taps together, beside the taps' own names
-
-# Bytes that the embeddings of one slice of a batch may take. Style's are channels x channels an
-# image, 16 MB at 2048 channels: where a batch's would take more, it is compared in slices.
-SLICE_BYTES = 2**28
 
 
 @dataclasses.dataclass(frozen=True)
 class Distances:
-  """The distances of one metric's trunk on one subset.
+  """The distances of one metric on one subset.
 
   Attributes:
     distances: names of the distances.
-    taps: names of the taps, then `SUM`.
+    taps: names of the taps, then `SUM`; `SUM` alone of a metric called as it is.
     values: `[examples, candidates, distances, taps]` float64; two candidates for 2AFC, one for JND.
   """
 
@@ -46,15 +42,17 @@ class JudgedPass:
     """Makes the pass.
 
     Args:
-      metric: `metric.Metric`; its trunk, taps and preprocessing are used.
-      distances: names of the distances to compute, as `Metric.at_taps` takes them.
+      metric: whatever `loading.load_metric` returns.
+      distances: names of the distances to compute between the features of its network, as
+        `Metric.at_taps` takes them; None to call the metric as it is, which needs no network.
       batch_size: triplets (or pairs) a batch, over all replicas.
       strategy: `tf.distribute.Strategy`; None for the current one.
       jit_compile: whether XLA compiles the step: the way on GPU and TPU, slow on CPU.
     """
     self.metric = metric
-    self._at_taps = [metric.at_taps(name) for name in distances]
-    self.distances = tuple(at_taps[metric.taps[0]].name for at_taps in self._at_taps)
+    self._measure = (measures.Whole(metric) if distances is None
+                     else measures.OfFeatures(metric, distances))
+    self.distances = self._measure.distances
     self.strategy = strategy or tf.distribute.get_strategy()
     self.batch_size = batch_size
     replicas = self.strategy.num_replicas_in_sync
@@ -76,8 +74,9 @@ class JudgedPass:
       UserError: if a weight or a distance is NaN or infinite.
     """
     self._check_weights()
+    taps = self._measure.taps
     values = np.full([subset.size, len(judged.IMAGE_KEYS[kind]) - 1, len(self.distances),
-                      len(self.metric.taps)], np.nan)
+                      len(taps) or 1], np.nan)
     batches = self.strategy.distribute_datasets_from_function(
         lambda context: self._batches(subset, context))
     for batch in batches:
@@ -87,8 +86,9 @@ class JudgedPass:
       if progress is not None:
         progress(int(real.sum()))
     self._check_distances(values, subset)
-    values = np.concatenate([values, values.sum(axis=-1, keepdims=True)], axis=-1)
-    return Distances(self.distances, (*self.metric.taps, SUM), values)
+    if taps:
+      values = np.concatenate([values, values.sum(axis=-1, keepdims=True)], axis=-1)
+    return Distances(self.distances, (*taps, SUM), values)
 
   def _batches(self, subset, context):
     return classification.padded_batches(
@@ -106,16 +106,11 @@ class JudgedPass:
   def _distances(self, batch):
     """Returns `[batch, candidates, distances, taps]` float32 for one replica's batch."""
     keys = next(keys for keys in judged.IMAGE_KEYS.values() if set(keys) < set(batch))
-    images = tf.stack([batch[key] for key in keys], axis=1)
-    features = self.metric.features(tf.reshape(images, [-1, *images.shape[2:]]))
-    return tf.stack([
-        tf.stack([_to_reference(at_taps[tap], features[tap], len(keys))
-                  for tap in self.metric.taps], axis=-1)
-        for at_taps in self._at_taps], axis=2)
+    return self._measure([batch[key] for key in keys])
 
   def _check_weights(self):
     # Distances do not tell: some kernels of ReLU make 0 of NaN.
-    for weight in self.metric.trunk.weights:
+    for weight in self._measure.weights:
       if not np.isfinite(weight.numpy()).all():
         raise UserError(f"Weight {weight.path} of {self.metric.network} is not finite: the weights "
                         "are not fit for use (did training diverge?).")
@@ -124,40 +119,8 @@ class JudgedPass:
     bad = np.argwhere(~np.isfinite(values))
     if len(bad):
       example, _, distance, tap = bad[0]
+      what = f"{self.distances[distance]} distance".lstrip()
+      where = f" at {self._measure.taps[tap]}" if self._measure.taps else ""
       raise UserError(
-          f"The {self.distances[distance]} distance at {self.metric.taps[tap]} of "
-          f"{self.metric.network} is not finite for example {example} of {subset.name}: the "
-          "weights are not fit for use (did training diverge?).")
-
-
-def _to_reference(distance, features, images):
-  """Distances of all candidates to the reference, `[batch, candidates]` float32.
-
-  Args:
-    distance: `distances.Distance`.
-    features: `[batch x images, ...]`, the images of an example one after another, the reference's
-      first.
-    images: number of images of an example: the reference and its candidates.
-  """
-  def compare(features):
-    embedding = distance.embed(features)
-    each = [tf.nest.map_structure(lambda part: part[i::images], embedding)  # noqa: B023
-            for i in range(images)]
-    return tf.stack([distance.between(each[0], candidate) for candidate in each[1:]], axis=1)
-
-  slices = _slices(distance, features, images)
-  if slices == 1:
-    return compare(features)
-  parts = tf.reshape(features, [slices, -1, *features.shape[1:]])
-  found = tf.map_fn(compare, parts, fn_output_signature=tf.float32, parallel_iterations=1)
-  return tf.reshape(found, [-1, images - 1])
-
-
-def _slices(distance, features, images):
-  """Into how many equal slices to cut a batch so that each one's embeddings fit `SLICE_BYTES`."""
-  batch = features.shape[0] // images
-  # In a graph this computes nothing: only the shape of one image's embedding is looked at.
-  image_bytes = sum(part.shape.num_elements() * part.dtype.size
-                    for part in tf.nest.flatten(distance.embed(features[:1])))
-  fitting = max(1, SLICE_BYTES // (image_bytes * images))
-  return next(n for n in range(1, batch + 1) if batch % n == 0 and batch // n <= fitting)
+          f"The {what}{where} of {self.metric.network} is not finite for example {example} of "
+          f"{subset.name}: the weights are not fit for use (did training diverge?).")

@@ -22,7 +22,7 @@ class Row:
 
   Attributes:
     metric: name of the network or baseline, or of a ceiling of the judgements themselves.
-    distance: name of the distance; empty for a ceiling.
+    distance: name of the distance; empty for a ceiling, and a metric that is named by itself.
     tap: name of the tap, or `sum`; empty for a ceiling.
     subset: name of a subset, or of an average over subsets.
     division: name of a finer division of the subset, for instance `damage family`; empty for the

@@ -1,10 +1,10 @@
-"""Scoring a network on a judged set, beside its random initialisation and the L2 of pixels."""
+"""Scoring a metric on a judged set, beside its random initialisation and the L2 of pixels."""
 
 import dataclasses
 
 import tensorflow as tf
 
-from perceptual import distances, errors
+from perceptual import distances, errors, models
 from perceptual import metric as metrics
 from perceptual.data import progress
 from perceptual.evaluation import judged_pass, report, results, tables
@@ -17,9 +17,9 @@ class Settings:
   """How metrics are scored.
 
   Attributes:
-    distances: names of the distances.
+    distances: names of the distances between features; of what has none they play no part.
     taps: names of the taps; None for all.
-    baselines: which of `BASELINES` are scored beside the network.
+    baselines: which of `BASELINES` are scored beside the metric, as far as they apply to it.
     batch_size: triplets or pairs a batch, over all replicas.
     resamples: bootstrap resamples behind the confidence intervals.
     image_size: height and width at which BAPPS is scored; the graded sets have their own.
@@ -57,7 +57,9 @@ def evaluate(metric, judged_set, settings, *, strategy=None, jit_compile=False):
   """Scores a metric and the baselines on a judged set.
 
   Args:
-    metric: `metric.Metric`.
+    metric: whatever `loading.load_metric` returns. A network's features are scored by the
+      distances of the settings, and first by the channel weights it has learned, if any, as `lin`.
+      A classical metric or an export is scored as it is called, in one row.
     judged_set: `data.judged.JudgedSet`.
     settings: `Settings`.
     strategy: `tf.distribute.Strategy`, in whose scope the metric was made; None for the current
@@ -72,16 +74,37 @@ def evaluate(metric, judged_set, settings, *, strategy=None, jit_compile=False):
   """
   strategy = strategy or tf.distribute.get_strategy()
   with strategy.scope():
-    others = [_baseline(name, metric, settings) for name in settings.baselines]
+    others = [_baseline(name, metric, settings) for name in baselines_of(metric, settings)]
   rows, fingerprints = [], {}
-  for scored, names in [(metric, settings.distances), *others]:
+  for scored, names in [(metric, distances_of(metric, settings)), *others]:
     run = judged_pass.JudgedPass(scored, distances=names, batch_size=settings.batch_size,
                                  strategy=strategy, jit_compile=jit_compile)
     rows += report.metric_rows(scored.network, judged_set, _measured(run, judged_set),
                                resamples=settings.resamples, seed=settings.seed)
     fingerprints[scored.network] = {
-        **scored.fingerprint, "distance": list(run.distances)}
+        **scored.fingerprint, **({"distance": list(run.distances)} if names else {})}
   return rows + report.ceiling_rows(judged_set), fingerprints
+
+
+def distances_of(metric, settings):
+  """Returns the names of the distances between a metric's features that are scored.
+
+  `lin` is the first, where weights were learned. None for a metric that is scored as it is, since
+  it gives no features to compare otherwise: a classical one, or an export.
+  """
+  if not hasattr(metric, "trunk"):
+    return None
+  return ("lin", *settings.distances) if metric.channel_weights else settings.distances
+
+
+def baselines_of(metric, settings):
+  """Returns which of the baselines make sense beside a metric.
+
+  Random weights go with a network that `models.build` builds, and L2 is no baseline to itself.
+  """
+  apply = {"random_init": hasattr(metric, "trunk") and metric.network in models.names(),
+           "l2": metric.network != "l2"}
+  return tuple(name for name in settings.baselines if apply[name])
 
 
 def write(output_dir, rows, judged_set, *, fingerprints, settings):

@@ -77,11 +77,14 @@ def parts(rows, judged_set):
 def fingerprints(by_metric):
   """Returns a table of the weights that were scored; scores.json holds the whole fingerprints.
 
+  Metrics without weights are left out.
+
   Args:
     by_metric: metric name -> `metric.Metric.fingerprint`.
   """
   return aligned([["metric", "SHA-256 of the weights"],
-                  *([name, found["weights_sha256"]] for name, found in by_metric.items())])
+                  *([name, found["weights_sha256"]] for name, found in by_metric.items()
+                    if "weights_sha256" in found)])
 
 
 def _title(judged_set):

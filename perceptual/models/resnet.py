@@ -119,7 +119,7 @@ def resnet(depth, *, width=1.0, skip_connections=True, num_classes=1000, dropout
       rounded number.
     skip_connections: False removes the shortcuts, their projections and the additions: the
       papers' ablation.
-    num_classes: the number of logits, >= 1.
+    num_classes: the number of logits; 0 for the taps alone.
     dropout: the fraction of the pooled features dropped in training, in [0, 1).
     image_size: the side or (height, width) of the images, in pixels; None for any size, which may
       then differ from call to call. Every size from 1x1 works, odd ones too.
@@ -132,9 +132,9 @@ def resnet(depth, *, width=1.0, skip_connections=True, num_classes=1000, dropout
 
   Returns:
     A functional `keras.Model` from `image`, `[batch, height, width, 3] float32` already
-    normalised, to a dict: `logits`, `[batch, num_classes] float32` under every dtype policy, and
-    each tap by its name, `[batch, ceil(height / stride), ceil(width / stride), channels]` in the
-    policy's compute dtype.
+    normalised, to a dict: `logits`, `[batch, num_classes] float32` under every dtype policy (unless
+    num_classes is 0), and each tap by its name, `[batch, ceil(height / stride),
+    ceil(width / stride), channels]` in the policy's compute dtype.
 
   Raises:
     UserError: an unknown depth or an illegal option.
@@ -151,8 +151,8 @@ def resnet(depth, *, width=1.0, skip_connections=True, num_classes=1000, dropout
   image = layers.image_input(image_size)
   x = _stem(image, _channels(_STEM_CHANNELS, width), norm)
   x, features = _groups(x, *VARIANTS[depth], width=width, skip=skip_connections, norm=norm)
-  outputs = {"logits": _classifier(x, num_classes, dropout), **features}
-  return keras.Model(image, outputs, name=name or f"resnet{depth}")
+  logits = {"logits": _classifier(x, num_classes, dropout)} if num_classes else {}
+  return keras.Model(image, {**logits, **features}, name=name or f"resnet{depth}")
 
 
 def _check_options(*, width, skip_connections, num_classes, dropout, batch_norm_momentum,
@@ -162,8 +162,8 @@ def _check_options(*, width, skip_connections, num_classes, dropout, batch_norm_
   require(is_number(width) and 0 < width < math.inf, "width", width, must_be="a number > 0")
   require(isinstance(skip_connections, bool), "skip_connections", skip_connections,
           must_be="True or False")
-  require(layers.is_integer(num_classes) and num_classes >= 1, "num_classes", num_classes,
-          must_be="an integer >= 1")
+  require(layers.is_integer(num_classes) and num_classes >= 0, "num_classes", num_classes,
+          must_be="an integer >= 0")
   require(is_number(dropout) and 0 <= dropout < 1, "dropout", dropout,
           must_be="a number in [0, 1)")
   layers.require_batch_norm(

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from perceptual.data import judged
 from perceptual.errors import UserError
-from perceptual.evaluation import judged_pass
+from perceptual.evaluation import judged_pass, measures
 from perceptual.metric import Metric
 from perceptual.models import taps
 
@@ -109,27 +109,27 @@ def test_one_device_strategy_and_xla_give_the_same(metric):
 
 def test_embeddings_too_large_for_memory_are_compared_in_slices(metric, monkeypatch):
   whole = _values(metric, "2afc", 7, batch_size=6)
-  monkeypatch.setattr(judged_pass, "SLICE_BYTES", 3 * 2 * 6 * 6 * 4)  # two triplets of style
+  monkeypatch.setattr(measures, "SLICE_BYTES", 3 * 2 * 6 * 6 * 4)  # two triplets of style
   calls = []
   map_fn = tf.map_fn
   monkeypatch.setattr(tf, "map_fn", lambda f, parts, **kwargs: (
       calls.append(parts.shape), map_fn(f, parts, **kwargs))[1])
   np.testing.assert_allclose(_values(metric, "2afc", 7, batch_size=6), whole, rtol=1e-5)
   assert (3, 6, 3, 3, 6) in [tuple(shape) for shape in calls], "three slices of two triplets"
-  monkeypatch.setattr(judged_pass, "SLICE_BYTES", 1)
+  monkeypatch.setattr(measures, "SLICE_BYTES", 1)
   np.testing.assert_allclose(_values(metric, "2afc", 7, batch_size=6), whole, rtol=1e-5)
 
 
 def test_the_slices_of_a_batch_are_equal_and_as_few_as_fit(monkeypatch):
   from perceptual import distances
 
-  monkeypatch.setattr(judged_pass, "SLICE_BYTES", 3 * 4 * 2048 * 2048 * 5)  # five triplets
+  monkeypatch.setattr(measures, "SLICE_BYTES", 3 * 4 * 2048 * 2048 * 5)  # five triplets
   style = distances.get("style")
 
   @tf.function(autograph=False, input_signature=[tf.TensorSpec([3 * 12, 2, 2, 2048])])
   def slices(features):
-    assert judged_pass._slices(style, features, 3) == 3  # of four each
-    assert judged_pass._slices(distances.get("local"), features, 3) == 1
+    assert measures._slices(style, features, 3) == 3  # of four each
+    assert measures._slices(distances.get("local"), features, 3) == 1
     return features
 
   slices.get_concrete_function()

@@ -1,6 +1,7 @@
 """A network scored beside its baselines, and the files that are left."""
 
 import csv
+import dataclasses
 import json
 import os
 
@@ -9,11 +10,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from perceptual import files, models, scores
+import perceptual
+from perceptual import classical, files, models, scores
 from perceptual.data import judged
 from perceptual.errors import UserError
-from perceptual.evaluation import results, scoring
+from perceptual.evaluation import results, scoring, tables
+from perceptual.exporting import saved_model
 from perceptual.metric import Metric
+from perceptual.models import taps
 
 _OPTIONS = {"width": 0.0625, "num_classes": 3}
 _SETTINGS = scoring.Settings(distances=("local", "spatial+mean"), batch_size=4, resamples=10)
@@ -80,6 +84,79 @@ def test_baselines_see_what_the_network_sees():
   rows, fingerprints = scoring.evaluate(metric, _judged_set(), _SETTINGS)
   assert fingerprints["resnet4 at random"]["taps"] == ["reduction_2"]
   assert {r.tap for r in rows if r.metric != "pixels"} == {"reduction_2", "sum", ""}
+
+
+def _images(subset, kind="2afc"):
+  return [np.stack([e[key] for e in subset.images.as_numpy_iterator()])
+          for key in judged.IMAGE_KEYS[kind]]
+
+
+def test_learned_weights_are_scored_as_themselves_beside_distances_without_them():
+  plain, rng = _metric(), np.random.default_rng(0)
+  learned = _metric(channel_weights={
+      tap.name: rng.random(tap.channels) for tap in taps.list_taps(plain.trunk)})
+  judged_set = _judged_set()
+  rows, fingerprints = scoring.evaluate(
+      learned, judged_set, dataclasses.replace(_SETTINGS, baselines=()))
+  assert fingerprints["resnet4"]["distance"] == ["lin", "local", "local+mean_pool"]
+  subset = judged_set.subsets[0]
+  reference, *candidates = _images(subset)
+  for name, metric in (("lin", learned), ("local", plain)):
+    terms = [metric.per_tap(reference, candidate) for candidate in candidates]
+    terms = [{**term, "sum": sum(term.values())} for term in terms]
+    found = {r.tap: r.score for r in rows if r.distance == name and r.subset == subset.name}
+    assert found == pytest.approx({
+        tap: scores.two_afc(terms[0][tap], terms[1][tap], subset.answers) for tap in terms[0]})
+
+
+@pytest.mark.parametrize("name", ["ssim", "psnr", "l2"])
+def test_a_metric_without_a_network_is_one_row_of_its_own_values(name):
+  metric, judged_set = classical.build(name), _judged_set()
+  rows, fingerprints = scoring.evaluate(metric, judged_set, _SETTINGS)
+  others = () if name == "l2" else ("pixels",)
+  assert list(fingerprints) == [name, *others] and fingerprints[name] == metric.fingerprint
+  for subset in judged_set.subsets:
+    [row] = [r for r in rows if r.metric == name and r.subset == subset.name]
+    assert (row.distance, row.tap) == ("", "sum")
+    assert row.score == pytest.approx(
+        scores.two_afc(*metric.two_afc(*_images(subset)), subset.answers))
+  summary, *_, weights = _texts(rows, judged_set, fingerprints)
+  assert any(line.startswith(f"{name}  ") for line in summary.splitlines())
+  assert name not in weights
+
+
+def _texts(rows, judged_set, fingerprints):
+  return (tables.summary(rows, judged_set), tables.every_tap(rows, judged_set),
+          *tables.parts(rows, judged_set), tables.fingerprints(fingerprints))
+
+
+def test_a_similarity_of_equal_images_ranks_them_closest_even_if_it_is_infinite():
+  images = np.random.default_rng(0).integers(0, 200, [4, 16, 16, 3]).astype(np.uint8)
+  candidates = images + np.array([0, 1, 0, 40], np.uint8)[:, None, None, None]
+  pairs = {"reference": images, "candidate": candidates}
+  same = np.array([1.0, 0.5, 1.0, 0.0])
+  subset = judged.Subset("cnn", tf.data.Dataset.from_tensor_slices(pairs), same)
+  judged_set = judged.JudgedSet("bapps/jnd", "jnd", "a note", (subset,), False)
+  rows, _ = scoring.evaluate(classical.build("psnr"), judged_set, _SETTINGS)
+  assert {r.metric: r.score for r in rows} == pytest.approx(
+      {name: scores.jnd_map([0, 1, 0, 40], same) for name in ("psnr", "pixels")})
+
+
+def test_an_export_scores_as_what_was_exported(evaluated, tmp_path):
+  judged_set, rows, _ = evaluated
+  saved_model.export(_metric(), tmp_path / "metric")
+  exported, fingerprints = scoring.evaluate(
+      perceptual.load_metric(tmp_path / "metric"), judged_set, _SETTINGS)
+  assert list(fingerprints) == ["resnet4", "pixels"]
+  assert [r.score for r in exported if r.metric == "resnet4"] == pytest.approx(
+      [r.score for r in rows if (r.metric, r.distance, r.tap) == ("resnet4", "local", "sum")])
+
+
+def test_random_weights_are_no_baseline_of_what_is_built_otherwise():
+  metric = _metric()
+  assert scoring.baselines_of(metric, _SETTINGS) == scoring.BASELINES
+  metric.network = "lpips-alex"
+  assert scoring.baselines_of(metric, _SETTINGS) == ("l2",)
 
 
 def test_baselines_can_be_left_out():

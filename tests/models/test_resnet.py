@@ -288,7 +288,7 @@ def test_an_unknown_depth_names_the_known(depth):
 @pytest.mark.parametrize("option, values, legal", [
     ("width", [0, -1, float("nan"), float("inf"), "1", None, True], "a number > 0"),
     ("skip_connections", [1, 0, "no", None], "True or False"),
-    ("num_classes", [0, -5, 10.0, "7", None, True], "an integer >= 1"),
+    ("num_classes", [-5, 10.0, "7", None, True], "an integer >= 0"),
     ("dropout", [1, 1.5, -0.1, float("nan"), "0.1", None, False], r"a number in \[0, 1\)"),
     ("image_size", [0, "64", 64.0, (64,), (64, -1)], "an integer >= 1, a pair"),
     ("batch_norm_momentum", [1, -0.1, "0.9", None], r"a number in \[0, 1\)"),

@@ -1,0 +1,108 @@
+"""What is computed of a batch of a judged set: distances between features, or a metric as it is."""
+
+import numpy as np
+import tensorflow as tf
+
+# Bytes that the embeddings of one slice of a batch may take. Style's are channels x channels an
+# image, 16 MB at 2048 channels: where a batch's would take more, it is compared in slices.
+SLICE_BYTES = 2**28
+
+
+class OfFeatures:
+  """Distances between the features of one network at every tap, each image encoded once.
+
+  Attributes:
+    distances: names of the distances.
+    taps: names of the taps.
+  """
+
+  def __init__(self, metric, names):
+    """Takes a `metric.Metric` and names of distances as its `at_taps` takes them."""
+    self._metric = metric
+    self._at_taps = [metric.at_taps(name) for name in names]
+    self.distances = tuple(at_taps[metric.taps[0]].name for at_taps in self._at_taps)
+    self.taps = metric.taps
+
+  @property
+  def weights(self):
+    return self._metric.trunk.weights
+
+  def __call__(self, images):
+    """Returns `[batch, candidates, distances, taps]` float32.
+
+    Args:
+      images: of the reference and of each candidate, `[batch, height, width, 3]`.
+    """
+    # The images of an example lie one after another, so that a slice holds whole examples.
+    together = tf.reshape(tf.stack(images, axis=1), [-1, *images[0].shape[1:]])
+    features = self._metric.features(together)
+    return tf.stack([
+        tf.stack([_to_reference(at_taps[tap], features[tap], len(images)) for tap in self.taps],
+                 axis=-1)
+        for at_taps in self._at_taps], axis=2)
+
+
+class Whole:
+  """A metric as it is called, with a network or without.
+
+  Attributes:
+    distances: the name of its distance alone; of a metric that is named by itself, empty.
+    taps: none.
+    weights: none that can be looked at.
+  """
+
+  taps = ()
+  weights = ()
+
+  def __init__(self, metric):
+    """Takes whatever `loading.load_metric` returns."""
+    self._metric = metric
+    self.distances = (metric.fingerprint.get("distance", ""),)
+
+  def __call__(self, images):
+    """Returns distances `[batch, candidates, 1, 1]` float32; arguments as `OfFeatures` has them.
+
+    Those of a similarity are its values with their sign changed. An infinite value, as the PSNR of
+    equal images, is the largest of float32: scores ask only which distance is the larger.
+    """
+    reference, *candidates = images
+    if len(candidates) == 2:
+      values = tf.stack(self._metric.two_afc(reference, *candidates), axis=1)
+    else:
+      sign = 1.0 if self._metric.lower_is_closer else -1.0
+      values = sign * tf.stack([self._metric(reference, image) for image in candidates], axis=1)
+    largest = np.finfo(np.float32).max
+    return tf.clip_by_value(values, -largest, largest)[:, :, tf.newaxis, tf.newaxis]
+
+
+def _to_reference(distance, features, images):
+  """Distances of all candidates to the reference, `[batch, candidates]` float32.
+
+  Args:
+    distance: `distances.Distance`.
+    features: `[batch x images, ...]`, the images of an example one after another, the reference's
+      first.
+    images: number of images of an example: the reference and its candidates.
+  """
+  def compare(features):
+    embedding = distance.embed(features)
+    each = [tf.nest.map_structure(lambda part: part[i::images], embedding)  # noqa: B023
+            for i in range(images)]
+    return tf.stack([distance.between(each[0], candidate) for candidate in each[1:]], axis=1)
+
+  slices = _slices(distance, features, images)
+  if slices == 1:
+    return compare(features)
+  parts = tf.reshape(features, [slices, -1, *features.shape[1:]])
+  found = tf.map_fn(compare, parts, fn_output_signature=tf.float32, parallel_iterations=1)
+  return tf.reshape(found, [-1, images - 1])
+
+
+def _slices(distance, features, images):
+  """Into how many equal slices to cut a batch so that each one's embeddings fit `SLICE_BYTES`."""
+  batch = features.shape[0] // images
+  # In a graph this computes nothing: only the shape of one image's embedding is looked at.
+  image_bytes = sum(part.shape.num_elements() * part.dtype.size
+                    for part in tf.nest.flatten(distance.embed(features[:1])))
+  fitting = max(1, SLICE_BYTES // (image_bytes * images))
+  return next(n for n in range(1, batch + 1) if batch % n == 0 and batch // n <= fitting)

@@ -112,8 +112,12 @@ def _read_trunk(folder):
   try:
     trunk = keras.models.model_from_json((folder / TRUNK).read_text("utf-8"))
   except (TypeError, ValueError, KeyError) as error:
-    raise UserError(f"{folder / TRUNK} is no network that Keras knows: {errors.first_line(error)} "
-                    "Import the module that registers its layers first.") from None
+    # What is wrong with a layer stands between the configurations of the network and of the layer.
+    reason = str(error).rpartition("Exception encountered: ")[2].partition(" Full object config")[0]
+    raise UserError(f"{folder / TRUNK} is no network that Keras knows (import what registers "
+                    f"its layers before): {errors.first_line(reason)}") from None
+  if not isinstance(trunk, keras.Model):
+    raise UserError(f"{folder / TRUNK} describes no network.")
   try:
     with warnings.catch_warnings(action="ignore"):  # of what the hash will tell
       trunk.load_weights(folder / WEIGHTS)

@@ -10,6 +10,8 @@ from perceptual.models import taps as feature_taps
 from perceptual.training import model_dir
 from perceptual.weights import catalogue, store
 
+_OTHERWISE = "Learn from scratch, or on a network of one's own (--trunk_dir)."
+
 
 @dataclasses.dataclass(frozen=True)
 class Trunk:
@@ -34,46 +36,47 @@ class Trunk:
 
 
 def build(network, options, taps):
-  """Returns a network at random, from its first layer to the last of some taps: a Keras model.
+  """Returns a network as `models.build` does, from its first layer to the last of some taps.
 
   Args:
     network: a name for `models.build`.
     options: its options.
     taps: names of the taps; None for all.
   """
-  return feature_taps.select_taps(models.build(network, **{**options, "num_classes": 0}), taps)
+  return feature_taps.select_taps(models.build(network, **_in_full(network, options)), taps)
 
 
 def at_random(network, options, taps):
   """Returns a `Trunk` as it is initialised; arguments as `build`."""
-  options = {**models.network_options(network), **options, "num_classes": 0}
-  return Trunk(build(network, options, taps), network, options, "at random")
+  options = _in_full(network, options)
+  model = feature_taps.select_taps(models.build_at_random(network, **options), taps)
+  return Trunk(model, network, options, "at random")
 
 
 def published(network, options, taps, weights_dir=None):
-  """Returns a `Trunk` with published weights, converted before.
+  """Returns a `Trunk` with published weights, converted before, or those that a wrapper names.
 
   Args:
-    network: its name, one with an entry in `catalogue`.
-    options: must be none, since weights are of the network as it was published.
+    network: its name, one with an entry in `catalogue`, or of `models.wrappers()`.
+    options: of a wrapper its options; of others none, since weights are of a network as published.
     taps: names of the taps; None for all.
     weights_dir: the folder of converted weights, as `store.weights_dir` takes it.
 
   Raises:
     UserError: there are no such weights, or not in the folder: the message says how to get them.
   """
+  if network in models.wrappers():
+    return Trunk(build(network, options, taps), network, _in_full(network, options), "as wrapped")
   if options:
     raise errors.UserError(f"Published weights are of {network} as it is: they take no "
-                           f"{next(iter(options))}. Learn from scratch, or on a trunk of one's own "
-                           "(--trunk_dir).")
-  trunks = [name for name in catalogue.names() if catalogue.get(name).role == "trunk"]
-  if network not in trunks:
+                           f"{next(iter(options))}. {_OTHERWISE}")
+  available = [name for name in catalogue.names() if catalogue.get(name).role == "trunk"]
+  if network not in available:
     raise errors.UserError(f"There are no published weights of {network!r}, only of "
-                           f"{', '.join(trunks)}. Learn from scratch, or on a trunk of one's own "
-                           "(--trunk_dir).")
+                           f"{', '.join(available)}. {_OTHERWISE}")
   model = feature_taps.select_taps(store.load(network, weights_dir), taps)
-  options = {**models.network_options(network), "num_classes": 0}
-  return Trunk(model, network, options, f"published, {catalogue.get(network).file}")
+  return Trunk(model, network, _in_full(network, options),
+               f"published, {catalogue.get(network).file}")
 
 
 def trained(folder, taps, checkpoint="best_score"):
@@ -90,3 +93,9 @@ def trained(folder, taps, checkpoint="best_score"):
   model, network, options, step = model_dir.load_network(folder, checkpoint)
   return Trunk(feature_taps.select_taps(model, taps), network, options,
                f"trained, {checkpoint} at step {step}")
+
+
+def _in_full(network, options):
+  """Returns every option of a network, without a classifier where it can be left out."""
+  options = {**models.network_options(network), **options}
+  return options if network in models.wrappers() else {**options, "num_classes": 0}

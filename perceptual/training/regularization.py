@@ -1,8 +1,8 @@
 """Which weights decay, and how.
 
 In the papers' code the loss has an L2 term of all weights but batch normalisation's (ResNets and
-EfficientNets). ViTs decay beside the gradient (`optimizers.Adam`), kernels alone: that is what the
-released code of the ViTs' authors decays.
+EfficientNets). ViTs decay beside the gradient (`optimizers.Adam`), kernels alone: as in the code
+that the ViTs' authors released, google-research/big_vision.
 """
 
 from keras import ops

@@ -7,6 +7,7 @@ and a fingerprint can name them. Nothing is downloaded.
 import pathlib
 import re
 import sys
+import warnings
 
 import keras
 
@@ -116,22 +117,27 @@ def _applications():
 
 def _with_weights(name, make, weights):
   """Returns a network: with its classifier if the file of weights has one, else without."""
-  without = make(include_top=False, weights=None, input_shape=(None, None, 3))
   if weights is None:
-    return without
+    return _without_classifier(make)
   if weights == "imagenet":
     raise errors.UserError(
         "weights must be a file: nothing is downloaded here. Where a download is wanted, call "
         f"keras.applications.{name}() once; its file then lies in ~/.keras/models.")
   file = _existing_file("weights", weights)
-  reasons = []
-  for model in (without, make(weights=None)):
+  # Keras leaves out what a file has too much, so the larger network must be tried first.
+  for build in (lambda: make(weights=None), lambda: _without_classifier(make)):
+    model = build()
     try:
-      model.load_weights(file)
+      with warnings.catch_warnings(action="ignore"):  # of layers that then raise
+        model.load_weights(file)
       return model
     except Exception as error:  # what the readers of either format raise is theirs, and many
-      reasons.append(errors.first_line(error))
-  raise errors.UserError(f"{weights} does not hold weights of {name}: {reasons[-1]}")
+      reason = errors.first_line(error)
+  raise errors.UserError(f"{weights} does not hold weights of {name}: {reason}")
+
+
+def _without_classifier(make):
+  return make(include_top=False, weights=None, input_shape=(None, None, 3))
 
 
 def _as_in_a_fresh_process(model):

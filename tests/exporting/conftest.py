@@ -1,4 +1,6 @@
-"""Metrics of networks that take no time to build, to trace and to convert."""
+"""Metrics that take no time to build, to trace and to convert; what the page on exports says."""
+
+import pathlib
 
 import keras
 import numpy as np
@@ -6,6 +8,23 @@ import pytest
 
 from perceptual.metric import Metric
 from perceptual.models import taps
+
+_PAGE = pathlib.Path(__file__).parents[2] / "docs" / "exporting.md"
+
+
+@pytest.fixture(scope="session")
+def documented():
+  """(words) -> the one block of the page on exports whose fence has them, or that begins so.
+
+  Snippets that need what not everyone has are run here rather than with the others of the page.
+  """
+  fenced = [block.split("\n", 1) for block in _PAGE.read_text("utf-8").split("```")[1::2]]
+
+  def find(words):
+    [code] = [code for fence, code in fenced if words in fence or code.startswith(words)]
+    return code
+
+  return find
 
 
 @pytest.fixture(scope="session")

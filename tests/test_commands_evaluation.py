@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+import perceptual
 from perceptual import binary, cli, evaluate, export, models, scores
 from perceptual.data import bapps, graded, judged, prepare_graded
 from perceptual.exporting import keras_files
@@ -189,6 +190,51 @@ def test_graded_sets_are_labelled_wherever_a_score_is_shown(run, trained, data_d
   assert text.count(graded.LABEL) == 6 and "nuisance by pair of families" in text
 
 
+def test_a_metric_without_a_network_is_scored_by_its_name(run, data_dir, bapps_files, tmp_path):
+  status, out, err = run("evaluate", "--metric=ssim", "--dataset=bapps/jnd",
+                         f"--data_dir={data_dir}", f"--output_dir={tmp_path}", *_QUICK)
+  assert status == 0, err
+  assert "Scoring ssim on bapps/jnd:\n6 examples, the metric as it is, baselines l2." in out
+  result = _results(tmp_path)
+  ssim = perceptual.load_metric("ssim")
+  for name in _SUBSETS["jnd"]:
+    pair = [_read(bapps_files, "jnd", name, part).astype(np.float32) for part in ("p0", "p1")]
+    expected = scores.jnd_map(-np.asarray(ssim(*pair)), _read(bapps_files, "jnd", name, "same"))
+    assert _score(result, metric="ssim", subset=name) == pytest.approx(expected)
+  assert result["settings"]["metric"] == ssim.source
+  assert set(result["fingerprints"]) == {"ssim", "pixels"}
+
+
+def test_fixed_features_are_scored_by_their_name(run, data_dir, tmp_path):
+  status, out, err = run("evaluate", "--metric=gaussian-resnet3", "--dataset=bapps/2afc",
+                         f"--data_dir={data_dir}", f"--output_dir={tmp_path}", *_QUICK)
+  assert status == 0, err
+  assert "Scoring gaussian-resnet3 on bapps/2afc:" in out
+  assert f"{6 * _EACH} examples, distances local, taps reduction_1, baselines l2." in out
+  names = {(row["metric"], row["distance"]) for row in _results(tmp_path)["scores"]}
+  assert names == {("gaussian-resnet3", "local"), ("pixels", "l2"), ("human ceiling", ""),
+                   ("oracle", "")}
+
+
+def test_an_export_is_scored_where_it_lies(run, exported, data_dir, tmp_path):
+  status, out, err = run("evaluate", f"--metric={exported}", "--dataset=graded/nuisance",
+                         f"--data_dir={data_dir}", f"--output_dir={tmp_path}", *_QUICK)
+  assert status == 0, err
+  assert f"Scoring resnet4 of {exported} on graded/nuisance:" in out
+  result = _results(tmp_path)
+  assert {row["distance"] for row in result["scores"] if row["metric"] == "resnet4"} == {
+      "mean_pool"}
+  assert result["fingerprints"]["resnet4"]["step"] == 60
+
+
+def test_a_training_folder_may_be_given_as_a_metric(run, trained, data_dir, tmp_path):
+  status, out, err = run("evaluate", f"--metric={trained}", "--checkpoint=last", "--dry_run",
+                         "--dataset=graded", f"--data_dir={data_dir}",
+                         f"--output_dir={tmp_path / 'out'}", *_QUICK)
+  assert status == 0, err
+  assert f"Scoring resnet4 (last, step 60) of {trained} on graded:" in out
+
+
 def test_a_dry_run_says_what_would_run_and_writes_nothing(run, trained, data_dir, tmp_path):
   status, out, _ = run("evaluate", f"--model_dir={trained}", "--dataset=bapps/2afc", "--dry_run",
                        f"--data_dir={data_dir}", f"--output_dir={tmp_path / 'out'}", *_QUICK)
@@ -232,6 +278,26 @@ def test_export_writes_the_metric_asked_for(exported, trained):
   assert fingerprint["weights_sha256"] == metric.fingerprint["weights_sha256"]
   assert (fingerprint["checkpoint"], fingerprint["step"], step) == ("last", 60, 60)
   assert (fingerprint["taps"], fingerprint["distance"]) == (["reduction_1"], "mean_pool")
+
+
+def test_a_metric_is_exported_by_its_name(run, tmp_path):
+  status, out, err = run("export", "--metric=gaussian-resnet3", "--distance=style",
+                         f"--export_dir={tmp_path / 'metric'}")
+  assert status == 0, err
+  assert out.startswith("Exported gaussian-resnet3: distance style summed over reduction_1, ")
+  pair = np.random.default_rng(0).integers(0, 256, [2, 2, 20, 20, 3], np.uint8)
+  eager = perceptual.load_metric("gaussian-resnet3", distance="style")
+  np.testing.assert_allclose(
+      perceptual.load_metric(tmp_path / "metric")(*pair), eager(*pair), rtol=1e-4)
+
+
+def test_a_metric_without_a_network_is_exported_too(run, tmp_path):
+  status, out, err = run("export", "--metric=l2", f"--export_dir={tmp_path / 'l2'}")
+  assert status == 0, err
+  assert out.startswith("Exported l2.\nLoad it: ")
+  pair = np.random.default_rng(0).integers(0, 256, [2, 2, 20, 20, 3], np.uint8)
+  np.testing.assert_allclose(tf.saved_model.load(str(tmp_path / "l2"))(*pair),
+                             perceptual.load_metric("l2")(*pair), rtol=1e-5)
 
 
 def test_an_export_is_replaced_only_with_overwrite(run, exported, trained, tmp_path):
@@ -389,6 +455,27 @@ def test_wrong_exports(run, trained, tmp_path):
       ({"float_range": "0,2"}, "Unknown float range '0,2'. Available: 0,1  0,255  -1,1."),
   ]:
     assert message in _export(run, tmp_path, model_dir=trained, **flags)
+
+
+def test_metrics_that_cannot_be_scored_or_exported(run, trained, exported, tmp_path):
+  for command in (_evaluate, _export):
+    assert command(run, tmp_path, metric="lpips").startswith("Unknown metric 'lpips'. Available: ")
+    assert command(run, tmp_path, metric="ssim", checkpoint="last") == (
+        "Unknown option of ssim 'checkpoint'. Available: channels.")
+    assert "is no training folder" in command(run, tmp_path, model_dir=exported)
+  assert _export(run, tmp_path, metric=exported) == f"{exported} is an export already: copy its " \
+      "folder."
+
+
+@pytest.mark.parametrize("command", ["evaluate --dataset=graded --output_dir=out",
+                                     "export --export_dir=out"])
+def test_what_is_scored_or_exported_is_one_of_two(run, command):
+  status, out, err = run(*command.split())
+  assert (status, out) == (2, "")
+  assert err.startswith("error: Required but not given: --metric or --model_dir. Try 'perceptual ")
+  status, out, err = run(*command.split(), "--metric=ssim", "--model_dir=runs/x")
+  assert (status, out) == (2, "")
+  assert err.startswith("error: --metric and --model_dir were given; one of them is needed. Try ")
 
 
 def test_places_that_are_taken(run, trained, exported, data_dir, photographs, tmp_path):

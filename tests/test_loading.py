@@ -11,11 +11,14 @@ import pytest
 import tensorflow as tf
 
 import perceptual
-from perceptual import box, classical, models
+from perceptual import box, classical, fixed_features, loading, models, weights
+from perceptual.data import demo
 from perceptual.errors import UserError
 from perceptual.exporting import saved_model
 from perceptual.metric import Metric
+from perceptual.models import taps
 from perceptual.training import model_dir
+from perceptual.weights import catalogue
 
 _OPTIONS = {"width": 0.0625, "num_classes": 3}
 
@@ -74,8 +77,56 @@ def test_the_box_takes_a_distance_and_taps():
   assert metric.distance.name == "mean_pool" and metric.taps == (first,)
 
 
+@pytest.fixture(scope="module")
+def weights_dir(tmp_path_factory):
+  """Converted weights of SqueezeNet, of random values."""
+  entry, rng, state = catalogue.get("squeezenet1_1"), np.random.default_rng(0), {}
+  for layer in (layer for layer in entry.build().layers if layer.weights):
+    height, width, inputs, outputs = layer.kernel.shape
+    module = entry.modules[layer.name]
+    scale = np.float32(np.sqrt(2 / (height * width * inputs)))
+    state[f"{module}.weight"] = scale * rng.standard_normal(
+        (outputs, inputs, height, width), np.float32)
+    state[f"{module}.bias"] = np.zeros(outputs, np.float32)
+  folder = tmp_path_factory.mktemp("weights")
+  np.savez(folder / "published.npz", **state)
+  weights.convert(folder / "published.npz", "squeezenet1_1", folder)
+  return folder
+
+
+def test_a_published_network_is_a_metric_by_its_name(weights_dir, images, monkeypatch):
+  metric = perceptual.load_metric(
+      "squeezenet1_1", taps=["fire3", "fire5"], distance="mean_pool", weights=weights_dir)
+  expected = Metric(weights.load("squeezenet1_1", weights_dir), network="x",
+                    taps=["fire3", "fire5"], distance="mean_pool")
+  np.testing.assert_array_equal(metric(*images[:2]), expected(*images[:2]))
+  assert metric.network == "squeezenet1_1" and metric.trunk.trainable_variables == []
+  monkeypatch.setenv("PERCEPTUAL_WEIGHTS", str(weights_dir))
+  assert len(perceptual.load_metric("squeezenet1_1").taps) == len(
+      taps.list_taps(models.build("squeezenet1_1", num_classes=0)))
+
+
+@pytest.mark.parametrize("name", loading.PUBLISHED)
+def test_every_published_network_says_how_to_get_its_weights(name, tmp_path):
+  with pytest.raises(UserError, match=f"perceptual convert --network={name} ") as caught:
+    perceptual.load_metric(name, weights=tmp_path)
+  assert "\n" not in str(caught.value)
+
+
+def test_fixed_features_have_names(images):
+  metric = perceptual.load_metric("gaussian-resnet3", seed=2, distance="style", float_range="0,255")
+  expected = fixed_features.gaussian("resnet3", seed=2, distance="style", float_range=(0.0, 255.0))
+  np.testing.assert_array_equal(metric(*images[:2]), expected(*images[:2]))
+  assert metric.source == {"source": "gaussian-resnet3", "float_range": "0,255", "seed": 2,
+                           "distance": "style"}
+  crops, _ = demo.crops("train", per_photograph=3)
+  metric = perceptual.load_metric("kmeans-alexnet", images=crops, taps=["relu1"])
+  assert metric.network == "kmeans-alexnet" and metric.taps == ("relu1",)
+
+
 def test_a_training_folder(trained, images):
   metric = perceptual.load_metric(trained)
+  assert metric.trained == {"checkpoint": "best_score", "step": 7}
   model = model_dir.load_network(trained)[0]
   np.testing.assert_array_equal(metric(*images[:2]), Metric(model, network="x")(*images[:2]))
   other = perceptual.load_metric(str(trained), distance="style", taps=["reduction_2"])
@@ -179,9 +230,14 @@ def test_features_kept_give_the_distance(trained, images):
 
 
 @pytest.mark.parametrize(("source", "options", "message"), [
-    ("lpips", {}, "Unknown metric 'lpips'. Available: perceptual, lpips-alex, .*; or an export"),
+    ("lpips", {},
+     "Unknown metric 'lpips'. Available: perceptual, lpips-alex, .*; gaussian- and .*; an export"),
     ("no/such/folder", {}, "Unknown metric 'no/such/folder'"),
     (3, {}, "Unknown metric '3'"),
+    ("gaussian-alex", {}, "Unknown network 'alex'. Available: resnet2"),
+    ("kmeans-vgg16", {}, "Unknown metric 'kmeans-vgg16'. Available: .*kmeans-alexnet"),
+    ("vgg16", {"version": "0.1"}, "Unknown option of vgg16 'version'. Available: distance, taps"),
+    ("kmeans-alexnet", {"image": 3}, "Unknown option of kmeans-alexnet 'image'. Available: images"),
     ("ssim", {"distance": "local"}, "Unknown option of ssim 'distance'. Available: channels"),
     ("psnr", {"taps": []}, "Unknown option of psnr 'taps'. Available: none"),
     ("lpips-alex", {"net": "vgg"},

@@ -7,7 +7,7 @@ module knows of gin. The list:
     images        the labelled images                         perceptual.data.classification
     augmentation  how training images are varied              perceptual.data.augment.Augmentation
     judged        the judged set that scores training         perceptual.data.judged.load
-    step_decay, exponential_decay, cosine
+    step_decay, exponential_decay, cosine, linear_decay
                   the learning rate over the run              perceptual.training.schedules
     sgd, rmsprop, adam
                   the optimizer                               perceptual.training.optimizers

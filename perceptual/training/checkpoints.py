@@ -10,8 +10,9 @@ from perceptual.training import model_dir
 class Checkpoints:
   """Saves and restores the state of a trainer.
 
-  The last checkpoint holds all that resuming needs; a best one holds the weights, their step, and
-  the value for which they were kept, so that a resumed run knows what there is to beat.
+  The last checkpoint holds all that resuming needs; a best one holds the weights that were
+  evaluated, their step, and the value for which they were kept, so that a resumed run knows what
+  there is to beat.
   """
 
   def __init__(self, folder, trainer, write=True):

@@ -93,9 +93,9 @@ class Adam:
 
   Kumar et al. give a weight decay of 0.3 for ViT-B/8 and do not say of which kind. Only decay
   beside the gradient makes sense of it: each step takes away `learning_rate * weight_decay` of a
-  weight, at their peak rate 9e-4, as in the ViT paper, whose rates and decays these are. As an L2
-  of the loss, 0.3 would swamp the gradient, and Adam would divide both by the same root. For that
-  reading, and any other recipe, there is `settings.Settings.weight_decay`.
+  weight, 9e-4 at the peak of 3e-3, which are the ViT paper's own numbers for ViT-B. As an L2 of the
+  loss, 0.3 would swamp the gradient, and Adam would divide both by the same root. For that reading,
+  and any other recipe, there is `settings.Settings.weight_decay`.
 
   Attributes:
     schedule: the learning rate, of `schedules.SCHEDULES`.

@@ -12,7 +12,7 @@ from perceptual.training import averaging, classifier, model_dir, optimizers, sc
 NETWORK = ("resnet2", {"width": 0.1, "num_classes": 3})
 
 
-def _trainer(strategy, decay=0.9, **options):
+def _trainer(strategy, decay=0.9, jit_compile=False, **options):
   """A trainer of a network with batch normalisation; the same weights under every strategy."""
   keras.utils.set_random_seed(5)
   rng = np.random.default_rng(0)
@@ -25,7 +25,7 @@ def _trainer(strategy, decay=0.9, **options):
         model, sgd, strategy.experimental_distribute_dataset(
             tf.data.Dataset.from_tensor_slices(batches).repeat()), strategy=strategy,
         batch_size=8, preprocess=preprocessing.IMAGENET,
-        average=averaging.WeightAverage(model, averaged, decay))
+        average=averaging.WeightAverage(model, averaged, decay), jit_compile=jit_compile)
 
 
 def _weights(model):
@@ -71,6 +71,15 @@ def test_two_replicas_are_one_device(one_device, mirrored):
   for variable in found.evaluated_model.weights:
     first, second = (part.numpy() for part in variable.value.values)
     np.testing.assert_array_equal(first, second, err_msg=variable.path)
+
+
+def test_a_compiled_average_is_the_plain_one(one_device):
+  found, expected = (_trainer(one_device, jit_compile=jit) for jit in (True, False))
+  for trainer in (found, expected):
+    trainer.train(tf.constant(2))
+  for path, value in _weights(expected.evaluated_model).items():
+    np.testing.assert_allclose(_weights(found.evaluated_model)[path], value, atol=1e-5,
+                               err_msg=path)
 
 
 # In a run.

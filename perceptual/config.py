@@ -131,9 +131,9 @@ _PARAMETERS = {
     "network": ("name", "and the network's own options"),
     "images": ("source", "and the source's own options"),
     "judged": ("name", "image_size", "limit"),
-    "triplets": ("name", "image_size", "limit"),
     **{name: tuple(inspect.signature(part).parameters) for name, part in _RECIPE_PARTS.items()},
     "train": tuple(inspect.signature(settings.Settings).parameters),
+    "triplets": ("name", "image_size", "limit"),
     "learn": tuple(inspect.signature(learning_settings.Settings).parameters),
     "evaluate": tuple(inspect.signature(scoring.Settings).parameters),
 }

@@ -485,6 +485,18 @@ def test_linear_with_weights_of_one_is_local_and_of_zero_is_zero(pair):
   np.testing.assert_array_equal(distances.linear(np.zeros(7))(*pair), 0.0)
 
 
+def test_what_dropout_leaves_of_the_squared_differences_is_weighted(pair):
+  seen = []
+
+  def dropping(differences):
+    seen.append(differences.shape)
+    return differences * np.arange(7.0)
+
+  np.testing.assert_allclose(distances.linear(WEIGHTS, dropping)(*pair),
+                             distances.linear(WEIGHTS * np.arange(7.0))(*pair), rtol=1e-5)
+  assert len(seen) == 1 and seen[0][-1] == 7 and len(seen[0]) == 3
+
+
 def test_linear_sees_only_the_channels_that_it_weighs(pair):
   only = np.eye(7)[3]
   pair = [features + 0.1 for features in pair]  # no vector is zero

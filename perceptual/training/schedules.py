@@ -138,7 +138,7 @@ class LinearDecay:
     errors.require_integer("decay_epochs", self.decay_epochs, at_least=0)
 
   def keras(self, batch_size, steps_per_epoch, steps):
-    """Returns the schedule over steps; it does not depend on how many there are."""
+    """Returns the schedule over any number of steps; the rate itself if it never falls."""
     del batch_size, steps
     if not self.decay_epochs:
       return float(self.learning_rate)

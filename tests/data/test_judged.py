@@ -75,6 +75,24 @@ def test_bapps_has_the_papers_order_and_no_training_subset(bapps_dir):
   assert (pairs.kind, pairs.note) == ("jnd", "judged by people (BAPPS validation)")
 
 
+def test_bapps_to_learn_from_is_its_training_part(bapps_dir):
+  triplets = judged.load("bapps/2afc", data_dir=bapps_dir, image_size=_SIDE, split="train")
+  assert [(s.name, s.size) for s in triplets.subsets] == [("mix", 2)]
+  assert (triplets.name, triplets.by_people) == ("bapps/2afc (train)", True)
+  assert triplets.note == "judged by people (BAPPS training); without traditional, cnn"
+
+
+@pytest.mark.parametrize(("name", "split", "culprit"), [
+    ("bapps/jnd", "train", "Unknown judged set to learn from 'bapps/jnd'. Available: bapps/2afc, "),
+    ("graded", "train", "Unknown judged set to learn from 'graded'. Available: bapps/2afc, tea"),
+    ("teacher", "train", "No data set in .*/teacher/cross_train/1.0.0: prepare it first"),
+    ("teacher", "test", "Unknown split of a judged set 'test'. Available: val, train"),
+])
+def test_splits_that_there_are_not(tmp_path, name, split, culprit):
+  with pytest.raises(UserError, match=culprit):
+    judged.load(name, data_dir=tmp_path, split=split)
+
+
 @pytest.mark.parametrize("kind", ["2afc", "jnd"])
 def test_images_and_answers_belong_together_and_are_those_of_the_files(bapps_dir, kind):
   for subset in judged.load(f"bapps/{kind}", data_dir=bapps_dir, image_size=_SIDE).subsets:

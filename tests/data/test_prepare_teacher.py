@@ -5,7 +5,7 @@ import collections
 import numpy as np
 import pytest
 
-from perceptual.data import cross_family, distortions, judged, prepare_teacher
+from perceptual.data import cross_family, distortions, image_files, judged, prepare_teacher
 from perceptual.errors import UserError
 
 
@@ -91,6 +91,35 @@ def test_a_similarity_judges_as_its_distance_does(prepared, subset, tmp_path):
   np.testing.assert_array_equal(other.answers, subset.answers)
 
 
+def test_what_is_learned_from_is_made_of_other_photographs_with_other_draws(prepared, tmp_path):
+  data_dir = prepared[0]
+  report = prepare_teacher.prepare("demo", data_dir, Teacher(), split="train", seed=2, limit=30)
+  assert report.directory == data_dir / "teacher" / "cross_train" / "1.0.0"
+  assert f"teacher/cross_train: {report.counts['triplets']} triplets from 30 images" in str(report)
+  sets = {split: judged.load("teacher", data_dir=data_dir, split=split)
+          for split in judged.SPLITS}
+  assert [s.name for s in sets.values()] == ["teacher", "teacher (train)"]
+  assert sets["train"].note == sets["val"].note and sets["train"].size > 20
+  seen = {split: {example["reference"].tobytes()
+                  for example in judged_set.subsets[0].images.as_numpy_iterator()}
+          for split, judged_set in sets.items()}
+  assert not seen["val"] & seen["train"]
+  families = [list(judged_set.subsets[0].groups["closer family"][:20])
+              for judged_set in sets.values()]
+  assert families[0] != families[1]
+
+
+def test_the_same_photographs_for_both_are_refused(tmp_path):
+  images = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8)
+  (tmp_path / "files").mkdir()
+  for number, image in enumerate(images):
+    (tmp_path / "files" / f"{number}.png").write_bytes(image_files.encode_png(image))
+  prepare_teacher.prepare(str(tmp_path / "files"), tmp_path, Teacher(), per_image=3)
+  with pytest.raises(UserError, match="^3 of the images stand in .*/teacher/cross/1.0.0 already: "):
+    prepare_teacher.prepare(str(tmp_path / "files"), tmp_path, Teacher(), split="train")
+  assert not (tmp_path / "teacher" / "cross_train" / "1.0.0").exists()
+
+
 def _triplets(count):
   image = np.random.default_rng(0).integers(256, size=(32, 32, 3), dtype=np.uint8)
   return cross_family.triplets([image], seed=0, per_image=count)
@@ -120,6 +149,7 @@ def test_a_teacher_that_fails_is_named_and_leaves_nothing(tmp_path):
 @pytest.mark.parametrize("options, culprit", [
     ({"seed": -1}, "-1"), ({"per_image": 0}, "per_image"), ({"image_size": 16}, "16"),
     ({"limit": 0}, "limit"), ({"under": "val"}, "no folders"), ({"source": "nowhere"}, "nowhere"),
+    ({"split": "test"}, "Unknown split of teacher 'test'. Available: val, train"),
 ])
 def test_mistakes_are_one_line_and_write_nothing(tmp_path, options, culprit):
   arguments = {"source": "demo", **options}

@@ -52,6 +52,17 @@ def test_vits_on_imagenet():
     np.testing.assert_allclose(_rates(schedule, steps), expected, rtol=1e-5, atol=1e-9)
 
 
+def test_lpips_as_its_code_has_it():
+  """5 epochs and a sixth at 1e-4 for any batch, then a fifth less with each; after the last, 0."""
+  for batch_size in (50, 256):
+    schedule = schedules.LinearDecay().keras(batch_size, 10, 100)
+    steps = (0, 49, 59, 60, 69, 70, 80, 90, 99, 100)
+    np.testing.assert_allclose(
+        _rates(schedule, steps), 1e-4 * np.array([1, 1, 1, 0.8, 0.8, 0.6, 0.4, 0.2, 0.2, 0]),
+        rtol=1e-6, atol=1e-12)
+  assert schedules.LinearDecay(1e-3, 10, 0).keras(256, 10, 100) == 1e-3, "it stays as it is"
+
+
 def test_a_run_shorter_than_the_warm_up_only_warms_up():
   schedule = schedules.Cosine(warmup_steps=10).keras(256, 5, 4)
   np.testing.assert_allclose(_rates(schedule, range(5)), 3e-4 * np.arange(5), rtol=1e-6)
@@ -102,6 +113,9 @@ def test_a_schedule_is_rebuilt_from_its_config(kind):
     (lambda: schedules.Cosine(learning_rate=0), "learning_rate .* above 0"),
     (lambda: schedules.Cosine(warmup_steps=0.5), "warmup_steps must be a whole number .* not 0.5"),
     (lambda: schedules.Cosine(warmup_steps=-1), "warmup_steps .* at least 0, not -1"),
+    (lambda: schedules.LinearDecay(learning_rate=0), "learning_rate .* above 0"),
+    (lambda: schedules.LinearDecay(constant_epochs=0.5), "constant_epochs .* whole number .* 0.5"),
+    (lambda: schedules.LinearDecay(decay_epochs=-1), "decay_epochs .* at least 0, not -1"),
 ])
 def test_an_illegal_schedule_is_refused_in_one_line(make, culprit):
   with pytest.raises(UserError, match=culprit) as caught:

@@ -15,11 +15,13 @@ and, where it has them,
     per_tap(reference, candidate)           `{tap: [batch]}`, whose sum is the value
     spatial_map(reference, candidate)       `[batch, height, width]`
     features(images)                        `{tap: [batch, ...]}`, what the network finds in images,
-    from_features(features, features)       the value from them, and
+    from_features(features, features)       the value from them,
     trunk_key                               a hashable: metrics of equal ones have equal features
+    joined(metrics)                         the `from_features` of several of one trunk as one
+                                            function, to `{label: values}`: quicker, and optional
 
-The last three together let an image that stands in many pairs, or that many metrics look at, go
-through a network once. A metric raises `UserError` for images it cannot take, for instance too
-small ones. `compiled.Compiled` makes such an object of what `perceptual.load_metric` returns; it
-alone imports TensorFlow.
+The last four let an image that stands in many pairs, or that many metrics look at, go through a
+network once. A metric raises `UserError` for images it cannot take, for instance too small ones.
+`compiled.Compiled` makes such an object of what `perceptual.load_metric` returns; it alone imports
+TensorFlow.
 """

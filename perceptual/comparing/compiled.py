@@ -22,6 +22,7 @@ class Compiled:
     """Wraps what `loading.load_metric` returns."""
     self.lower_is_closer = metric.lower_is_closer
     self.fingerprint = metric.fingerprint
+    self._joined = {}
     has_network = hasattr(metric, "trunk")
     for name, images in _OF_IMAGES.items():
       function = getattr(metric, name, None)
@@ -34,6 +35,26 @@ class Compiled:
       self.trunk_key = metric.trunk_key
       self.from_features = tf.function(
           metric.from_features, autograph=False, reduce_retracing=True)
+
+  def joined(self, metrics):
+    """Returns the `from_features` of several metrics of one trunk as one graph.
+
+    TensorFlow computes once what they have in common, for instance features at norm one.
+
+    Args:
+      metrics: `{label: Compiled}`.
+
+    Returns:
+      A function of the features of references and of candidates, to `{label: [batch]}`.
+    """
+
+    functions = tuple(metric.from_features for metric in metrics.values())
+    if functions not in self._joined:  # kept, for the next comparison by the same metrics
+      self._joined[functions] = tf.function(
+          lambda reference, candidate: [values(reference, candidate) for values in functions],
+          autograph=False, reduce_retracing=True)
+    graph = self._joined[functions]
+    return lambda reference, candidate: dict(zip(metrics, graph(reference, candidate)))
 
   def __call__(self, reference, candidate):
     """Returns the value of each pair, `[batch]`."""

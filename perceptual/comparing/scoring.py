@@ -131,14 +131,14 @@ class _OnceABatch:
 
   def __init__(self, metrics):
     self.labels = tuple(metrics)
-    self._metrics = metrics
+    self._features = next(iter(metrics.values())).features
+    self._values = _joined(metrics)
 
   def __call__(self, images, files):
-    both = next(iter(self._metrics.values())).features(np.concatenate(images.padded()))
+    both = self._features(np.concatenate(images.padded()))
     reference = {tap: values[:images.room] for tap, values in both.items()}
     candidate = {tap: values[images.room:] for tap, values in both.items()}
-    return {label: metric.from_features(reference, candidate)
-            for label, metric in self._metrics.items()}
+    return self._values(reference, candidate)
 
 
 class _OnceAnImage:
@@ -146,7 +146,8 @@ class _OnceAnImage:
 
   def __init__(self, metrics, capacity):
     self.labels = tuple(metrics)
-    self._metrics = metrics
+    self._network = next(iter(metrics.values())).features
+    self._values = _joined(metrics)
     self._cache = Cache(capacity)
 
   def __call__(self, images, files):
@@ -156,8 +157,7 @@ class _OnceAnImage:
     features = self._features(pixels)
     reference, candidate = (_stacked([features[file] for file in side], images.room)
                             for side in files.T)
-    return {label: metric.from_features(reference, candidate)
-            for label, metric in self._metrics.items()}
+    return self._values(reference, candidate)
 
   def _features(self, pixels):
     """Returns `{file: {tap: features}}`: kept from earlier, or else found now."""
@@ -166,13 +166,22 @@ class _OnceAnImage:
     if missing:
       batch = batches.pad(np.stack([pixels[file] for file in missing]),
                           batches.next_power_of_two(len(missing)))
-      made = next(iter(self._metrics.values())).features(batch)
+      made = self._network(batch)
       made = {tap: np.asarray(values) for tap, values in made.items()}
       for i, file in enumerate(missing):
         # Copies, since a view would keep the whole batch in memory.
         found[file] = {tap: values[i].copy() for tap, values in made.items()}
         self._cache.put(file, found[file], sum(values.nbytes for values in found[file].values()))
     return found
+
+
+def _joined(metrics):
+  """Returns a function of the features of both sides to `{label: values}`."""
+  joined = getattr(next(iter(metrics.values())), "joined", None)
+  if joined is not None:
+    return joined(metrics)
+  return lambda reference, candidate: {
+      label: metric.from_features(reference, candidate) for label, metric in metrics.items()}
 
 
 def _stacked(features, room):

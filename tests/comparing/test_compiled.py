@@ -69,6 +69,17 @@ def test_a_metric_that_lacks_something_lacks_it_still():
   assert not graph.lower_is_closer and not hasattr(graph, "trunk_key")
 
 
+def test_metrics_of_one_trunk_in_one_graph_have_their_own_values(metric):
+  style = Metric(models.build("alexnet", width=0.1, num_classes=0), network="style",
+                 distance="style")
+  metrics = {"local": compiled.Compiled(metric), "style": compiled.Compiled(style)}
+  features = [metric.features(images) for images in _images((40, 48))]
+  values = metrics["local"].joined(metrics)(*features)
+  assert list(values) == ["local", "style"]
+  for label, found in values.items():
+    np.testing.assert_allclose(found, metrics[label].from_features(*features), rtol=1e-5)
+
+
 def test_all_pairs_of_real_features(metric, tmp_path, write_grey):
   """Kept features, stacked and padded, give what the whole metric gives."""
   write_grey(tmp_path, {f"{i}.png": 40 * i for i in range(5)}, size=(32, 40))

@@ -35,8 +35,8 @@ flags.DEFINE_list(
     "taps", None, "Names of the feature taps, separated by commas; by default all.",
     flag_values=FLAGS)
 flags.DEFINE_string(
-    "float_range", "0,1", "What the lowest and highest value of a float image are: 0,1 or 0,255 "
-    "or -1,1.", flag_values=FLAGS)
+    "float_range", None, "What the lowest and highest value of a float image are: 0,1 or 0,255 "
+    "or -1,1; by default 0,1.", flag_values=FLAGS)
 flags.DEFINE_string("export_dir", None, "The folder to write.", flag_values=FLAGS)
 flags.DEFINE_bool(
     "overwrite", False, "Replace an earlier export at --export_dir.", flag_values=FLAGS)

@@ -103,8 +103,7 @@ def baselines_of(metric, settings):
   Random weights go with a network that `models.build` builds, and L2 is no baseline to itself.
   """
   built = metric.network in (*models.names(), *models.wrappers())
-  apply = {"random_init": hasattr(metric, "trunk") and built,
-           "l2": metric.network != "l2"}
+  apply = {"random_init": hasattr(metric, "trunk") and built, "l2": metric.network != "l2"}
   return tuple(name for name in settings.baselines if apply[name])
 
 

@@ -37,6 +37,8 @@ def gaussian(network, *, seed=0, distance="local", taps=None, float_range=(0.0, 
   Raises:
     UserError: an unknown network, distance or tap, or an illegal seed.
   """
+  if network not in models.names():
+    raise errors.unknown("network", network, models.names())
   errors.require_integer("seed", seed, at_least=0)
   model = models.build(network, num_classes=0)
   draw(feature_taps.select_taps(model), seed)

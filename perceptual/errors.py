@@ -1,6 +1,7 @@
 """The one exception for mistakes that the person at the keyboard can mend."""
 
 import math
+import re
 
 
 class UserError(ValueError):
@@ -22,9 +23,13 @@ def unknown(kind, name, available):
 
 
 def first_line(error):
-  """Returns the first line of another exception's message, to quote in a `UserError`."""
-  lines = str(error).strip().splitlines()
-  return lines[0] if lines else type(error).__name__
+  """Returns the first line of another exception's message, to quote in a `UserError`.
+
+  Keras says first where it was, and then in bold what happened: the latter is taken.
+  """
+  lines = [line for line in re.sub(r"\x1b\[\d*m", "", str(error)).splitlines()
+           if line.strip() and not line.startswith("Exception encountered when calling")]
+  return lines[0].strip() if lines else type(error).__name__
 
 
 def require_number(name, value, *, above=None, at_least=None, below=None):

@@ -4,6 +4,7 @@ Both go through `wrapping.wrap`. What they are is said by options, so that gin, 
 and a fingerprint can name them. Nothing is downloaded.
 """
 
+import functools
 import pathlib
 import re
 import sys
@@ -12,7 +13,7 @@ import warnings
 import keras
 
 from perceptual import errors
-from perceptual.models import wrapping
+from perceptual.models import layers, wrapping
 
 
 def keras_file(*, path=None, taps=None, preprocessing=None, weights="file", num_classes=None,
@@ -50,7 +51,7 @@ def keras_file(*, path=None, taps=None, preprocessing=None, weights="file", num_
 
 
 def keras_applications(*, model=None, taps=None, preprocessing=None, weights=None,
-                       num_classes=None, name="keras_applications"):
+                       num_classes=None, image_size=None, name="keras_applications"):
   """Builds a network of `keras.applications`.
 
   Layers that the network leaves Keras to number, as in InceptionV3, have the names of a process
@@ -66,6 +67,8 @@ def keras_applications(*, model=None, taps=None, preprocessing=None, weights=Non
       downloaded lies in ~/.keras/models.
     num_classes: the number of logits. A new dense layer gives them, unless the file has a
       classifier of so many classes.
+    image_size: the side of the images, in pixels, that the network is built for; None for any.
+      NASNet, whose layers do not fit together otherwise, must have one, which then is the only one.
     name: the network's name.
 
   Returns:
@@ -82,7 +85,7 @@ def keras_applications(*, model=None, taps=None, preprocessing=None, weights=Non
   make = available[model]
   if preprocessing is None:
     preprocessing = sys.modules[make.__module__].preprocess_input
-  built = _with_weights(model, make, weights)
+  built = _built(model, functools.partial(make, weights=None), weights, image_size)
   return wrapping.wrap(built, taps, preprocessing=preprocessing, num_classes=num_classes,
                        names=_as_in_a_fresh_process(built), name=name)
 
@@ -115,18 +118,24 @@ def _applications():
           if name[0].isupper() and callable(value)}
 
 
-def _with_weights(name, make, weights):
-  """Returns a network: with its classifier if the file of weights has one, else without."""
+def _built(name, make, weights, image_size):
+  """Returns a network: with its classifier if there is a file of weights that has one."""
+  layers.require(image_size is None or (layers.is_integer(image_size) and image_size >= 1),
+                 "image_size", image_size, must_be="an integer >= 1, or None")
+  without = functools.partial(
+      make, include_top=False, input_shape=(image_size, image_size, 3))
   if weights is None:
-    return _without_classifier(make)
+    return _made(name, without)
   if weights == "imagenet":
     raise errors.UserError(
         "weights must be a file: nothing is downloaded here. Where a download is wanted, call "
         f"keras.applications.{name}() once; its file then lies in ~/.keras/models.")
   file = _existing_file("weights", weights)
+  whole = make if image_size is None else functools.partial(
+      make, input_shape=(image_size, image_size, 3))
   # Keras leaves out what a file has too much, so the larger network must be tried first.
-  for build in (lambda: make(weights=None), lambda: _without_classifier(make)):
-    model = build()
+  for build in (whole, without):
+    model = _made(name, build)
     try:
       with warnings.catch_warnings(action="ignore"):  # of layers that then raise
         model.load_weights(file)
@@ -136,8 +145,18 @@ def _with_weights(name, make, weights):
   raise errors.UserError(f"{weights} does not hold weights of {name}: {reason}")
 
 
-def _without_classifier(make):
-  return make(include_top=False, weights=None, input_shape=(None, None, 3))
+def _made(name, build):
+  try:
+    model = build()
+  except ValueError as error:  # an image_size that is too small
+    raise errors.UserError(f"{name} cannot be built: {errors.first_line(error)}") from None
+  try:
+    model(keras.KerasTensor((1, *(side or 512 for side in model.input.shape[1:3]), 3)))
+  except ValueError:
+    # NASNet asks the size of its maps as it is built, and is another network if that is unknown.
+    raise errors.UserError(
+        f"{name} must be built for one size of image: give image_size.") from None
+  return model
 
 
 def _as_in_a_fresh_process(model):

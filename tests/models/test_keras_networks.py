@@ -212,6 +212,34 @@ def test_an_unknown_application_names_the_known():
     models.build("keras_applications")
 
 
+def test_an_application_can_be_built_for_one_size(application):
+  network = application(image_size=12)
+  assert network(IMAGENET(images(12, 12)))["stage_7"].shape == (2, 6, 6, 5)
+  for size in (0, "64", (64, 64)):
+    with pytest.raises(errors.UserError, match="image_size must be an integer >= 1, or None"):
+      application(image_size=size)
+  with pytest.raises(errors.UserError, match="NASNetMobile cannot be built: Input size must be"):
+    models.build("keras_applications", model="NASNetMobile", taps=["a"], image_size=8)
+
+
+def ill_fitting(*, include_top=True, weights=None, input_shape=None):
+  """A network that looks at the size of its maps as it is built, as NASNet does."""
+  assert weights is None and not include_top
+  image = keras.Input(input_shape)
+  x = keras.layers.Conv2D(3, 3, strides=2 if image.shape[1] else 1, padding="same")(image)
+  shortcut = keras.layers.MaxPooling2D(2, padding="same")(image)
+  return keras.Model(image, keras.layers.Add()([x, shortcut]), name="ill_fitting")
+
+
+def test_an_application_that_must_be_built_for_one_size_says_so(monkeypatch):
+  monkeypatch.setattr(keras.applications, "IllFitting", ill_fitting, raising=False)
+  with pytest.raises(errors.UserError, match="IllFitting must be built for one size of image"):
+    models.build("keras_applications", model="IllFitting", taps=["conv2d"])
+  network = models.build(
+      "keras_applications", model="IllFitting", taps=["conv2d"], image_size=16)
+  assert taps.list_taps(network)[0].stride == 2
+
+
 def test_one_of_keras_s_own():
   keras.utils.set_random_seed(0)
   network = models.build(

@@ -24,6 +24,24 @@ def define_flags(flag_values):
       flag_values=flag_values)
 
 
+def define_training_flags(flag_values):
+  """Defines the flags of `define_flags`, and whether training is to be exact."""
+  flags.DEFINE_bool(
+      "deterministic", True, "Use deterministic kernels, so that a resumed run is exact. XLA "
+      "(--jit_compile, tpu) has its own and does not heed this.", flag_values=flag_values)
+  define_flags(flag_values)
+
+
+def training_strategy(flag_values):
+  """Returns `strategy(flag_values)`, with deterministic kernels if they are asked for."""
+  import tensorflow as tf
+
+  xla = flag_values.jit_compile or flag_values.distribution_strategy == "tpu"
+  if flag_values.deterministic and not xla:  # XLA would refuse to compile the max-pool's gradient
+    tf.config.experimental.enable_op_determinism()
+  return strategy(flag_values)
+
+
 def strategy(flag_values):
   """Returns the `tf.distribute.Strategy` that the flags ask for, by the model garden's own maker.
 

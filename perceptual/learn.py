@@ -42,27 +42,19 @@ flags.DEFINE_enum(
 flags.DEFINE_string(
     "weights_dir", None, "The folder of converted weights; by default PERCEPTUAL_WEIGHTS, or "
     "perceptual/weights in the user's cache.", flag_values=FLAGS)
-flags.DEFINE_bool(
-    "deterministic", True, "Use deterministic kernels, so that a resumed run is exact. XLA "
-    "(--jit_compile, tpu) has its own and does not heed this.", flag_values=FLAGS)
 flags.DEFINE_bool("dry_run", False, "Print what would run, and stop.", flag_values=FLAGS)
 flags.mark_flags_as_required(["gin_file", "data_dir", "model_dir"], flag_values=FLAGS)
-distribution.define_flags(FLAGS)
+distribution.define_training_flags(FLAGS)
 
 
 def main(argv):
   """Runs the binary."""
   binary.refuse_arguments(argv)
-  import tensorflow as tf
-
   from perceptual import config
   from perceptual.training import learning
 
   config.parse(FLAGS.gin_file, FLAGS.gin_param)
-  xla = FLAGS.jit_compile or FLAGS.distribution_strategy == "tpu"
-  if FLAGS.deterministic and not xla:  # XLA would refuse to compile the max-pool's gradient
-    tf.config.experimental.enable_op_determinism()
-  strategy = distribution.strategy(FLAGS)
+  strategy = distribution.training_strategy(FLAGS)
   settings = config.learn_settings()
   run = learning.Run(
       FLAGS.model_dir, trunk=_trunk(settings.mode), train_set=config.triplets(FLAGS.data_dir),

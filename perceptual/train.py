@@ -29,27 +29,19 @@ flags.DEFINE_string(
 flags.DEFINE_string(
     "data_dir", None, "The folder of prepared data sets (see perceptual prepare); not needed for "
     "the embedded demo data.", flag_values=FLAGS)
-flags.DEFINE_bool(
-    "deterministic", True, "Use deterministic kernels, so that a resumed run is exact. XLA "
-    "(--jit_compile, tpu) has its own and does not heed this.", flag_values=FLAGS)
 flags.DEFINE_bool("dry_run", False, "Print what would run, and stop.", flag_values=FLAGS)
 flags.mark_flags_as_required(["gin_file", "model_dir"], flag_values=FLAGS)
-distribution.define_flags(FLAGS)
+distribution.define_training_flags(FLAGS)
 
 
 def main(argv):
   """Runs the binary."""
   binary.refuse_arguments(argv)
-  import tensorflow as tf
-
   from perceptual import config
   from perceptual.training import loop
 
   config.parse(FLAGS.gin_file, FLAGS.gin_param)
-  xla = FLAGS.jit_compile or FLAGS.distribution_strategy == "tpu"
-  if FLAGS.deterministic and not xla:  # XLA would refuse to compile the max-pool's gradient
-    tf.config.experimental.enable_op_determinism()
-  strategy = distribution.strategy(FLAGS)
+  strategy = distribution.training_strategy(FLAGS)
   network, settings = config.network(), config.train_settings()
   run = loop.Run(
       FLAGS.model_dir, network=network, images=config.images(FLAGS.data_dir),

@@ -1,27 +1,20 @@
 """One training step and one evaluation of a classifier, as orbit's trainer and evaluator.
 
-Works around four faults of Keras 3 under `tf.distribute`: the optimizer is built inside the
-strategy's scope; batch normalisation averages its moving statistics over replicas
-(`models.layers`); gradients are clipped after they are summed over replicas; and the state of
-dropout's seed generators is among the variables that checkpoints keep (`train_state`).
+Works around two more faults of Keras 3 under `tf.distribute` than `trainer`: batch normalisation
+averages its moving statistics over replicas (`models.layers`), and gradients are clipped after they
+are summed over replicas.
 """
 
-import keras
-import numpy as np
 import orbit
 import tensorflow as tf
 
-from perceptual.training import model_dir, regularization
+from perceptual.training import model_dir, regularization, trainer
 
 
-class ClassifierTrainer(orbit.StandardTrainer):
-  """Trains a network on labelled images.
+class ClassifierTrainer(trainer.Trainer):
+  """Trains a network, whose outputs hold `logits`, on labelled images.
 
-  Attributes:
-    model: Keras model whose outputs hold `logits`.
-    evaluated_model: the one to evaluate and keep: `model`, or its average over steps.
-    optimizer: Keras optimizer, built.
-    global_step: number of steps taken, a `tf.Variable`.
+  What is evaluated and kept is the network, or its average over steps.
   """
 
   def __init__(self, model, optimizer, dataset, *, strategy, batch_size, preprocess,
@@ -42,45 +35,21 @@ class ClassifierTrainer(orbit.StandardTrainer):
       average: `averaging.WeightAverage` of the network; None for none.
       jit_compile: whether XLA compiles the step of a replica.
     """
-    super().__init__(dataset)
-    self.model = model
-    self.evaluated_model = average.model if average else model
-    self.optimizer = optimizer
-    optimizer.build(model.trainable_variables)
-    self.global_step = orbit.utils.create_global_step()
-    self._strategy = strategy
-    self._batch_size = batch_size
-    self._preprocess = preprocess
+    super().__init__(
+        model, optimizer, model.trainable_variables, dataset=dataset, strategy=strategy,
+        batch_size=batch_size, preprocess=preprocess, jit_compile=jit_compile)
+    if average:
+      self.evaluated_model = average.model
     self._label_smoothing = label_smoothing
     self._weight_decay = weight_decay
     self._clip_norm = clip_norm
     self._average = average
-    self._sums = Sums("loss", "accuracy")
-    self._replica_step = tf.function(self._step_of_replica, jit_compile=jit_compile or None,
-                                     autograph=False)
 
   def train_state(self):
-    """Returns all that resuming needs, for `tf.train.Checkpoint`."""
-    weights = {v.path for v in self.model.weights}
-    seeds = [v for v in self.model.variables if v.path not in weights]
-    state = {"weights": model_dir.keyed_by_path(self.model.weights),
-             "seeds": model_dir.keyed_by_path(seeds),
-             "optimizer": model_dir.keyed_by_path(self.optimizer.variables),
-             "step": self.global_step}
+    state = super().train_state()
     if self._average:
       state["averaged"] = model_dir.keyed_by_path(self.evaluated_model.weights)
     return state
-
-  def train_loop_begin(self):
-    self._sums.reset()
-
-  def train_step(self, iterator):
-    self._strategy.run(self._replica_step, args=(next(iterator),))
-    self.global_step.assign_add(1)
-
-  def train_loop_end(self):
-    rate = self.optimizer.learning_rate
-    return {**self._sums.means(), "learning_rate": float(keras.ops.convert_to_numpy(rate))}
 
   def _step_of_replica(self, batch):
     replicas = self._strategy.num_replicas_in_sync
@@ -126,7 +95,7 @@ class ClassifierEvaluator(orbit.StandardEvaluator):
     self._progress = progress
     self._strategy = strategy
     self._preprocess = preprocess
-    self._sums = Sums("validation_loss", "validation_accuracy")
+    self._sums = trainer.Sums("validation_loss", "validation_accuracy")
     self._replica_step = tf.function(self._step_of_replica, jit_compile=jit_compile or None,
                                      autograph=False)
 
@@ -149,36 +118,6 @@ class ClassifierEvaluator(orbit.StandardEvaluator):
     real = tf.cast(batch["index"] >= 0, tf.float32)
     losses = cross_entropy(batch["label"], logits)
     self._sums.add(losses, is_correct(batch["label"], logits), real)
-
-
-class Sums:
-  """Sums of loss, correct answers and examples, over steps and replicas.
-
-  Keras 3's metrics are not reduced over replicas; these variables are.
-  """
-
-  def __init__(self, loss, accuracy):
-    """Takes the names under which the mean loss and the accuracy (percent) are reported."""
-    self._names = (loss, accuracy)
-    self._variables = [
-        tf.Variable(0.0, trainable=False, name=name, dtype=tf.float32,
-                    synchronization=tf.VariableSynchronization.ON_READ,
-                    aggregation=tf.VariableAggregation.SUM)
-        for name in (loss, accuracy, "examples")]
-
-  def reset(self):
-    for variable in self._variables:
-      variable.assign(0.0)
-
-  def add(self, losses, correct, weights=None):
-    """Adds a replica's examples: their losses, and how right each answer is, each `[batch]`."""
-    weights = tf.ones_like(losses) if weights is None else weights
-    for variable, values in zip(self._variables, (losses, correct, tf.ones_like(losses))):
-      variable.assign_add(tf.reduce_sum(values * weights))
-
-  def means(self):
-    loss, correct, examples = (np.float64(v.read_value()) for v in self._variables)
-    return dict(zip(self._names, (loss / examples, 100 * correct / examples)))
 
 
 def is_correct(labels, logits):

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from perceptual import errors
 from perceptual.training import optimizers, schedules
+from perceptual.training.settings import require_lengths
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,14 +92,7 @@ class Settings:
     if self.taps is not None and not isinstance(self.taps, (tuple, list)):
       raise errors.UserError(f"taps must be a list of names, not {self.taps!r}.")
     errors.require_kind("optimizer", self.optimizer, optimizers.OPTIMIZERS)
-    for name in ("batch_size", "steps_per_loop", "eval_interval", "eval_batch_size",
-                 "shuffle_buffer"):
-      errors.require_integer(name, getattr(self, name))
-    for name in ("train_steps", "checkpoint_interval"):
-      if getattr(self, name) is not None:
-        errors.require_integer(name, getattr(self, name))
-    errors.require_integer("seed", self.seed, at_least=0, below=2**32)
-    errors.require_number("epochs", self.epochs, above=0)
+    require_lengths(self)
     errors.require_number("dropout", self.dropout, at_least=0, below=1)
 
   def steps_per_epoch(self, triplets):

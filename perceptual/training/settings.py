@@ -84,14 +84,7 @@ class Settings:
                              f"{', '.join(names)}.")
 
   def _check_numbers(self):
-    for name in ("batch_size", "steps_per_loop", "eval_interval", "eval_batch_size",
-                 "shuffle_buffer"):
-      errors.require_integer(name, getattr(self, name))
-    for name in ("train_steps", "checkpoint_interval"):
-      if getattr(self, name) is not None:
-        errors.require_integer(name, getattr(self, name))
-    errors.require_integer("seed", self.seed, at_least=0, below=2**32)
-    errors.require_number("epochs", self.epochs, above=0)
+    require_lengths(self)
     errors.require_number("label_smoothing", self.label_smoothing, at_least=0, below=1)
     errors.require_number("weight_decay", self.weight_decay, at_least=0)
     if self.ema_decay is not None:
@@ -106,3 +99,15 @@ class Settings:
   def steps(self, images):
     """Returns the number of steps of the whole run."""
     return self.train_steps or math.ceil(self.epochs * self.steps_per_epoch(images))
+
+
+def require_lengths(settings):
+  """Raises `UserError` unless the numbers that all settings of a run have are legal."""
+  for name in ("batch_size", "steps_per_loop", "eval_interval", "eval_batch_size",
+               "shuffle_buffer"):
+    errors.require_integer(name, getattr(settings, name))
+  for name in ("train_steps", "checkpoint_interval"):
+    if getattr(settings, name) is not None:
+      errors.require_integer(name, getattr(settings, name))
+  errors.require_integer("seed", settings.seed, at_least=0, below=2**32)
+  errors.require_number("epochs", settings.epochs, above=0)

@@ -93,8 +93,8 @@ def test_a_file_trains_scores_exports_compares_and_loads_again(run, tmp_path, mo
   trained = perceptual.load_metric(tmp_path / "runs/mine", checkpoint="last")
   assert float(trained(pixels[:1], pixels[1:])[0]) == pytest.approx(distance, rel=1e-5)
   started = perceptual.models.wrap(model, ["conv2"], preprocessing="-1,1")
-  moved = trained.trunk.get_layer("wrapped.conv1").kernel - started.get_layer(
-      "wrapped.conv1").kernel
+  moved = trained.trunk.get_layer("wrapped_conv1").kernel - started.get_layer(
+      "wrapped_conv1").kernel
   assert 0 < np.abs(moved).max() < 0.2  # two steps from the user's weights
 
 

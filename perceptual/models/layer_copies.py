@@ -12,7 +12,7 @@ from perceptual import errors
 from perceptual.models import layers
 
 # Of copies, so that a tap can have the name of the layer that it taps.
-_PREFIX = "wrapped."
+_PREFIX = "wrapped_"
 
 # Names in a message; a large network has hundreds of layers.
 _MOST_NAMES = 40
@@ -124,7 +124,7 @@ def _unfolded(model):
 def _of_known_length(vectors, length, name):
   """Returns flattened maps with the length they had, if images of any size leave it unknown."""
   if vectors.shape[-1] is None and length is not None:
-    return KnownLength(length, name=f"{_PREFIX}{name}.length")(vectors)
+    return KnownLength(length, name=f"{_name_of_copy(name)}-length")(vectors)
   return vectors
 
 
@@ -135,7 +135,7 @@ def _copy_of(operation, name):
                            "wrapped.")
   try:
     kind, config = _kind_and_config(operation)
-    copy = kind.from_config({**config, "name": _PREFIX + name})
+    copy = kind.from_config({**config, "name": _name_of_copy(name)})
     if isinstance(operation, keras.layers.Layer) and operation.built:
       copy.build_from_config(operation.get_build_config())
       copy.set_weights(operation.get_weights())
@@ -145,6 +145,10 @@ def _copy_of(operation, name):
   if hasattr(copy, "finalize_state"):  # Normalization keeps what it makes of its weights
     copy.finalize_state()
   return copy
+
+
+def _name_of_copy(name):
+  return _PREFIX + name.replace(".", "-")  # PyTorch has no dots in the names of weights
 
 
 def _kind_and_config(operation):

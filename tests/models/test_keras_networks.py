@@ -64,7 +64,7 @@ def test_a_file_s_weights_can_be_left_behind(saved):
   fresh = build_file(path, weights=None)
   kept = build_file(path)
   assert [v.path for v in fresh.weights] == [v.path for v in kept.weights]
-  kernel = "wrapped.first/kernel"
+  kernel = "wrapped_first/kernel"
   values = [{v.path: np.array(v) for v in network.weights}[kernel] for network in (fresh, kept)]
   assert np.all(values[0] != values[1])
 
@@ -157,14 +157,14 @@ def test_numbered_layers_have_the_names_of_a_fresh_process(application):
   first, second = application(), application()
   assert [tap.name for tap in taps.list_taps(second)] == ["conv2d", "conv2d_1", "stage_7"]
   assert [v.path for v in first.weights] == [v.path for v in second.weights] == [
-      f"wrapped.{name}/{part}" for name in ("conv2d", "conv2d_1", "stage_7")
+      f"wrapped_{name}/{part}" for name in ("conv2d", "conv2d_1", "stage_7")
       for part in ("kernel", "bias")]
 
 
 def test_keras_s_own_preprocessing_is_the_default(application):
   seen = images(8, 8)
   network = application()
-  kernel, bias = network.get_layer("wrapped.conv2d").get_weights()
+  kernel, bias = network.get_layer("wrapped_conv2d").get_weights()
   expected = tf.nn.conv2d(preprocess_input(seen.astype("float32")), kernel, 2, "SAME") + bias
   np.testing.assert_allclose(network(IMAGENET(seen))["conv2d"], expected, atol=1e-5)
   given = application(preprocessing="-1,1")(IMAGENET(seen))["conv2d"]

@@ -87,7 +87,7 @@ def test_a_wrapped_network_is_a_metric_of_any_size_without_what_lies_past_its_ta
   network = models.wrap(classifier(side=32), ["stem_relu"], preprocessing="-1,1")
   wrapped = metric.Metric(network, network="mine")
   assert {layer.name for layer in wrapped.trunk.layers} == {
-      "image", "expected_input", "wrapped.stem", "wrapped.stem_bn", "wrapped.stem_relu",
+      "image", "expected_input", "wrapped_stem", "wrapped_stem_bn", "wrapped_stem_relu",
       "stem_relu"}
   for size in ((32, 32), (17, 50)):
     a, b = images(*size), images(*size)
@@ -110,7 +110,7 @@ def test_layers_of_models_inside_are_tapped_by_both_names():
   np.testing.assert_allclose(
       outputs["logits"], model(seen.astype("float32")), rtol=1e-4, atol=1e-5)
   trunk = taps.select_taps(network, ["base.first"])
-  assert "wrapped.base.second" not in {layer.name for layer in trunk.layers}
+  assert "wrapped_base-second" not in {layer.name for layer in trunk.layers}
   # What was frozen stays so.
   assert {v.path for v in network.trainable_variables} == {"logits/kernel", "logits/bias"}
   before = [np.array(v) for v in network.non_trainable_variables]
@@ -121,9 +121,9 @@ def test_layers_of_models_inside_are_tapped_by_both_names():
 
 def test_normalisation_and_dropout_become_ours():
   network = models.wrap(classifier(), ["down"], preprocessing="-1,1")
-  assert isinstance(network.get_layer("wrapped.stem_bn"), layers.BatchNormalization)
-  assert isinstance(network.get_layer("wrapped.drop"), layers.Dropout)
-  assert {"wrapped.stem/kernel", "wrapped.drop/seed_generator_state", "logits/kernel"} <= {
+  assert isinstance(network.get_layer("wrapped_stem_bn"), layers.BatchNormalization)
+  assert isinstance(network.get_layer("wrapped_drop"), layers.Dropout)
+  assert {"wrapped_stem/kernel", "wrapped_drop/seed_generator_state", "logits/kernel"} <= {
       v.path for v in network.variables}
 
 
@@ -228,7 +228,7 @@ def test_what_makes_no_logits_is_refused_where_they_are_asked_for():
   with pytest.raises(errors.UserError, match="small ends in a sigmoid: training needs logits"):
     _logits(sigmoid, num_classes=CLASSES)
   _, network = _logits(classifier(activation="relu"), num_classes=CLASSES)
-  assert network.get_layer("wrapped.scores").units == CLASSES  # a hidden layer, not the last
+  assert network.get_layer("wrapped_scores").units == CLASSES  # a hidden layer, not the last
   two = classifier()
   two = keras.Model(two.input, [two.output, two.get_layer("down").output], name="two")
   assert _logits(two)[0] is None
@@ -331,3 +331,26 @@ def test_what_cannot_be_wrapped_says_why(make, tapped, message):
 def test_an_illegal_number_of_classes_is_refused(value):
   with pytest.raises(errors.UserError, match="num_classes must be an integer >= 0, or None"):
     models.wrap(classifier(), ["stem"], preprocessing="0,1", num_classes=value)
+
+
+_ON_A_BACKEND = """
+import sys
+import keras, numpy as np
+from perceptual import metric, models
+classifier = keras.models.load_model(sys.argv[1])
+pixels = np.load(sys.argv[2])
+network = models.wrap(classifier, ["base.first", "base"], preprocessing="caffe")
+print(*keras.ops.convert_to_numpy(metric.Metric(network, network="mine")(*pixels)))
+"""
+
+
+def test_other_backends_give_the_same_distances(on_another_backend, tmp_path):
+  pixels = np.stack([images(20, 28), images(20, 28)])
+  model = transferred()
+  model.save(tmp_path / "mine.keras")
+  np.save(tmp_path / "pixels.npy", pixels)
+  printed = on_another_backend(_ON_A_BACKEND, tmp_path / "mine.keras", tmp_path / "pixels.npy")
+  network = models.wrap(model, ["base.first", "base"], preprocessing="caffe")
+  np.testing.assert_allclose(
+      [float(number) for number in printed.split()[-2:]],
+      metric.Metric(network, network="mine")(*pixels), rtol=1e-5)

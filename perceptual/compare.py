@@ -33,9 +33,9 @@ from perceptual import binary
 FLAGS = flags.FlagValues()
 flags.DEFINE_multi_string(
     "metric", None, "What measures: perceptual (the metric in the box, which is the default), "
-    "lpips-alex, lpips-vgg, lpips-squeeze, ssim, ms-ssim, psnr, l2, fsim, fsimc, the folder of an "
-    "exported metric, a TF Hub handle, or a training folder. Images are decoded once for all of "
-    "them.", flag_values=FLAGS)
+    "lpips-alex, lpips-vgg, lpips-squeeze, ssim, ms-ssim, psnr, l2, fsim, fsimc, a published "
+    "network as vgg16, gaussian-alexnet, kmeans-alexnet, the folder of an exported metric, a TF "
+    "Hub handle, or a training folder. Images are decoded once for all of them.", flag_values=FLAGS)
 flags.DEFINE_string(
     "reference_dir", None, "A folder of references, whose partners have the same path in "
     "--candidate_dir, with or without the same extension.", flag_values=FLAGS)

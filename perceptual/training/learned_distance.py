@@ -27,7 +27,7 @@ class LearnedDistance(keras.Model):
       below zero.
   """
 
-  def __init__(self, trunk, *, dropout, name="learned_distance"):
+  def __init__(self, trunk, dropout=0.0):
     """Takes a trunk and makes new weights.
 
     They begin as those of the lpips package, PyTorch's 1x1 convolutions: uniform within
@@ -36,9 +36,8 @@ class LearnedDistance(keras.Model):
     Args:
       trunk: a Keras model, as `taps.select_taps` returns it.
       dropout: the fraction of the weights' inputs dropped in training, in [0, 1).
-      name: the model's name, by which its weights are named.
     """
-    super().__init__(name=name)
+    super().__init__(name="learned_distance")  # its weights' paths begin so
     self.trunk = trunk
     self.channel_weights = {
         tap: self._new_weights(tap, features.shape[-1]) for tap, features in trunk.output.items()}

@@ -23,9 +23,9 @@ class OuterLoop:
   """The part of a run that does not depend on what is trained.
 
   A subclass builds `model`, `_trainer` (orbit's, as `classifier.ClassifierTrainer`), `_evaluator`
-  (orbit's) and `_judged_pass`, and then calls `_resume`. It says besides what the run is
-  (`_as_data`, `_write_network`), gives the batches from `first_step` on (`_train_batches`), and
-  may keep weights for more than the score (`_best_columns`).
+  (orbit's) and `_judged_pass`, and then calls `_resume`. It says besides what the run is (`_title`,
+  `_as_data`, `_write_network`), gives the batches from `first_step` on (`_train_batches`), and may
+  keep weights for more than the score (`_best_columns`).
 
   Attributes:
     folder: `model_dir.ModelDir`.

@@ -44,6 +44,5 @@ def _load_learned(path, checkpoint, about):
   folder = model_dir.ModelDir(path)
   network, options = folder.read_network()
   latest = folder.require_latest(checkpoint)
-  model = learned_distance.LearnedDistance(
-      trunks.build(network, options, about["taps"]), dropout=0)
+  model = learned_distance.LearnedDistance(trunks.build(network, options, about["taps"]))
   return model, network, options, model_dir.assign_weights(model, latest)

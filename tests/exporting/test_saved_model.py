@@ -2,11 +2,9 @@
 
 import json
 import os
-import pathlib
 import subprocess
 import sys
 import textwrap
-from unittest import mock
 
 import keras
 import numpy as np
@@ -15,10 +13,8 @@ import tensorflow as tf
 import tensorflow_hub as hub
 from tensorflow.core.protobuf import saved_model_pb2
 
-from perceptual import metric as metrics
 from perceptual import models, preprocessing
 from perceptual.data import judged
-from perceptual.errors import UserError
 from perceptual.evaluation import judged_pass
 from perceptual.exporting import keras_files, saved_model
 from perceptual.metric import Metric
@@ -59,16 +55,6 @@ def _pair(batch=2, height=24, width=31):
 
 def _floats(pair):
   return (pair / 255).astype(np.float32)
-
-
-def _small(**options):
-  """A metric with a map and a vector to tap, quick to export."""
-  keras.utils.set_random_seed(2)
-  image = keras.Input([None, None, 3], name="image")
-  x = keras.layers.Conv2D(4, 3, strides=2, padding="same", activation="relu", name="conv")(image)
-  x = taps.Tap(stride=2, name="map")(x)
-  vector = taps.Tap(stride=None, name="vector")(keras.layers.GlobalAveragePooling2D()(x))
-  return Metric(keras.Model(image, {"map": x, "vector": vector}), network="small", **options)
 
 
 def _pixels():
@@ -200,25 +186,13 @@ def test_two_candidates_are_compared_with_one_reference(loaded, metric):
 
 
 @pytest.mark.parametrize("distance", ["style", "local+sort"])
-def test_other_distances_and_vectors_export_too(tmp_path, distance):
-  metric = _small(distance=distance)
+def test_other_distances_and_vectors_export_too(tmp_path, small, distance):
+  metric = small(distance=distance)
   saved_model.export(metric, tmp_path / "m")
   loaded = tf.saved_model.load(str(tmp_path / "m"))
   pair = _pair()
   np.testing.assert_allclose(loaded(*pair), metric(*pair), rtol=1e-6, atol=1e-6)
   assert loaded.spatial_map(*pair).shape == pair.shape[1:4]
-
-
-@pytest.mark.filterwarnings(r"ignore:\s*Warning. tf.lite.Interpreter is deprecated")
-def test_its_signature_converts_to_litert(tmp_path):
-  metric = _small()
-  saved_model.export(metric, tmp_path / "m")
-  converter = tf.lite.TFLiteConverter.from_saved_model(
-      str(tmp_path / "m"), signature_keys=["serving_default"])
-  runner = tf.lite.Interpreter(model_content=converter.convert()).get_signature_runner()
-  pair = _floats(_pair())
-  found = runner(reference=pair[0], candidate=pair[1])["distance"]
-  np.testing.assert_allclose(found, metric(*pair), rtol=1e-5)
 
 
 def test_one_preprocessing_serves_training_evaluation_and_export(tmp_path):
@@ -257,6 +231,29 @@ def test_the_gradient_is_the_eager_one(loaded, metric):
                              atol=2e-6 * np.abs(expected).max())
   graph = tf.function(lambda *images: _graph_gradient(loaded, *images), autograph=False)
   np.testing.assert_allclose(graph(*pair), expected, rtol=0, atol=2e-6 * np.abs(expected).max())
+
+
+def _as_pair(layer):
+  return lambda reference, candidate: layer([reference, candidate])
+
+
+_LOADERS = {
+    "hub.load": hub.load,
+    "hub.KerasLayer": lambda folder: _as_pair(hub.KerasLayer(folder)),
+    "TFSMLayer": lambda folder: _as_pair(keras.layers.TFSMLayer(
+        folder, call_endpoint="__call__", trainable=False)),
+}
+
+
+@pytest.mark.parametrize("load", _LOADERS.values(), ids=_LOADERS)
+def test_every_loader_gives_the_gradient_and_takes_uint8(load, folder, metric):
+  function, pair = load(str(folder)), _pair(2, 33, 20)
+  np.testing.assert_allclose(function(*map(tf.constant, pair)), metric(*pair), rtol=1e-6)
+  expected = _gradient(metric, *_floats(pair))
+  np.testing.assert_allclose(_gradient(function, *_floats(pair)), expected, rtol=0,
+                             atol=2e-6 * np.abs(expected).max())
+  with pytest.raises(_INVALID, match="candidate has values outside"):
+    function(*map(tf.constant, (_floats(pair)[0], 255 * _floats(pair)[1])))
 
 
 def _graph_gradient(function, reference, candidate):
@@ -299,9 +296,9 @@ def test_values_outside_the_declared_range_raise(loaded, name):
     loaded.signatures["serving_default"](reference=tf.constant(good), candidate=tf.constant(bad))
 
 
-def test_the_declared_range_is_the_metrics(tmp_path):
+def test_the_declared_range_is_the_metrics(tmp_path, small):
   declared = preprocessing.Preprocessing(float_range=(-1.0, 1.0))
-  metric = _small(preprocess=declared, distance="mean_pool")
+  metric = small(preprocess=declared, distance="mean_pool")
   saved_model.export(metric, tmp_path / "m")
   loaded = tf.saved_model.load(str(tmp_path / "m"))
   pair = _pair()
@@ -311,6 +308,14 @@ def test_the_declared_range_is_the_metrics(tmp_path):
   with pytest.raises(_INVALID, match="declared range of float images, -1 to 1"):
     loaded(*(1.03 * scaled))
   assert json.loads(loaded.fingerprint().numpy())["preprocessing"]["float_range"] == [-1.0, 1.0]
+
+
+@pytest.mark.parametrize("name", ["0 to 255", "NaN"])
+def test_where_xla_leaves_no_assertions_the_result_is_nan(loaded, name):
+  good, bad = np.full([2, 8, 8, 3], 0.5, np.float32), _bad_images()[name]
+  compiled = tf.function(lambda *pair: loaded(*pair), jit_compile=True, autograph=False)
+  assert np.isnan(compiled(good, bad)).all() and np.isnan(compiled(bad, good)).all()
+  np.testing.assert_array_equal(compiled(good, good), 0)
 
 
 @pytest.mark.parametrize("other", [(2, 24, 20), (2, 20, 31), (1, 24, 31), (4, 24, 31)])
@@ -336,19 +341,6 @@ def test_the_fingerprint_is_the_metrics_and_stands_in_both_places(folder, loaded
           "preprocessing", "versions"} < set(expected)
 
 
-def test_the_weights_file_rebuilds_the_metric(folder, metric):
-  fingerprint = json.loads((folder / keras_files.FINGERPRINT).read_text())
-  keras.utils.set_random_seed(99)
-  model = models.build(fingerprint["network"], **fingerprint["options"])
-  trunk = taps.select_taps(model, fingerprint["taps"])
-  trunk.load_weights(folder / keras_files.WEIGHTS)
-  rebuilt = Metric(model, network=fingerprint["network"], options=fingerprint["options"],
-                   taps=fingerprint["taps"], distance=fingerprint["distance"])
-  assert rebuilt.fingerprint["weights_sha256"] == fingerprint["weights_sha256"]
-  pair = _pair()
-  np.testing.assert_array_equal(rebuilt(*pair), metric(*pair))
-
-
 def test_only_the_weights_of_the_taps_selected_are_exported(tmp_path, metric):
   part = Metric(models.build("resnet4", **_OPTIONS), network="resnet4", options=_OPTIONS,
                 taps=["reduction_1"])
@@ -369,103 +361,6 @@ def test_weights_are_stored_once_and_the_network_twice_at_most(folder, metric):
                   if isinstance(layer, keras.layers.Conv2D)]
   # One for calls and one for signatures: TensorFlow traces again when it saves.
   assert sum(node.op == "Conv2D" for node in nodes) <= 2 * len(convolutions)
-
-
-# -- Writing it
-
-
-def _snapshot(folder):
-  return {path.relative_to(folder): path.read_bytes()
-          for path in sorted(folder.rglob("*")) if path.is_file()}
-
-
-@pytest.fixture
-def quick(monkeypatch):
-  """A metric, and an export that writes two files instead of a SavedModel."""
-  def save(module, path, signatures):
-    pathlib.Path(path).mkdir()
-    (pathlib.Path(path) / "saved_model.pb").write_text("graph")
-
-  monkeypatch.setattr(saved_model, "ExportedMetric", lambda *args: mock.Mock())
-  monkeypatch.setattr(tf.saved_model, "save", save)
-  return metrics.pixel_l2()
-
-
-def test_an_export_is_written_into_new_folders_and_returns_its_fingerprint(quick, tmp_path):
-  target = tmp_path / "a" / "b"
-  fingerprint = saved_model.export(quick, target, extra={"step": 1})
-  assert fingerprint == {**quick.fingerprint, "step": 1}
-  assert sorted(p.name for p in target.iterdir()) == [
-      "fingerprint.json", "metric.weights.h5", "saved_model.pb", "trunk.json"]
-  assert [p.name for p in target.parent.iterdir()] == ["b"]
-
-
-def test_an_empty_folder_is_as_good_as_none(quick, tmp_path):
-  (tmp_path / "m").mkdir()
-  saved_model.export(quick, tmp_path / "m")
-  assert (tmp_path / "m" / "saved_model.pb").exists()
-
-
-def test_the_home_folder_and_relative_paths_are_understood(quick, tmp_path, monkeypatch):
-  monkeypatch.setenv("HOME", str(tmp_path))
-  monkeypatch.chdir(tmp_path)
-  saved_model.export(quick, "~/one")
-  saved_model.export(quick, "two")
-  assert sorted(p.name for p in tmp_path.iterdir()) == ["one", "two"]
-
-
-def test_an_old_export_is_replaced_only_if_asked(quick, tmp_path):
-  saved_model.export(quick, tmp_path / "m", extra={"step": 1})
-  before = _snapshot(tmp_path)
-  with pytest.raises(UserError, match="holds an export already; name another folder or pass "
-                                      "--overwrite"):
-    saved_model.export(quick, tmp_path / "m", extra={"step": 2})
-  assert _snapshot(tmp_path) == before
-  (tmp_path / "m" / "leftover").touch()
-  saved_model.export(quick, tmp_path / "m", extra={"step": 2}, overwrite=True)
-  assert json.loads((tmp_path / "m" / "fingerprint.json").read_text())["step"] == 2
-  assert set(_snapshot(tmp_path)) == set(before)
-
-
-@pytest.mark.parametrize("overwrite", [False, True])
-def test_something_else_is_never_replaced(quick, tmp_path, overwrite):
-  (tmp_path / "photos").mkdir()
-  (tmp_path / "photos" / "a.png").write_bytes(b"photo")
-  (tmp_path / "file").write_bytes(b"file")
-  before = _snapshot(tmp_path)
-  for name in ("photos", "file"):
-    with pytest.raises(UserError, match=f"{name} exists and is no export of a metric"):
-      saved_model.export(quick, tmp_path / name, overwrite=overwrite)
-  with pytest.raises(UserError, match=r"file/below cannot be written: .*/file is no folder"):
-    saved_model.export(quick, tmp_path / "file" / "below", overwrite=overwrite)
-  assert _snapshot(tmp_path) == before
-
-
-@pytest.mark.parametrize("error", [RuntimeError("bug"), KeyboardInterrupt(),
-                                   OSError(28, "No space left on device")])
-@pytest.mark.parametrize("where", ["save", "save_weights", "write_text", "rename"])
-def test_a_failure_midway_leaves_what_was_there(quick, tmp_path, monkeypatch, error, where):
-  saved_model.export(quick, tmp_path / "there", extra={"step": 1})
-  before = _snapshot(tmp_path)
-
-  def fail(self, *args, **kwargs):
-    raise error
-
-  def fail_to_place(self, target):
-    if target.name in ("there", "new") and ".old." not in self.name:
-      raise error
-    os.rename(self, target)
-
-  owner = {"save": tf.saved_model, "save_weights": keras.Model}.get(where, pathlib.Path)
-  monkeypatch.setattr(owner, where, fail_to_place if where == "rename" else fail)
-  expected = UserError if isinstance(error, OSError) else type(error)
-  for name in ("there", "new"):
-    with pytest.raises(expected) as caught:
-      saved_model.export(quick, tmp_path / name, overwrite=True)
-    if expected is UserError:
-      assert str(caught.value) == f"{tmp_path / name} cannot be written: No space left on device."
-  assert _snapshot(tmp_path) == before
-  assert [p.name for p in tmp_path.iterdir()] == ["there"]
 
 
 def test_the_documentation_names_what_is_offered():

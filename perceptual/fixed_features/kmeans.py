@@ -40,8 +40,8 @@ def kmeans(network="alexnet", *, images=None, seed=0, distance="local", taps=Non
            float_range=(0.0, 1.0)):
   """Returns the metric of a network fitted by stacked k-means.
 
-  That takes about 10 seconds of one CPU core for the default images. On one machine, equal arguments
-  give equal weights, whatever the number of its cores.
+  That takes about 10 seconds of one CPU core for the default images. On one machine, equal
+  arguments give equal weights, whatever the number of its cores.
 
   Args:
     network: one of `NETWORKS`.

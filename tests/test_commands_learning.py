@@ -205,7 +205,7 @@ def test_a_run_file_learns_two_steps_of_a_tiny_version(path, tmp_path, data_dir)
   config.parse([str(path)], [
       "triplets.name = 'teacher'", "judged.name = 'teacher'", "judged.limit = 4",
       "learn.batch_size = 4", "learn.train_steps = 2", "learn.eval_batch_size = 4",
-      *(["network.name = 'resnet2'"] if "network" not in path.read_text() else [])])
+      *([] if "gin/models/" in path.read_text() else ["network.name = 'resnet2'"])])
   name, options = config.network()
   settings = config.learn_settings()
   learned = learning.Run(

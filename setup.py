@@ -60,6 +60,7 @@ setuptools.setup(
         "tensorflow-datasets>=4.9.10,<5",
         "tensorflow-hub>=0.16.1,<0.17",
         "tf-models-official>=2.20,<2.21",  # orbit, distribution strategies, AutoAugment
+        "threadpoolctl>=3.6,<4",
         "tqdm>=4.70,<5",
     ],
     extras_require={

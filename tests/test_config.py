@@ -134,7 +134,7 @@ def _message(files, params):
     ("evaluate.tap = 1", ["'tap'", "Available: distances, taps, baselines"]),
     ("train.optimizer = @sdg()", ["@sdg()", "Available: network"]),
     ("train.optimizer = @sgd", ["must be Sgd or RmsProp or Adam, in gin @sgd() or @rmsprop()"]),
-    ("sgd.schedule = 0.1", ["in gin @step_decay() or @exponential_decay() or @cosine() or", "not 0.1."]),
+    ("sgd.schedule = 0.1", ["@exponential_decay() or @cosine() or", "not 0.1."]),
     ("rmsprop.rho = 0.5", ["The bindings of rmsprop have no effect: nothing refers to @rmsprop()"]),
     ("train.ema_decay = 1", ["ema_decay must be a number above 0 and below 1, not 1."]),
     ("train.seed = '7'", ["seed must be a whole number of at least 0", "not '7'."]),

@@ -110,6 +110,8 @@ class ExportedMetric(tf.Module):
       self.__call__.get_concrete_function(*pair)
       self.__call__.get_concrete_function(pair)
       self.__call__.get_concrete_function(dict(zip(_PAIR, pair)))
+    # The forms of a call, and the signatures, hold calls of these functions, not once more what
+    # the functions do.
     for name in _IMAGES:
       if not self._trace(name):
         setattr(self, name, None)
@@ -120,6 +122,10 @@ class ExportedMetric(tf.Module):
       reference, candidate = reference["reference"], reference["candidate"]
     elif candidate is None:
       reference, candidate = reference
+    return self._compare(reference, candidate)
+
+  @tf.function(autograph=False)
+  def _compare(self, reference, candidate):
     return self._checked(*map(_of_any_size, (reference, candidate)))
 
   @tf.function(autograph=False)
@@ -144,12 +150,11 @@ class ExportedMetric(tf.Module):
 
   def signatures(self):
     """Returns concrete functions with named inputs and outputs, for serving and conversion."""
-    checked = self._checked
     functions = {"serving_default": (_PAIR, lambda reference, candidate: {
-        checked.result: checked(reference, candidate)})}
+        self._checked.result: self._compare(reference, candidate)})}
     for name, images in _IMAGES.items():
       if getattr(self, name) is not None:
-        functions[name] = images, _with_named_outputs(name, getattr(checked, name))
+        functions[name] = images, _with_named_outputs(name, getattr(self, name))
     return {
         name + suffix: tf.function(function, autograph=False).get_concrete_function(
             *_images(images, dtype))

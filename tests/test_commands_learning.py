@@ -96,8 +96,8 @@ def test_learns_and_says_what_from(run, tmp_path, data_dir, gin_file):
                      f"--model_dir={tmp_path / 'run'}")
   assert code == 0
   for part in ("trunk     resnet3, at random: ", "learns    scratch: ",
-               "from      teacher (train), ", "judged by mean-difference, a stand-in for people", "score     teacher, ",
-               "Best score: ", "the same features without weights "):
+               "from      teacher (train), ", "judged by mean-difference, a stand-in for people",
+               "score     teacher, ", "Best score: ", "the same features without weights "):
     assert part in out
   assert {path.name for path in (tmp_path / "run").iterdir()} >= {
       "network.json", "learned.json", "run.json", "config.gin", "operative_config.gin",

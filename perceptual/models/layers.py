@@ -99,6 +99,48 @@ class StochasticDepth(Dropout):
         inputs, self.rate, noise_shape=one_a_sample, seed=self.seed_generator)
 
 
+class SideCheck(keras.layers.Layer):
+  """Lets maps through whose two sides are legal; which are, its subclasses say.
+
+  Raises:
+    UserError: in a call, if a side is not. A TensorFlow graph that learns sizes as it runs raises
+      `tf.errors.InvalidArgumentError` then.
+  """
+
+  def is_legal(self, side):
+    """Whether a side, an integer or a tensor of them, is legal."""
+    raise NotImplementedError
+
+  def message(self, sides=None):
+    """What is wrong with a map that is not let through, its two sides being known or None."""
+    raise NotImplementedError
+
+  def call(self, inputs):
+    self._check(inputs.shape)
+    if None in tuple(inputs.shape)[1:3]:
+      return self._checked_as_it_runs(inputs)
+    return inputs
+
+  def compute_output_spec(self, inputs):
+    self._check(inputs.shape)
+    return keras.KerasTensor(inputs.shape, dtype=inputs.dtype)
+
+  def _check(self, shape):
+    sides = tuple(shape)[1:3]
+    if not all(side is None or self.is_legal(side) for side in sides):
+      error = errors.UserError(self.message(sides))
+      error._keras_call_info_injected = True  # else Keras wraps it into a page about its arguments
+      raise error
+
+  def _checked_as_it_runs(self, inputs):
+    import tensorflow as tf  # the only backend whose graphs do not know their sizes
+
+    legal = tf.debugging.Assert(
+        tf.reduce_all(self.is_legal(tf.shape(inputs)[1:3])), [self.message()])
+    with tf.control_dependencies([legal]):
+      return tf.identity(inputs)
+
+
 def image_input(image_size=None):
   """Returns the symbolic input "image", `[batch, height, width, 3] float32`, already normalised.
 

@@ -10,7 +10,7 @@ import math
 import keras
 from keras import ops
 
-from perceptual import errors, preprocessing
+from perceptual import preprocessing
 from perceptual.models import layers
 
 # The user's keras.json may say otherwise; the whole package is [batch, height, width, channels].
@@ -56,7 +56,7 @@ class AdaptiveAveragePooling(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("perceptual")
-class MinimumSize(keras.layers.Layer):
+class MinimumSize(layers.SideCheck):
   """Lets maps through that are large enough for the windows that follow.
 
   Smaller ones are no mere error in what follows: with oneDNN, a max-pool of a 3x3 window on a map
@@ -66,10 +66,6 @@ class MinimumSize(keras.layers.Layer):
     side: the smallest height and width of the map, in positions.
     image_side: the smallest height and width of the image that has such a map, in pixels.
     **options: as `keras.layers.Layer` has them.
-
-  Raises:
-    UserError: in a call, if the map is smaller. A TensorFlow graph that learns sizes as it runs
-      raises `tf.errors.InvalidArgumentError` then.
   """
 
   def __init__(self, side, *, image_side, **options):
@@ -77,36 +73,16 @@ class MinimumSize(keras.layers.Layer):
     self.side = side
     self.image_side = image_side
 
-  def call(self, inputs):
-    self._check(inputs.shape)
-    if None in tuple(inputs.shape)[1:3]:
-      return self._checked_as_it_runs(inputs)
-    return inputs
+  def is_legal(self, side):
+    return side >= self.side
 
-  def compute_output_spec(self, inputs):
-    self._check(inputs.shape)
-    return keras.KerasTensor(inputs.shape, dtype=inputs.dtype)
+  def message(self, sides=None):
+    del sides  # of a map, of which its reader knows nothing
+    return (f"The images are too small for this network: their sides must be at least "
+            f"{self.image_side} pixels.")
 
   def get_config(self):
     return {**super().get_config(), "side": self.side, "image_side": self.image_side}
-
-  def _check(self, shape):
-    if any(side is not None and side < self.side for side in tuple(shape)[1:3]):
-      error = errors.UserError(self._message())
-      error._keras_call_info_injected = True  # else Keras wraps it into a page about its arguments
-      raise error
-
-  def _checked_as_it_runs(self, inputs):
-    import tensorflow as tf  # the only backend whose graphs do not know their sizes
-
-    large_enough = tf.debugging.assert_greater_equal(
-        tf.reduce_min(tf.shape(inputs)[1:3]), self.side, message=self._message())
-    with tf.control_dependencies([large_enough]):
-      return tf.identity(inputs)
-
-  def _message(self):
-    return (f"The images are too small for this network: their sides must be at least "
-            f"{self.image_side} pixels.")
 
 
 @keras.saving.register_keras_serializable("perceptual")

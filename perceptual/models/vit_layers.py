@@ -6,7 +6,8 @@ Maps are `[batch, rows, columns, channels]`, tokens `[batch, tokens, channels]`.
 import keras
 from keras import ops
 
-from perceptual import errors, resizing
+from perceptual import resizing
+from perceptual.models import layers
 
 
 @keras.saving.register_keras_serializable("perceptual")
@@ -16,53 +17,28 @@ def tanh_gelu(x):
 
 
 @keras.saving.register_keras_serializable("perceptual")
-class WholePatches(keras.layers.Layer):
+class WholePatches(layers.SideCheck):
   """Lets images through whose sides are whole numbers of patches.
 
   Args:
     patch: the side of a patch, in pixels.
     **options: as `keras.layers.Layer` has them.
-
-  Raises:
-    UserError: in a call, if they are not. A TensorFlow graph that learns sizes as it runs raises
-      `tf.errors.InvalidArgumentError` then.
   """
 
   def __init__(self, patch, **options):
     super().__init__(**options)
     self.patch = patch
 
-  def call(self, inputs):
-    self._check(inputs.shape)
-    if None in tuple(inputs.shape)[1:3]:
-      return self._checked_as_it_runs(inputs)
-    return inputs
+  def is_legal(self, side):
+    return side % self.patch == 0
 
-  def compute_output_spec(self, inputs):
-    self._check(inputs.shape)
-    return keras.KerasTensor(inputs.shape, dtype=inputs.dtype)
+  def message(self, sides=None):
+    received = f" Received: {sides[0]}x{sides[1]}." if sides else ""
+    return (f"The sides of the images must be multiples of {self.patch} pixels, the side of this "
+            f"network's patches.{received}")
 
   def get_config(self):
     return {**super().get_config(), "patch": self.patch}
-
-  def _check(self, shape):
-    sides = tuple(shape)[1:3]
-    if any(side is not None and side % self.patch for side in sides):
-      error = errors.UserError(f"{self._message()} Received: {sides[0]}x{sides[1]}.")
-      error._keras_call_info_injected = True  # else Keras wraps it into a page about its arguments
-      raise error
-
-  def _checked_as_it_runs(self, inputs):
-    import tensorflow as tf  # the only backend whose graphs do not know their sizes
-
-    whole = tf.debugging.assert_equal(
-        tf.shape(inputs)[1:3] % self.patch, 0, message=self._message())
-    with tf.control_dependencies([whole]):
-      return tf.identity(inputs)
-
-  def _message(self):
-    return (f"The sides of the images must be multiples of {self.patch} pixels, the side of this "
-            "network's patches.")
 
 
 @keras.saving.register_keras_serializable("perceptual")

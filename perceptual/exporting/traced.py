@@ -35,11 +35,14 @@ class CheckedMetric:
       self._metric.trunk = tf.function(
           lambda images, training: metric.trunk(images, training=training), autograph=False)
     self.result = "distance" if metric.lower_is_closer else "similarity"
+    # Traced once for a dtype; the forms of a call and the signatures hold calls of them.
+    for name in ("compare", *_IMAGES):
+      setattr(self, name, tf.function(getattr(self, name), autograph=False))
 
   def has(self, name):
     return hasattr(self._metric, name)
 
-  def __call__(self, reference, candidate):
+  def compare(self, reference, candidate):
     return self._checked(self._metric, reference=reference, candidate=candidate)
 
   def per_tap(self, reference, candidate):
@@ -110,8 +113,6 @@ class ExportedMetric(tf.Module):
       self.__call__.get_concrete_function(*pair)
       self.__call__.get_concrete_function(pair)
       self.__call__.get_concrete_function(dict(zip(_PAIR, pair)))
-    # The forms of a call, and the signatures, hold calls of these functions, not once more what
-    # the functions do.
     for name in _IMAGES:
       if not self._trace(name):
         setattr(self, name, None)
@@ -122,11 +123,7 @@ class ExportedMetric(tf.Module):
       reference, candidate = reference["reference"], reference["candidate"]
     elif candidate is None:
       reference, candidate = reference
-    return self._compare(reference, candidate)
-
-  @tf.function(autograph=False)
-  def _compare(self, reference, candidate):
-    return self._checked(*map(_of_any_size, (reference, candidate)))
+    return self._checked.compare(*map(_of_any_size, (reference, candidate)))
 
   @tf.function(autograph=False)
   def per_tap(self, reference, candidate):
@@ -150,11 +147,12 @@ class ExportedMetric(tf.Module):
 
   def signatures(self):
     """Returns concrete functions with named inputs and outputs, for serving and conversion."""
+    checked = self._checked
     functions = {"serving_default": (_PAIR, lambda reference, candidate: {
-        self._checked.result: self._compare(reference, candidate)})}
+        checked.result: checked.compare(reference, candidate)})}
     for name, images in _IMAGES.items():
       if getattr(self, name) is not None:
-        functions[name] = images, _with_named_outputs(name, getattr(self, name))
+        functions[name] = images, _with_named_outputs(name, getattr(checked, name))
     return {
         name + suffix: tf.function(function, autograph=False).get_concrete_function(
             *_images(images, dtype))

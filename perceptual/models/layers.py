@@ -18,7 +18,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
   papers, unless `synchronized=True`. Arguments are those of `keras.layers.BatchNormalization`.
 
   On TensorFlow, training batches of float32 maps go through TensorFlow's fused operation, equal to
-  Keras's dozens but for rounding: EfficientNet-B0 trains 1.6 times as fast on a CPU.
+  Keras's dozens but for rounding, and quicker on a CPU.
   """
 
   def add_weight(self, *args, name=None, **options):

@@ -17,6 +17,7 @@ import math
 from collections.abc import Callable
 
 import keras
+from keras import ops
 
 from perceptual import errors
 from perceptual.models import layers, taps
@@ -180,6 +181,15 @@ def stage_blocks(variant, depth=1.0):
   return tuple(math.ceil(multiple * depth * stage.blocks) for stage in STAGES)
 
 
+@keras.saving.register_keras_serializable("perceptual")
+class OnePixelConv2D(keras.layers.Conv2D):
+  """A 1x1 convolution of maps of one pixel, by a product of matrices, quicker on a CPU."""
+
+  def convolution_op(self, inputs, kernel):
+    product = ops.matmul(ops.squeeze(inputs, (1, 2)), ops.squeeze(kernel, (0, 1)))
+    return ops.expand_dims(product, (1, 2))
+
+
 @dataclasses.dataclass(frozen=True)
 class _Parts:
   """How a code makes its convolutions: what differs between tensorflow/tpu and torchvision.
@@ -220,7 +230,7 @@ class _Parts:
         keepdims=True, data_format=_FORMAT, name=f"{name}_squeeze")(x)
     for step, channels, activation in (("reduce", filters, "silu"),
                                        ("expand", x.shape[-1], "sigmoid")):
-      y = keras.layers.Conv2D(
+      y = OnePixelConv2D(
           channels, 1, activation=activation, kernel_initializer=self.kernel_initializer,
           data_format=_FORMAT, name=f"{name}_{step}")(y)
     return keras.layers.Multiply(name=f"{name}_excite")([x, y])

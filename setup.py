@@ -47,6 +47,7 @@ setuptools.setup(
     install_requires=[
         "absl-py>=1.4,<3",
         "gin-config>=0.5,<0.6",
+        "h5py>=3.16,<4",
         "importlib_resources>=7,<8",  # tensorflow-datasets needs it and does not say so
         "keras>=3.15,<3.16",  # checkpoint keys hold names private to Keras
         "matplotlib>=3.11,<4",

@@ -1,5 +1,6 @@
 """Shared fixtures. The environment is set before TensorFlow is imported anywhere."""
 
+import gc
 import importlib.util
 import os
 import pathlib
@@ -13,10 +14,23 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import pytest
 
+# Its tests, long and many, are handed out to the workers one by one; other files as a whole.
+_HANDED_OUT_SINGLY = "test_gin_runs.py"
+
 
 def pytest_collection_modifyitems(items):
-  """Puts the longest file first, with which one worker would else end alone."""
-  items.sort(key=lambda item: item.path.name != "test_gin_runs.py")
+  """Groups the tests as workers get them; those singly come last, to end the workers together."""
+  for item in items:
+    if item.path.name != _HANDED_OUT_SINGLY:
+      item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+  items.sort(key=lambda item: item.path.name == _HANDED_OUT_SINGLY)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _garbage_goes_with_its_file():
+  """Frees the graphs of a file's tests, which Python would let pile up to gigabytes."""
+  yield
+  gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ that no file trains take the place of another's in a run.
 """
 
 import dataclasses
+import gc
 import pathlib
 import re
 
@@ -45,6 +46,13 @@ TINY_NETWORKS = {
     "efficientnet": ["network.width = 0.05", "network.depth = 0.1"],
     "vit": [f"network.width = {1 / 64}", f"network.depth = {1 / 12}"],
 }
+
+
+@pytest.fixture(autouse=True)
+def _garbage_goes_with_its_test():
+  """Frees the graphs of a network before the next is built, two of which may take gigabytes."""
+  yield
+  gc.collect()
 
 
 def _parse_tiny(run, *bindings):

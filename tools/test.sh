@@ -25,4 +25,4 @@ if [ $extras = test ]; then
 else
   echo "Testing ..."
 fi
-exec .venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder "$@"
+exec .venv/bin/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder "$@"

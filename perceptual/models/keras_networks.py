@@ -10,6 +10,7 @@ import re
 import sys
 import warnings
 
+import h5py
 import keras
 
 from perceptual import errors
@@ -139,10 +140,27 @@ def _built(name, make, weights, image_size):
     try:
       with warnings.catch_warnings(action="ignore"):  # of layers that then raise
         model.load_weights(file)
+      _check_that_none_is_left_over(file, model)
       return model
     except Exception as error:  # what the readers of either format raise is theirs, and many
       reason = errors.first_line(error)
   raise errors.UserError(f"{weights} does not hold weights of {name}: {reason}")
+
+
+def _check_that_none_is_left_over(file, model):
+  """Raises a `ValueError` if a `.weights.h5` holds more than the model has, which Keras ignores."""
+  held = 0
+
+  def count(path, item):
+    nonlocal held
+    held += isinstance(item, h5py.Dataset) and not path.startswith("optimizer/")
+
+  with h5py.File(file) as content:
+    if "layer_names" in content.attrs or "model_weights" in content:  # older, and Keras counts
+      return
+    content.visititems(count)
+  if held != len(model.weights):
+    raise ValueError(f"it holds {held} arrays, and the network has {len(model.weights)}.")
 
 
 def _made(name, build):

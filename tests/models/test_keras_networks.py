@@ -204,6 +204,25 @@ def test_nothing_is_downloaded_and_other_weights_are_refused(application, saved,
     assert "\n" not in str(error.value)
 
 
+def test_weights_of_a_network_that_begins_alike_are_refused(application, tmp_path):
+  whole = numbered()
+  longer = keras.Model(whole.input, keras.layers.Dense(2)(whole.output))
+  longer.save_weights(tmp_path / "longer.weights.h5")
+  with pytest.raises(errors.UserError, match="does not hold weights of Numbered: it holds 10 "
+                                             "arrays, and the network has 6"):
+    application(weights=str(tmp_path / "longer.weights.h5"))
+
+
+def test_weights_come_with_the_state_of_their_optimizer(application, tmp_path):
+  whole = numbered()
+  whole.compile("adam", "mse")
+  whole.fit(images(8, 8).astype("float32"), np.zeros((2, 6)), verbose=0)
+  whole.save_weights(tmp_path / "trained.weights.h5")
+  network = application(weights=str(tmp_path / "trained.weights.h5"))
+  np.testing.assert_array_equal(
+      network.get_layer("wrapped_conv2d").kernel, whole.layers[1].kernel)
+
+
 def test_an_unknown_application_names_the_known():
   with pytest.raises(errors.UserError, match=r"Unknown network of keras\.applications 'VGG18'\. .*"
                                              "MobileNetV2.*VGG16"):

@@ -28,9 +28,13 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True, scope="module")
 def _garbage_goes_with_its_file():
-  """Frees the graphs of a file's tests, which Python would let pile up to gigabytes."""
+  """Frees the graphs of a file's tests, and exempts what stays from being searched ever again.
+
+  A third of the time went into that search: what TensorFlow and Keras keep are millions of objects.
+  """
   yield
   gc.collect()
+  gc.freeze()
 
 
 @pytest.fixture(scope="session")

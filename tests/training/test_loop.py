@@ -291,9 +291,23 @@ def test_steps_per_loop_changes_lines_of_progress_alone(make):
     assert [row[name] for row in rows[1]] == [row[name] for row in rows[0]]
 
 
-def test_two_replicas_train_and_evaluate_as_one_device(make, mirrored, one_device):
+def _users_classifier(path):
+  """Saves a classifier of somebody's; returns the options of the network that it is."""
+  keras.utils.set_random_seed(0)
+  x = image = keras.Input((None, None, 3))
+  x = keras.layers.Conv2D(8, 3, strides=4, name="conv")(x)
+  x = keras.layers.ReLU()(keras.layers.BatchNormalization(synchronized=True)(x))
+  keras.Model(image, keras.layers.Dense(5)(keras.layers.GlobalAveragePooling2D()(x))).save(path)
+  return {"path": str(path), "taps": ["conv"], "preprocessing": "-1,1"}
+
+
+@pytest.mark.parametrize("name", ["resnet2", "keras_file"])
+def test_two_replicas_train_and_evaluate_as_one_device(
+    name, make, mirrored, one_device, tmp_path):
   """With synchronised batch normalisation; 10 images and triplets fill no whole batch of 8."""
   network = ("resnet2", {"width": 0.1, "synchronized_batch_norm": True})
+  if name == "keras_file":
+    network = ("keras_file", _users_classifier(tmp_path / "users.keras"))
   runs = [make(name, network=network, strategy=strategy, train_steps=4, eval_batch_size=8)
           for name, strategy in (("two", mirrored), ("one", one_device))]
   rows = [run.train()[-1] for run in runs]

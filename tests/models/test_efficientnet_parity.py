@@ -68,10 +68,10 @@ def test_taps_and_logits_are_those_of_keras_applications(variant, size):
     _assert_close(outputs[name], reference)
 
 
-def _assert_close(output, reference):
+def _assert_close(output, reference, atol=1e-5):
   scale = np.abs(reference).max()
   assert np.std(reference) > 1e-2 * scale > 0, "a comparison of constants would prove nothing"
-  np.testing.assert_allclose(output / scale, reference / scale, atol=1e-5)
+  np.testing.assert_allclose(output / scale, reference / scale, atol=atol)
 
 
 def _random_state(model, modules):
@@ -161,7 +161,8 @@ def test_taps_and_logits_are_those_of_pytorch(variant, options, sizes):
       value = expected[tap].numpy()
       value = value.transpose(0, 2, 3, 1) if value.ndim == 4 else value
       assert output.shape == value.shape
-      _assert_close(output, value)
+      # Random weights amplify rounding, and how sums are split among threads.
+      _assert_close(output, value, atol=1e-4)
 
 
 @pytest.mark.parametrize("variant", efficientnet.TORCHVISION_VARIANTS)

@@ -53,7 +53,8 @@ def alexnet(*, width=1.0, num_classes=1000, dropout=0.5, kernel_initializer="he_
   torch.check_options(width=width, num_classes=num_classes, dropout=dropout,
                       kernel_initializer=kernel_initializer)
   image = layers.image_input(image_size)
-  x = torch.MinimumSize(31, image_side=31, name="minimum_size")(image)
+  x = torch.MinimumSize(31, image_side=31, with_logits=63 if num_classes else None,
+                        name="minimum_size")(image)
   features = {}
   for number, (channels, kernel, stride, padding, tap_stride) in enumerate(_CONVOLUTIONS, start=1):
     x = torch.conv_relu(

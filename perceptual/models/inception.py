@@ -151,7 +151,8 @@ def inception_v3(*, width=1.0, num_classes=1000, dropout=0.5, kernel_initializer
   conv = functools.partial(
       torch.basic_conv, width=width, norm=norm, kernel_initializer=kernel_initializer)
   image = layers.image_input(image_size)
-  x = torch.MinimumSize(43, image_side=43, name="minimum_size")(image)
+  x = torch.MinimumSize(43, image_side=43, with_logits=75 if num_classes else None,
+                        name="minimum_size")(image)
   x = torch.transform_input(x, transform_input)
   x, features = _stem(x, conv)
   stride = 8

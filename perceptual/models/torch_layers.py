@@ -65,24 +65,29 @@ class MinimumSize(layers.SideCheck):
   Args:
     side: the smallest height and width of the map, in positions.
     image_side: the smallest height and width of the image that has such a map, in pixels.
+    with_logits: what an image must have for the network's classifier, if that is more: told in
+      the same message.
     **options: as `keras.layers.Layer` has them.
   """
 
-  def __init__(self, side, *, image_side, **options):
+  def __init__(self, side, *, image_side, with_logits=None, **options):
     super().__init__(**options)
     self.side = side
     self.image_side = image_side
+    self.with_logits = with_logits
 
   def is_legal(self, side):
     return side >= self.side
 
   def message(self, sides=None):
     del sides  # of a map, of which its reader knows nothing
+    logits = f", or {self.with_logits} for its logits" if self.with_logits else ""
     return (f"The images are too small for this network: their sides must be at least "
-            f"{self.image_side} pixels.")
+            f"{self.image_side} pixels{logits}.")
 
   def get_config(self):
-    return {**super().get_config(), "side": self.side, "image_side": self.image_side}
+    return {**super().get_config(), "side": self.side, "image_side": self.image_side,
+            "with_logits": self.with_logits}
 
 
 @keras.saving.register_keras_serializable("perceptual")

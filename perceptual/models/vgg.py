@@ -104,7 +104,8 @@ def _network(depth, conv_relu, *, width, num_classes, dropout, kernel_initialize
   torch.check_options(width=width, num_classes=num_classes, dropout=dropout,
                       kernel_initializer=kernel_initializer)
   image = layers.image_input(image_size)
-  x = torch.MinimumSize(16, image_side=16, name="minimum_size")(image)
+  x = torch.MinimumSize(16, image_side=16, with_logits=32 if num_classes else None,
+                        name="minimum_size")(image)
   features = {}
   for stage, (channels, count) in enumerate(zip(_CHANNELS, VARIANTS[depth]), start=1):
     if stage > 1:

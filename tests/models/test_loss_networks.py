@@ -110,6 +110,13 @@ def test_smaller_images_than_a_network_can_see_are_refused(name, with_logits):
       models.build(name, num_classes=3 * with_logits, image_size=side - 1)
 
 
+@pytest.mark.parametrize("name, side, with_logits", [
+    (name, *sides) for name, sides in SMALLEST.items() if sides[0] < sides[1]])
+def test_the_size_that_logits_need_is_told_at_once(name, side, with_logits):
+  with pytest.raises(errors.UserError, match=f"at least {side} pixels, or {with_logits} for its"):
+    models.build(name, image_size=side - 1)
+
+
 @pytest.mark.parametrize("name", ["vgg16_bn", "densenet121", "resnext50_32x4d", "googlenet",
                                   "inception_v3"])
 @pytest.mark.parametrize("option, value", [

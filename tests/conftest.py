@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(items):
 def _garbage_goes_with_its_file():
   """Frees the graphs of a file's tests, and exempts what stays from being searched ever again.
 
-  A third of the time went into that search: what TensorFlow and Keras keep are millions of objects.
+  What TensorFlow and Keras keep are millions of objects: Python would search them all, many times.
   """
   yield
   gc.collect()

@@ -161,7 +161,7 @@ def test_taps_and_logits_are_those_of_pytorch(variant, options, sizes):
       value = expected[tap].numpy()
       value = value.transpose(0, 2, 3, 1) if value.ndim == 4 else value
       assert output.shape == value.shape
-      # Random weights amplify rounding, and how sums are split among threads.
+      # Random weights amplify rounding, which differs with the threads that share a sum.
       _assert_close(output, value, atol=1e-4)
 
 

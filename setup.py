@@ -40,9 +40,9 @@ setuptools.setup(
     ],
     keywords="perceptual similarity, LPIPS, 2AFC, image quality, TensorFlow, Keras",
     packages=setuptools.find_packages(include=["perceptual", "perceptual.*"]),
-    package_data={"perceptual.box": ["*.npz", "*.json", "*.md"]},
+    package_data={"perceptual.metrics.bundled": ["*.npz", "*.json", "*.md"]},
     data_files=_gin_files(),
-    entry_points={"console_scripts": ["perceptual = perceptual.cli:main"]},
+    entry_points={"console_scripts": ["perceptual = perceptual.commands.cli:main"]},
     python_requires=">=3.11,<3.14",
     install_requires=[
         "absl-py>=1.4,<3",

@@ -3,27 +3,34 @@
   metric = perceptual.load_metric()
   distance = metric(reference, candidate)  # [batch, height, width, 3] each -> [batch]
 
-`load_metric`, `PerceptualLoss`, `PerceptualDistance` and the modules are imported when first used,
-so that `import perceptual` costs nothing.
+What stands here is imported when first used, so that `import perceptual` costs nothing.
 """
 
 import importlib
 
 from perceptual.version import __version__
 
-_MODULES = ("box", "classical", "comparing", "data", "distances", "errors", "evaluation",
-            "exporting", "loading", "losses", "lpips", "masks", "metric", "models", "preprocessing",
-            "scores", "training", "weights")
-_NAMES = {"load_metric": "loading", "PerceptualLoss": "losses", "PerceptualDistance": "losses"}
+# Public name -> the module that has it, or the module that it is.
+_NAMES = {
+    "load_metric": "perceptual.loading",
+    "PerceptualLoss": "perceptual.losses",
+    "PerceptualDistance": "perceptual.losses",
+}
+_MODULES = {
+    "scores": "perceptual.evaluation.scores",
+    **{name: f"perceptual.{name}" for name in (
+        "comparison", "data", "errors", "evaluation", "export", "loading", "losses", "metrics",
+        "models", "training", "weights")},
+}
 
 __all__ = ["__version__", *_NAMES, *_MODULES]
 
 
 def __getattr__(name):
   if name in _NAMES:
-    return getattr(importlib.import_module(f"perceptual.{_NAMES[name]}"), name)
+    return getattr(importlib.import_module(_NAMES[name]), name)
   if name in _MODULES:
-    return importlib.import_module(f"perceptual.{name}")
+    return importlib.import_module(_MODULES[name])
   raise AttributeError(f"module 'perceptual' has no attribute {name!r}")
 
 

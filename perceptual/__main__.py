@@ -1,6 +1,6 @@
 """`python -m perceptual` is the console script `perceptual`."""
 
-from perceptual import cli
+from perceptual.commands import cli
 
 if __name__ == "__main__":
   cli.main()

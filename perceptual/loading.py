@@ -14,8 +14,10 @@ import inspect
 import json
 import pathlib
 
-from perceptual import classical, errors, preprocessing
+from perceptual import errors
 from perceptual.errors import UserError
+from perceptual.metrics import classical
+from perceptual.models import preprocessing
 from perceptual.weights import catalogue
 
 BOX = "perceptual"
@@ -39,7 +41,7 @@ def load_metric(source=None, *, float_range=None, **options):
 
   Args:
     source: one of `NAMES`; `gaussian-` and one of `models.names()`; an export folder, a TF Hub
-      handle, or a training folder; None for the metric in the box. A folder that has the name of a
+      handle, or a training folder; None for the built-in metric. A folder that has the name of a
       metric is `./name`, or a `pathlib.Path`.
     float_range: what the lowest and highest value of a float image mean: `"0,1"`, `"0,255"` or
       `"-1,1"`. None for `"0,1"`; of an export, for the one declared when it was written.
@@ -135,32 +137,32 @@ def _low_high(float_range):
 
 
 def _box(source, float_range, *, distance=None, taps=None):
-  from perceptual import box
+  from perceptual.metrics import bundled
 
   del source
   given = {"distance": distance, "taps": taps}
-  return box.metric(float_range=_low_high(float_range),
+  return bundled.metric(float_range=_low_high(float_range),
                     **{name: value for name, value in given.items() if value is not None})
 
 
 def _lpips(source, float_range, *, version="0.1", lpips=True, weights=None):
-  from perceptual.lpips import lpips as make
+  from perceptual.metrics.lpips import lpips as make
 
   return make(source.removeprefix("lpips-"), version, lpips, weights,
               float_range=_low_high(float_range))
 
 
 def _published(source, float_range, *, distance="local", taps=None, weights=None):
-  from perceptual.metric import Metric
+  from perceptual.metrics.feature_metric import FeatureMetric
   from perceptual.weights import store
 
-  return Metric(
+  return FeatureMetric(
       store.load(source, weights), network=source, options={"num_classes": 0}, taps=taps,
       distance=distance, preprocess=preprocessing.Preprocessing(float_range=_low_high(float_range)))
 
 
 def _gaussian(source, float_range, *, seed=0, distance="local", taps=None):
-  from perceptual import fixed_features
+  from perceptual.metrics import fixed_features
 
   return fixed_features.gaussian(
       source.removeprefix(GAUSSIAN), seed=seed, distance=distance, taps=taps,
@@ -168,7 +170,7 @@ def _gaussian(source, float_range, *, seed=0, distance="local", taps=None):
 
 
 def _kmeans(source, float_range, *, images=None, seed=0, distance="local", taps=None):
-  from perceptual import fixed_features
+  from perceptual.metrics import fixed_features
 
   return fixed_features.kmeans(
       source.removeprefix("kmeans-"), images=images, seed=seed, distance=distance, taps=taps,
@@ -202,18 +204,18 @@ def _export_on_this_backend(source):
   """Returns an export as it was written, or where that would be foreign its network in Keras."""
   import keras
 
-  from perceptual import exporting
+  from perceptual import export
 
   if keras.backend.backend() == "tensorflow" or "://" in source:
     return ExportedMetric(source)
-  return exporting.keras_metric(source)
+  return export.keras_metric(source)
 
 
 class ExportedMetric:
-  """A metric that `perceptual export` wrote, behind the interface of `metric.Metric`.
+  """A metric that `perceptual export` wrote, behind the interface of `FeatureMetric`.
 
   It runs on TensorFlow, whatever Keras's backend, and returns its tensors. Images and errors are
-  those of `metric.Metric`; in a graph, values outside the declared range raise
+  those of `feature_metric.FeatureMetric`; in a graph, values outside the declared range raise
   `tf.errors.InvalidArgumentError`. Functions that the metric does not have raise `UserError`.
 
   Attributes:

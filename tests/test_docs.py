@@ -15,9 +15,9 @@ import tensorflow as tf
 
 import perceptual
 from perceptual import models, weights
-from perceptual.data import image_files
-from perceptual.exporting import saved_model
-from perceptual.metric import Metric
+from perceptual.data.images import image_files
+from perceptual.export import saved_model
+from perceptual.metrics.feature_metric import FeatureMetric
 from perceptual.training import model_dir
 from perceptual.weights import catalogue
 from tools import build_files
@@ -55,7 +55,7 @@ def folder(tmp_path_factory):
   _train(path / "runs/mine")
   options = {"num_classes": 100}
   saved_model.export(
-      Metric(models.build("resnet6", **options), network="resnet6", options=options,
+      FeatureMetric(models.build("resnet6", **options), network="resnet6", options=options,
              taps=["reduction_1", "reduction_2"]), path / "exports/resnet6")
   for copy in ("exports/mine", "runs/quickstart/metric"):
     shutil.copytree(path / "exports/resnet6", path / copy)

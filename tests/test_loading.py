@@ -11,11 +11,12 @@ import pytest
 import tensorflow as tf
 
 import perceptual
-from perceptual import box, classical, fixed_features, loading, models, weights
-from perceptual.data import demo
+from perceptual import loading, models, weights
+from perceptual.data.labelled import demo
 from perceptual.errors import UserError
-from perceptual.exporting import saved_model
-from perceptual.metric import Metric
+from perceptual.export import saved_model
+from perceptual.metrics import bundled, classical, fixed_features
+from perceptual.metrics.feature_metric import FeatureMetric
 from perceptual.models import taps
 from perceptual.training import model_dir
 from perceptual.weights import catalogue
@@ -67,7 +68,7 @@ def test_classical_metrics_have_names(name, images):
 @pytest.mark.parametrize("source", [None, "perceptual"])
 def test_without_a_source_it_is_the_metric_in_the_box(source, images):
   metric = perceptual.load_metric(source)
-  np.testing.assert_array_equal(metric(*images[:2]), box.metric()(*images[:2]))
+  np.testing.assert_array_equal(metric(*images[:2]), bundled.metric()(*images[:2]))
   assert metric.source == {"source": "perceptual", "float_range": None}
 
 
@@ -97,7 +98,7 @@ def weights_dir(tmp_path_factory):
 def test_a_published_network_is_a_metric_by_its_name(weights_dir, images, monkeypatch):
   metric = perceptual.load_metric(
       "squeezenet1_1", taps=["fire3", "fire5"], distance="mean_pool", weights=weights_dir)
-  expected = Metric(weights.load("squeezenet1_1", weights_dir), network="x",
+  expected = FeatureMetric(weights.load("squeezenet1_1", weights_dir), network="x",
                     taps=["fire3", "fire5"], distance="mean_pool")
   np.testing.assert_array_equal(metric(*images[:2]), expected(*images[:2]))
   assert metric.network == "squeezenet1_1" and metric.trunk.trainable_variables == []
@@ -128,7 +129,7 @@ def test_a_training_folder(trained, images):
   metric = perceptual.load_metric(trained)
   assert metric.trained == {"checkpoint": "best_score", "step": 7}
   model = model_dir.load_network(trained)[0]
-  np.testing.assert_array_equal(metric(*images[:2]), Metric(model, network="x")(*images[:2]))
+  np.testing.assert_array_equal(metric(*images[:2]), FeatureMetric(model, network="x")(*images[:2]))
   other = perceptual.load_metric(str(trained), distance="style", taps=["reduction_2"])
   assert other.distance.name == "style" and other.taps == ("reduction_2",)
 
@@ -216,7 +217,7 @@ def test_the_range_of_floats_is_declared(float_range, images):
 def test_networks_are_frozen_and_their_hash_is_as_before(trained):
   metric = perceptual.load_metric(trained)
   assert metric.trunk.trainable_variables == []
-  fresh = Metric(model_dir.load_network(trained)[0], network="resnet4")
+  fresh = FeatureMetric(model_dir.load_network(trained)[0], network="resnet4")
   assert metric.trunk_key == fresh.trunk_key
 
 

@@ -10,8 +10,8 @@ import tensorflow as tf
 import perceptual
 from perceptual import PerceptualDistance, PerceptualLoss, models
 from perceptual.errors import UserError
-from perceptual.exporting import saved_model
-from perceptual.metric import Metric
+from perceptual.export import saved_model
+from perceptual.metrics.feature_metric import FeatureMetric
 from perceptual.models.taps import Tap
 
 SIZE = 16
@@ -20,7 +20,7 @@ SIZE = 16
 @pytest.fixture(scope="module")
 def metric():
   keras.utils.set_random_seed(1)
-  return Metric(models.build("resnet4", width=0.0625, num_classes=3), network="resnet4")
+  return FeatureMetric(models.build("resnet4", width=0.0625, num_classes=3), network="resnet4")
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +168,7 @@ def _tiny_metric():
   keras.utils.set_random_seed(4)
   image = keras.Input([None, None, 3])
   x = keras.layers.Conv2D(4, 3, strides=2, activation="tanh")(image)
-  return Metric(keras.Model(image, {"map": Tap(stride=2, name="map")(x)}), network="tiny")
+  return FeatureMetric(keras.Model(image, {"map": Tap(stride=2, name="map")(x)}), network="tiny")
 
 
 def test_an_export_is_a_loss_on_tensorflow_alone(pair, tmp_path, monkeypatch):

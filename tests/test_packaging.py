@@ -12,7 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from perceptual import cli
+from perceptual.commands import cli
 from perceptual.version import __version__
 from tools import build_files
 
@@ -55,7 +55,7 @@ def test_the_wheel_holds_the_package_and_the_gin_files_and_nothing_else(wheel):
               for file in (_ROOT / "gin").rglob("*.gin")]
   expected += [file.relative_to(_ROOT).as_posix() for name, file in _MODULES.items()
                if name.partition(".")[0] == "perceptual"]
-  expected += [f"perceptual/box/{name}" for name in (
+  expected += [f"perceptual/metrics/bundled/{name}" for name in (
       "MODEL_CARD.md", "manifest.json", "scores.json", "weights.npz")]
   held = [name for name in wheel.namelist() if ".dist-info/" not in name]
   assert sorted(held) == sorted(expected)
@@ -75,7 +75,7 @@ def test_the_version_is_the_same_everywhere(metadata):
 def test_the_console_script_and_its_commands_exist(metadata):
   script, = metadata.entry_points
   assert (script.name, script.group, script.value) == (
-      "perceptual", "console_scripts", "perceptual.cli:main")
+      "perceptual", "console_scripts", "perceptual.commands.cli:main")
   assert {module for module, _ in cli.COMMANDS.values()} <= set(_MODULES)
 
 

@@ -29,7 +29,7 @@ filegroup(
 )
 """,
     "perceptual": 'package(default_visibility = ["//visibility:public"])\n',
-    "perceptual/box": """\
+    "perceptual/metrics/bundled": """\
 package(default_visibility = ["//visibility:public"])
 
 filegroup(
@@ -46,8 +46,8 @@ exports_files(["run_pytest.py"])
 }
 _RUN_PYTEST = "//tools:run_pytest.py"
 _EXTRA_ATTRIBUTES = {
-    "perceptual/box/package.py": {"data": [":data"]},
-    "perceptual/config.py": {"data": ["//gin"]},
+    "perceptual/metrics/bundled/package.py": {"data": [":data"]},
+    "perceptual/experiments/config.py": {"data": ["//gin"]},
     # These look at the whole checkout, which Bazel does not show to a test.
     "tests/test_build_files.py": {"tags": ["manual"]},
     "tests/test_layers.py": {"tags": ["manual"]},
@@ -56,7 +56,7 @@ _EXTRA_ATTRIBUTES = {
 
 
 def modules(root=ROOT):
-  """Returns the project's modules: a dict of full name, such as `perceptual.scores`, to file."""
+  """Returns the project's modules: a dict of full name, such as `perceptual.errors`, to file."""
   files = sorted(file for folder in FOLDERS for file in (root / folder).rglob("*.py"))
   return {_module_name(file.relative_to(root)): file for file in files}
 

@@ -6,8 +6,9 @@
 import pathlib
 import sys
 
-from perceptual import files
-from perceptual.data import demo, image_files
+from perceptual.common import files
+from perceptual.data.images import image_files
+from perceptual.data.labelled import demo
 
 
 def main(folder):

@@ -16,7 +16,7 @@ import shutil
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from perceptual.data.progress import progress
+from perceptual.common.progress import progress
 from perceptual.errors import UserError
 
 UNFINISHED = ".unfinished"

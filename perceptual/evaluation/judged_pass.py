@@ -9,7 +9,8 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from perceptual.data import classification, judged
+from perceptual.data.judged import judged_sets
+from perceptual.data.labelled import classification
 from perceptual.errors import UserError
 from perceptual.evaluation import measures
 
@@ -75,7 +76,7 @@ class JudgedPass:
     """
     self._check_weights()
     taps = self._measure.taps
-    values = np.full([subset.size, len(judged.IMAGE_KEYS[kind]) - 1, len(self.distances),
+    values = np.full([subset.size, len(judged_sets.IMAGE_KEYS[kind]) - 1, len(self.distances),
                       len(taps) or 1], np.nan)
     batches = self.strategy.distribute_datasets_from_function(
         lambda context: self._batches(subset, context))
@@ -105,7 +106,7 @@ class JudgedPass:
 
   def _distances(self, batch):
     """Returns `[batch, candidates, distances, taps]` float32 for one replica's batch."""
-    keys = next(keys for keys in judged.IMAGE_KEYS.values() if set(keys) < set(batch))
+    keys = next(keys for keys in judged_sets.IMAGE_KEYS.values() if set(keys) < set(batch))
     return self._measure([batch[key] for key in keys])
 
   def _check_weights(self):

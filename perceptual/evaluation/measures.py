@@ -17,7 +17,7 @@ class OfFeatures:
   """
 
   def __init__(self, metric, names):
-    """Takes a `metric.Metric` and names of distances as its `at_taps` takes them."""
+    """Takes a `feature_metric.FeatureMetric` and names of distances as its `at_taps` takes them."""
     self._metric = metric
     self._at_taps = [metric.at_taps(name) for name in names]
     self.distances = tuple(at_taps[metric.taps[0]].name for at_taps in self._at_taps)

@@ -8,7 +8,8 @@ import math
 
 import numpy as np
 
-from perceptual import errors, scores
+from perceptual import errors
+from perceptual.evaluation import scores
 from perceptual.evaluation.judged_pass import SUM
 
 CEILINGS = {"human ceiling": scores.human_ceiling, "oracle": scores.oracle}
@@ -60,7 +61,7 @@ def metric_rows(name, judged_set, distances, *, resamples, seed=0):
 
   Args:
     name: the metric's name.
-    judged_set: `data.judged.JudgedSet`.
+    judged_set: `judged_sets.JudgedSet`.
     distances: subset name -> `judged_pass.Distances`.
     resamples: number of bootstrap resamples; the same draws for every metric.
     seed: seed of the draws.
@@ -96,7 +97,7 @@ def summed_score(judged_set, distances, distance, subset=None):
   """Returns one 2AFC score in percent, of a distance summed over taps.
 
   Args:
-    judged_set: a `data.judged.JudgedSet` of kind `2afc`.
+    judged_set: a `judged_sets.JudgedSet` of kind `2afc`.
     distances: subset name -> `judged_pass.Distances`.
     distance: name of the distance.
     subset: name of a subset, or of an average over them; None for the mean.
@@ -134,7 +135,7 @@ def as_json(rows, judged_set, *, fingerprints, settings):
   Args:
     rows: the rows.
     judged_set: the set.
-    fingerprints: metric name -> `metric.Metric.fingerprint`.
+    fingerprints: metric name -> `feature_metric.FeatureMetric.fingerprint`.
     settings: plain data: how the evaluation was run.
   """
   return json.dumps({

@@ -3,7 +3,7 @@
 import os
 import pathlib
 
-from perceptual import files
+from perceptual.common import files
 from perceptual.errors import UserError
 
 

@@ -4,10 +4,10 @@ import dataclasses
 
 import tensorflow as tf
 
-from perceptual import distances, errors, models
-from perceptual import metric as metrics
-from perceptual.data import progress
+from perceptual import errors, models
+from perceptual.common import progress
 from perceptual.evaluation import judged_pass, report, results, tables
+from perceptual.metrics import distances, feature_metric
 
 BASELINES = ("random_init", "l2")
 
@@ -60,7 +60,7 @@ def evaluate(metric, judged_set, settings, *, strategy=None, jit_compile=False):
     metric: whatever `loading.load_metric` returns. A network's features are scored by the
       distances of the settings, and first by the channel weights it has learned, if any, as `lin`.
       A classical metric or an export is scored as it is called, in one row.
-    judged_set: `data.judged.JudgedSet`.
+    judged_set: `judged_sets.JudgedSet`.
     settings: `Settings`.
     strategy: `tf.distribute.Strategy`, in whose scope the metric was made; None for the current
       one.
@@ -146,8 +146,8 @@ def _check_once(option, names):
 def _baseline(name, metric, settings):
   """Returns (metric, distances) of a baseline."""
   if name == "l2":
-    return metrics.pixel_l2(), ("l2",)
-  return metrics.random_init(metric, seed=settings.seed), settings.distances
+    return feature_metric.pixel_l2(), ("l2",)
+  return feature_metric.random_init(metric, seed=settings.seed), settings.distances
 
 
 def _measured(run, judged_set):

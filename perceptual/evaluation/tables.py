@@ -4,10 +4,10 @@ Lines stay below 110 columns for BAPPS, so the short headings are those of Zhang
 the confidence interval is given where it matters most: `68.9 ±0.4` is half its width.
 """
 
-from perceptual import scores
+from perceptual.common.text_table import aligned
+from perceptual.evaluation import scores
 from perceptual.evaluation.judged_pass import SUM
 from perceptual.evaluation.report import EXAMPLES, SCORE_NAMES
-from perceptual.text_table import aligned
 
 # In the order of Zhang et al.'s table 5, and as short.
 _HEADINGS = {
@@ -23,7 +23,7 @@ def summary(rows, judged_set):
 
   Args:
     rows: `report.Row`s of one judged set.
-    judged_set: `data.judged.JudgedSet`.
+    judged_set: `judged_sets.JudgedSet`.
   """
   columns = _columns(rows, judged_set)
   lines = {}
@@ -80,7 +80,7 @@ def fingerprints(by_metric):
   Metrics without weights are left out.
 
   Args:
-    by_metric: metric name -> `metric.Metric.fingerprint`.
+    by_metric: metric name -> `feature_metric.FeatureMetric.fingerprint`.
   """
   return aligned([["metric", "SHA-256 of the weights"],
                   *([name, found["weights_sha256"]] for name, found in by_metric.items()

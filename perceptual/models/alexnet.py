@@ -6,8 +6,7 @@ torchvision/models/alexnet.py. The trunk of LPIPS-Alex.
 
 import keras
 
-from perceptual.models import layers, taps
-from perceptual.models import torch_layers as torch
+from perceptual.models import layers, taps, torch_layers
 
 # Channels, kernel, stride and padding of each convolution, and the stride of its tap. The first
 # two and the last are followed by a 3x3 max-pool of stride 2.
@@ -50,34 +49,34 @@ def alexnet(*, width=1.0, num_classes=1000, dropout=0.5, kernel_initializer="he_
   Raises:
     UserError: an illegal option.
   """
-  torch.check_options(width=width, num_classes=num_classes, dropout=dropout,
+  torch_layers.check_options(width=width, num_classes=num_classes, dropout=dropout,
                       kernel_initializer=kernel_initializer)
   image = layers.image_input(image_size)
-  x = torch.MinimumSize(31, image_side=31, with_logits=63 if num_classes else None,
+  x = torch_layers.MinimumSize(31, image_side=31, with_logits=63 if num_classes else None,
                         name="minimum_size")(image)
   features = {}
   for number, (channels, kernel, stride, padding, tap_stride) in enumerate(_CONVOLUTIONS, start=1):
-    x = torch.conv_relu(
-        x, torch.scaled(channels, width), kernel, stride=stride, padding=padding,
+    x = torch_layers.conv_relu(
+        x, torch_layers.scaled(channels, width), kernel, stride=stride, padding=padding,
         kernel_initializer=kernel_initializer, name=f"conv{number}")
     x = features[f"relu{number}"] = taps.Tap(stride=tap_stride, name=f"relu{number}")(x)
     if number in _POOLED:
-      x = torch.max_pool(x, 3, stride=2, name=f"pool{number}")
+      x = torch_layers.max_pool(x, 3, stride=2, name=f"pool{number}")
   logits = {}
   if num_classes:
     logits["logits"] = _classifier(
-        x, torch.scaled(_HIDDEN, width), num_classes, dropout=dropout,
+        x, torch_layers.scaled(_HIDDEN, width), num_classes, dropout=dropout,
         kernel_initializer=kernel_initializer)
   return keras.Model(image, {**logits, **features}, name=name)
 
 
 def _classifier(x, hidden, num_classes, *, dropout, kernel_initializer):
-  x = torch.MinimumSize(3, image_side=63, name="minimum_size_of_relu5")(x)
-  x = torch.max_pool(x, 3, stride=2, name="pool5")
-  x = torch.AdaptiveAveragePooling(6, name="grid")(x)
-  x = torch.flatten(x, name="flatten")
+  x = torch_layers.MinimumSize(3, image_side=63, name="minimum_size_of_relu5")(x)
+  x = torch_layers.max_pool(x, 3, stride=2, name="pool5")
+  x = torch_layers.AdaptiveAveragePooling(6, name="grid")(x)
+  x = torch_layers.flatten(x, name="flatten")
   for name in ("fc6", "fc7"):
     if dropout > 0:
       x = layers.Dropout(dropout, name=f"{name}_dropout")(x)
-    x = torch.dense_relu(x, hidden, kernel_initializer=kernel_initializer, name=name)
-  return torch.logits(x, num_classes)
+    x = torch_layers.dense_relu(x, hidden, kernel_initializer=kernel_initializer, name=name)
+  return torch_layers.logits(x, num_classes)

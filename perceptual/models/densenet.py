@@ -8,8 +8,7 @@ import functools
 
 import keras
 
-from perceptual.models import layers, taps
-from perceptual.models import torch_layers as torch
+from perceptual.models import layers, taps, torch_layers
 
 _STEM_CHANNELS = 64
 _GROWTH = 32
@@ -51,28 +50,30 @@ def densenet121(*, width=1.0, num_classes=1000, dropout=0.0, kernel_initializer=
   Raises:
     UserError: an illegal option.
   """
-  torch.check_options(width=width, num_classes=num_classes, dropout=dropout,
+  torch_layers.check_options(width=width, num_classes=num_classes, dropout=dropout,
                       kernel_initializer=kernel_initializer)
-  norm = torch.batch_norm(momentum=batch_norm_momentum, epsilon=batch_norm_epsilon,
+  norm = torch_layers.batch_norm(momentum=batch_norm_momentum, epsilon=batch_norm_epsilon,
                           synchronized=synchronized_batch_norm)
-  conv = functools.partial(torch.conv, use_bias=False, kernel_initializer=kernel_initializer)
+  conv = functools.partial(torch_layers.conv, use_bias=False, kernel_initializer=kernel_initializer)
   image = layers.image_input(image_size)
-  x = torch.MinimumSize(29, image_side=29, name="minimum_size")(image)
-  x = conv(x, torch.scaled(_STEM_CHANNELS, width), 7, stride=2, padding=3, name="conv0")
+  x = torch_layers.MinimumSize(29, image_side=29, name="minimum_size")(image)
+  x = conv(x, torch_layers.scaled(_STEM_CHANNELS, width), 7, stride=2, padding=3, name="conv0")
   x = _norm_relu(x, norm, "norm0")
   features = {"relu0": taps.Tap(stride=2, name="relu0")(x)}
-  x = torch.max_pool(features["relu0"], 3, stride=2, padding=1, name="pool0")
+  x = torch_layers.max_pool(features["relu0"], 3, stride=2, padding=1, name="pool0")
   for number, count in enumerate(BLOCKS, start=1):
     tap = f"denseblock{number}"
     if number > 1:
       x = _transition(x, norm=norm, conv=conv, name=f"transition{number - 1}")
     for layer in range(1, count + 1):
-      x = _dense_layer(x, torch.scaled(_GROWTH, width), norm=norm, conv=conv, dropout=dropout,
+      x = _dense_layer(x, torch_layers.scaled(_GROWTH, width), norm=norm, conv=conv,
+                       dropout=dropout,
                        name=f"{tap}_denselayer{layer}")
     x = features[tap] = taps.Tap(stride=2 ** (number + 1), name=tap)(x)
   logits = {}
   if num_classes:
-    logits["logits"] = torch.pooled_logits(_norm_relu(x, norm, "norm5"), num_classes, dropout=0)
+    logits["logits"] = torch_layers.pooled_logits(
+        _norm_relu(x, norm, "norm5"), num_classes, dropout=0)
   return keras.Model(image, {**logits, **features}, name=name)
 
 
@@ -95,4 +96,4 @@ def _transition(x, *, norm, conv, name):
   """Halves channels, height and width."""
   x = _norm_relu(x, norm, f"{name}_norm")
   x = conv(x, x.shape[-1] // 2, 1, name=f"{name}_conv")
-  return torch.average_pool(x, 2, stride=2, name=f"{name}_pool")
+  return torch_layers.average_pool(x, 2, stride=2, name=f"{name}_pool")

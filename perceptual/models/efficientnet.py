@@ -20,8 +20,7 @@ import keras
 from keras import ops
 
 from perceptual import errors
-from perceptual.models import layers, taps
-from perceptual.models import torch_layers as torch
+from perceptual.models import layers, taps, torch_layers
 
 # The user's keras.json may say otherwise; the whole package is [batch, height, width, channels].
 _FORMAT = "channels_last"
@@ -125,7 +124,7 @@ def efficientnet(variant, *, width=1.0, depth=1.0, num_classes=1000, dropout=Non
   """
   if variant not in tuple(VARIANTS):
     raise errors.unknown("EfficientNet", variant, VARIANTS)
-  norm = torch.batch_norm(momentum=batch_norm_momentum, epsilon=batch_norm_epsilon,
+  norm = torch_layers.batch_norm(momentum=batch_norm_momentum, epsilon=batch_norm_epsilon,
                           synchronized=synchronized_batch_norm)
   parts = _Parts(norm, _KERNEL_INITIALIZER, pads_sides_alike=False)
   return _network(
@@ -162,9 +161,9 @@ def torchvision_efficientnet(variant, *, width=1.0, depth=1.0, num_classes=1000,
   """
   if variant not in tuple(TORCHVISION_VARIANTS):
     raise errors.unknown("EfficientNet of torchvision", variant, TORCHVISION_VARIANTS)
-  torch.require_initializer(kernel_initializer)
+  torch_layers.require_initializer(kernel_initializer)
   momentum, epsilon = TORCHVISION_VARIANTS[variant]
-  norm = torch.batch_norm(
+  norm = torch_layers.batch_norm(
       momentum=momentum if batch_norm_momentum is None else batch_norm_momentum,
       epsilon=epsilon if batch_norm_epsilon is None else batch_norm_epsilon,
       synchronized=synchronized_batch_norm)

@@ -1,6 +1,6 @@
 """What a network of someone else expects of its input, made from ours.
 
-Ours is fixed, in `perceptual.preprocessing`: images in [0, 1], RGB, less ImageNet's mean, divided
+Ours is fixed, in `models.preprocessing`: images in [0, 1], RGB, less ImageNet's mean, divided
 by its standard deviation. A layer at the head of a wrapped network turns it into what that network
 was trained on, so that training, evaluation, comparison and export go on as with any other.
 """
@@ -11,8 +11,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from perceptual import errors, preprocessing
-from perceptual.models import layers
+from perceptual import errors
+from perceptual.models import layers, preprocessing
 
 _BGR_MEANS = (103.939, 116.779, 123.68)  # of Caffe's ImageNet, in its order and range
 

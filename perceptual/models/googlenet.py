@@ -9,8 +9,7 @@ import functools
 
 import keras
 
-from perceptual.models import layers, taps
-from perceptual.models import torch_layers as torch
+from perceptual.models import layers, taps, torch_layers
 
 # Module: the channels of its branches. The first is one 1x1 convolution; the second and the third
 # are a 1x1 and a 3x3; the last is a max-pool and a 1x1.
@@ -65,39 +64,39 @@ def googlenet(*, width=1.0, num_classes=1000, dropout=0.2, kernel_initializer="h
   Raises:
     UserError: an illegal option.
   """
-  torch.check_options(width=width, num_classes=num_classes, dropout=dropout,
+  torch_layers.check_options(width=width, num_classes=num_classes, dropout=dropout,
                       kernel_initializer=kernel_initializer)
-  norm = torch.batch_norm(momentum=batch_norm_momentum, epsilon=batch_norm_epsilon,
+  norm = torch_layers.batch_norm(momentum=batch_norm_momentum, epsilon=batch_norm_epsilon,
                           synchronized=synchronized_batch_norm)
   image = layers.image_input(image_size)
-  x = torch.MinimumSize(15, image_side=15, name="minimum_size")(image)
-  x = torch.transform_input(x, transform_input)
+  x = torch_layers.MinimumSize(15, image_side=15, name="minimum_size")(image)
+  x = torch_layers.transform_input(x, transform_input)
   conv = functools.partial(
-      torch.basic_conv, width=width, norm=norm, kernel_initializer=kernel_initializer)
+      torch_layers.basic_conv, width=width, norm=norm, kernel_initializer=kernel_initializer)
   x = conv(x, 64, 7, stride=2, padding=3, name="conv1")
   features = {"conv1": taps.Tap(stride=2, name="conv1")(x)}
-  x = torch.max_pool(features["conv1"], 3, stride=2, ceil_mode=True, name="pool1")
+  x = torch_layers.max_pool(features["conv1"], 3, stride=2, ceil_mode=True, name="pool1")
   x = conv(x, 64, 1, name="conv2")
   x = conv(x, 192, 3, padding=1, name="conv3")
   x = features["conv3"] = taps.Tap(stride=4, name="conv3")(x)
-  x = torch.max_pool(x, 3, stride=2, ceil_mode=True, name="pool2")
+  x = torch_layers.max_pool(x, 3, stride=2, ceil_mode=True, name="pool2")
   stride = 8
   for module, branches in _MODULES.items():
     x = _inception(x, branches, conv=conv, name=module)
     x = features[module] = taps.Tap(stride=stride, name=module)(x)
     if module in _POOL_AFTER:
-      x = torch.max_pool(
+      x = torch_layers.max_pool(
           x, _POOL_AFTER[module], stride=2, ceil_mode=True, name=f"{module}_pool")
       stride *= 2
   logits = {}
   if num_classes:
-    logits["logits"] = torch.pooled_logits(x, num_classes, dropout=dropout)
+    logits["logits"] = torch_layers.pooled_logits(x, num_classes, dropout=dropout)
   return keras.Model(image, {**logits, **features}, name=name)
 
 
 def _inception(x, branches, *, conv, name):
   first, (second_1x1, second), (third_1x1, third), last = branches
-  pooled = torch.max_pool(x, 3, stride=1, padding=1, name=f"{name}_branch4_0")
+  pooled = torch_layers.max_pool(x, 3, stride=1, padding=1, name=f"{name}_branch4_0")
   return keras.layers.Concatenate(axis=-1, name=f"{name}_concatenate")([
       conv(x, first, 1, name=f"{name}_branch1"),
       conv(conv(x, second_1x1, 1, name=f"{name}_branch2_0"), second, 3, padding=1,

@@ -9,8 +9,7 @@ import functools
 
 import keras
 
-from perceptual.models import layers, taps
-from perceptual.models import torch_layers as torch
+from perceptual.models import layers, taps, torch_layers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,16 +143,16 @@ def inception_v3(*, width=1.0, num_classes=1000, dropout=0.5, kernel_initializer
   Raises:
     UserError: an illegal option.
   """
-  torch.check_options(width=width, num_classes=num_classes, dropout=dropout,
+  torch_layers.check_options(width=width, num_classes=num_classes, dropout=dropout,
                       kernel_initializer=kernel_initializer)
-  norm = torch.batch_norm(momentum=batch_norm_momentum, epsilon=batch_norm_epsilon,
+  norm = torch_layers.batch_norm(momentum=batch_norm_momentum, epsilon=batch_norm_epsilon,
                           synchronized=synchronized_batch_norm)
   conv = functools.partial(
-      torch.basic_conv, width=width, norm=norm, kernel_initializer=kernel_initializer)
+      torch_layers.basic_conv, width=width, norm=norm, kernel_initializer=kernel_initializer)
   image = layers.image_input(image_size)
-  x = torch.MinimumSize(43, image_side=43, with_logits=75 if num_classes else None,
+  x = torch_layers.MinimumSize(43, image_side=43, with_logits=75 if num_classes else None,
                         name="minimum_size")(image)
-  x = torch.transform_input(x, transform_input)
+  x = torch_layers.transform_input(x, transform_input)
   x, features = _stem(x, conv)
   stride = 8
   for module, branches in _TAPPED.items():
@@ -162,10 +161,10 @@ def inception_v3(*, width=1.0, num_classes=1000, dropout=0.5, kernel_initializer
     x = features[module] = taps.Tap(stride=stride, name=module)(x)
   logits = {}
   if num_classes:
-    x = torch.MinimumSize(3, image_side=75, name="minimum_size_of_Mixed_6e")(x)
+    x = torch_layers.MinimumSize(3, image_side=75, name="minimum_size_of_Mixed_6e")(x)
     for module, branches in _LAST.items():
       x = _mixed(x, branches, conv=conv, name=module)
-    logits["logits"] = torch.pooled_logits(x, num_classes, dropout=dropout)
+    logits["logits"] = torch_layers.pooled_logits(x, num_classes, dropout=dropout)
   return keras.Model(image, {**logits, **features}, name=name)
 
 
@@ -175,11 +174,11 @@ def _stem(x, conv):
   x = conv(x, 32, 3, name="Conv2d_2a_3x3")
   x = conv(x, 64, 3, padding=1, name="Conv2d_2b_3x3")
   early = taps.Tap(stride=2, name="Conv2d_2b_3x3")(x)
-  x = torch.max_pool(early, 3, stride=2, name="maxpool1")
+  x = torch_layers.max_pool(early, 3, stride=2, name="maxpool1")
   x = conv(x, 80, 1, name="Conv2d_3b_1x1")
   x = conv(x, 192, 3, name="Conv2d_4a_3x3")
   late = taps.Tap(stride=4, name="Conv2d_4a_3x3")(x)
-  x = torch.max_pool(late, 3, stride=2, name="maxpool2")
+  x = torch_layers.max_pool(late, 3, stride=2, name="maxpool2")
   return x, {"Conv2d_2b_3x3": early, "Conv2d_4a_3x3": late}
 
 
@@ -198,9 +197,9 @@ def _branch(x, steps, conv, name):
 
 def _step(x, step, conv, name):
   if step == _AVERAGE_POOL:
-    return torch.average_pool(x, 3, stride=1, padding=1, name=f"{name}_{step}")
+    return torch_layers.average_pool(x, 3, stride=1, padding=1, name=f"{name}_{step}")
   if step == _MAX_POOL:
-    return torch.max_pool(x, 3, stride=2, name=f"{name}_{step}")
+    return torch_layers.max_pool(x, 3, stride=2, name=f"{name}_{step}")
   return conv(x, step.filters, step.kernel_size, stride=step.stride,
               padding=_padding(step), name=f"{name}_{step.name}")
 

@@ -7,9 +7,9 @@ import itertools
 import json
 
 from perceptual import errors, models
+from perceptual.common.text_table import aligned
 from perceptual.models import costs
 from perceptual.models import taps as feature_taps
-from perceptual.text_table import aligned
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,8 +9,7 @@ import functools
 
 import keras
 
-from perceptual.models import layers, taps
-from perceptual.models import torch_layers as torch
+from perceptual.models import layers, taps, torch_layers
 
 # The channels of each fire module squeezed, and those expanded by its 1x1 and by its 3x3
 # convolution; modules are counted from 2, as in the paper.
@@ -54,21 +53,21 @@ def squeezenet1_1(*, width=1.0, num_classes=1000, dropout=0.5, kernel_initialize
   Raises:
     UserError: an illegal option.
   """
-  torch.check_options(width=width, num_classes=num_classes, dropout=dropout,
+  torch_layers.check_options(width=width, num_classes=num_classes, dropout=dropout,
                       kernel_initializer=kernel_initializer)
   image = layers.image_input(image_size)
-  x = torch.MinimumSize(17, image_side=17, name="minimum_size")(image)
-  conv_relu = functools.partial(torch.conv_relu, kernel_initializer=kernel_initializer)
-  x = conv_relu(x, torch.scaled(64, width), 3, stride=2, name="conv1")
+  x = torch_layers.MinimumSize(17, image_side=17, name="minimum_size")(image)
+  conv_relu = functools.partial(torch_layers.conv_relu, kernel_initializer=kernel_initializer)
+  x = conv_relu(x, torch_layers.scaled(64, width), 3, stride=2, name="conv1")
   stride = 2
   x = taps.Tap(stride=stride, name="relu1")(x)
   features = {"relu1": x}
   for number, channels in _FIRES.items():
     name_of_fire = f"fire{number}"
     if number in _POOL_BEFORE:
-      x = torch.max_pool(x, 3, stride=2, ceil_mode=True, name=f"pool{number - 1}")
+      x = torch_layers.max_pool(x, 3, stride=2, ceil_mode=True, name=f"pool{number - 1}")
       stride *= 2
-    squeezed, expanded = (torch.scaled(count, width) for count in channels)
+    squeezed, expanded = (torch_layers.scaled(count, width) for count in channels)
     x = _fire(x, squeezed, expanded, conv_relu=conv_relu, name=name_of_fire)
     x = features[name_of_fire] = taps.Tap(stride=stride, name=name_of_fire)(x)
   logits = {"logits": _classifier(x, num_classes, dropout)} if num_classes else {}
@@ -86,7 +85,7 @@ def _classifier(x, num_classes, dropout):
   """Applies dropout, a convolution to the classes and mean pooling; these in float32."""
   if dropout > 0:
     x = layers.Dropout(dropout, name="conv10_dropout")(x)
-  x = torch.conv_relu(
+  x = torch_layers.conv_relu(
       x, num_classes, 1, kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
       dtype="float32", name="conv10")
   return keras.layers.GlobalAveragePooling2D(

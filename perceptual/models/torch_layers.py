@@ -10,8 +10,7 @@ import math
 import keras
 from keras import ops
 
-from perceptual import preprocessing
-from perceptual.models import layers
+from perceptual.models import layers, preprocessing
 
 # The user's keras.json may say otherwise; the whole package is [batch, height, width, channels].
 _FORMAT = "channels_last"

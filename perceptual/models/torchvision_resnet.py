@@ -12,8 +12,7 @@ import functools
 import keras
 
 from perceptual import errors
-from perceptual.models import layers, taps
-from perceptual.models import torch_layers as torch
+from perceptual.models import layers, taps, torch_layers
 
 _STEM_CHANNELS = 64
 _CHANNELS = (64, 128, 256, 512)
@@ -80,16 +79,18 @@ def torchvision_resnet(variant, *, width=1.0, num_classes=1000, dropout=0.0,
   """
   if variant not in tuple(VARIANTS):
     raise errors.unknown("ResNet of torchvision", variant, VARIANTS)
-  torch.check_options(width=width, num_classes=num_classes, dropout=dropout,
+  torch_layers.check_options(width=width, num_classes=num_classes, dropout=dropout,
                       kernel_initializer=kernel_initializer)
-  norm = torch.batch_norm(momentum=batch_norm_momentum, epsilon=batch_norm_epsilon,
+  norm = torch_layers.batch_norm(momentum=batch_norm_momentum, epsilon=batch_norm_epsilon,
                           synchronized=synchronized_batch_norm)
-  conv_bn = functools.partial(torch.conv_bn, norm=norm, kernel_initializer=kernel_initializer)
+  conv_bn = functools.partial(
+      torch_layers.conv_bn, norm=norm, kernel_initializer=kernel_initializer)
   image = layers.image_input(image_size)
-  x = conv_bn(image, torch.scaled(_STEM_CHANNELS, width), 7, stride=2, padding=3, name="conv1")
+  x = conv_bn(
+      image, torch_layers.scaled(_STEM_CHANNELS, width), 7, stride=2, padding=3, name="conv1")
   x = keras.layers.ReLU(name="conv1_relu")(x)
   features = {"relu": taps.Tap(stride=2, name="relu")(x)}
-  x = torch.max_pool(features["relu"], 3, stride=2, padding=1, name="pool1")
+  x = torch_layers.max_pool(features["relu"], 3, stride=2, padding=1, name="pool1")
   for number, count in enumerate(VARIANTS[variant].blocks, start=1):
     tap = f"layer{number}"
     for block in range(count):
@@ -99,7 +100,7 @@ def torchvision_resnet(variant, *, width=1.0, num_classes=1000, dropout=0.0,
     x = features[tap] = taps.Tap(stride=2 ** (number + 1), name=tap)(x)
   logits = {}
   if num_classes:
-    logits["logits"] = torch.pooled_logits(x, num_classes, dropout=dropout)
+    logits["logits"] = torch_layers.pooled_logits(x, num_classes, dropout=dropout)
   return keras.Model(image, {**logits, **features}, name=name or variant)
 
 
@@ -121,8 +122,8 @@ def _block(x, variant, number, *, width, stride, conv_bn, name):
 
 def _convolutions(variant, number, width):
   """Returns the channels, kernel and groups of each convolution in the blocks of a layer."""
-  channels = torch.scaled(_CHANNELS[number - 1], width)
+  channels = torch_layers.scaled(_CHANNELS[number - 1], width)
   if variant.convolutions == 2:
     return ((channels, 3, 1),) * 2
-  inner = variant.groups * torch.scaled(variant.group_channels * 2 ** (number - 1), width)
+  inner = variant.groups * torch_layers.scaled(variant.group_channels * 2 ** (number - 1), width)
   return (inner, 1, 1), (inner, 3, variant.groups), (4 * channels, 1, 1)

@@ -10,8 +10,7 @@ import functools
 import keras
 
 from perceptual import errors
-from perceptual.models import layers, taps
-from perceptual.models import torch_layers as torch
+from perceptual.models import layers, taps, torch_layers
 
 _CHANNELS = (64, 128, 256, 512, 512)
 _HIDDEN = 4096
@@ -54,7 +53,7 @@ def vgg(depth, *, width=1.0, num_classes=1000, dropout=0.5, kernel_initializer="
     UserError: an unknown depth or an illegal option.
   """
   conv_relu = functools.partial(
-      torch.conv_relu, padding=1, kernel_initializer=kernel_initializer)
+      torch_layers.conv_relu, padding=1, kernel_initializer=kernel_initializer)
   return _network(
       depth, conv_relu, width=width, num_classes=num_classes, dropout=dropout,
       kernel_initializer=kernel_initializer, image_size=image_size, name=name or f"vgg{depth}")
@@ -83,11 +82,11 @@ def vgg_bn(depth, *, width=1.0, num_classes=1000, dropout=0.5, kernel_initialize
   Raises:
     UserError: an unknown depth or an illegal option.
   """
-  norm = torch.batch_norm(momentum=batch_norm_momentum, epsilon=batch_norm_epsilon,
+  norm = torch_layers.batch_norm(momentum=batch_norm_momentum, epsilon=batch_norm_epsilon,
                           synchronized=synchronized_batch_norm)
 
   def conv_bn_relu(x, filters, kernel_size, *, name):
-    x = torch.conv(x, filters, kernel_size, padding=1, kernel_initializer=kernel_initializer,
+    x = torch_layers.conv(x, filters, kernel_size, padding=1, kernel_initializer=kernel_initializer,
                    name=name)
     return keras.layers.ReLU(name=f"{name}_relu")(norm(name=f"{name}_bn")(x))
 
@@ -101,34 +100,34 @@ def _network(depth, conv_relu, *, width, num_classes, dropout, kernel_initialize
   """Builds a network of any convolution that ends in a ReLU."""
   if depth not in tuple(VARIANTS):
     raise errors.unknown("VGG depth", depth, VARIANTS)
-  torch.check_options(width=width, num_classes=num_classes, dropout=dropout,
+  torch_layers.check_options(width=width, num_classes=num_classes, dropout=dropout,
                       kernel_initializer=kernel_initializer)
   image = layers.image_input(image_size)
-  x = torch.MinimumSize(16, image_side=16, with_logits=32 if num_classes else None,
+  x = torch_layers.MinimumSize(16, image_side=16, with_logits=32 if num_classes else None,
                         name="minimum_size")(image)
   features = {}
   for stage, (channels, count) in enumerate(zip(_CHANNELS, VARIANTS[depth]), start=1):
     if stage > 1:
-      x = torch.max_pool(x, 2, stride=2, name=f"pool{stage - 1}")
+      x = torch_layers.max_pool(x, 2, stride=2, name=f"pool{stage - 1}")
     for number in range(1, count + 1):
-      x = conv_relu(x, torch.scaled(channels, width), 3, name=f"conv{stage}_{number}")
+      x = conv_relu(x, torch_layers.scaled(channels, width), 3, name=f"conv{stage}_{number}")
     tap = f"relu{stage}_{count}"
     x = features[tap] = taps.Tap(stride=2 ** (stage - 1), name=tap)(x)
   logits = {}
   if num_classes:
     logits["logits"] = _classifier(
-        x, torch.scaled(_HIDDEN, width), num_classes, dropout=dropout,
+        x, torch_layers.scaled(_HIDDEN, width), num_classes, dropout=dropout,
         kernel_initializer=kernel_initializer)
   return keras.Model(image, {**logits, **features}, name=name)
 
 
 def _classifier(x, hidden, num_classes, *, dropout, kernel_initializer):
-  x = torch.MinimumSize(2, image_side=32, name="minimum_size_of_stage5")(x)
-  x = torch.max_pool(x, 2, stride=2, name="pool5")
-  x = torch.AdaptiveAveragePooling(7, name="grid")(x)
-  x = torch.flatten(x, name="flatten")
+  x = torch_layers.MinimumSize(2, image_side=32, name="minimum_size_of_stage5")(x)
+  x = torch_layers.max_pool(x, 2, stride=2, name="pool5")
+  x = torch_layers.AdaptiveAveragePooling(7, name="grid")(x)
+  x = torch_layers.flatten(x, name="flatten")
   for name in ("fc6", "fc7"):
-    x = torch.dense_relu(x, hidden, kernel_initializer=kernel_initializer, name=name)
+    x = torch_layers.dense_relu(x, hidden, kernel_initializer=kernel_initializer, name=name)
     if dropout > 0:
       x = layers.Dropout(dropout, name=f"{name}_dropout")(x)
-  return torch.logits(x, num_classes)
+  return torch_layers.logits(x, num_classes)

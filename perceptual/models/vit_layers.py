@@ -6,8 +6,7 @@ Maps are `[batch, rows, columns, channels]`, tokens `[batch, tokens, channels]`.
 import keras
 from keras import ops
 
-from perceptual import resizing
-from perceptual.models import layers
+from perceptual.models import layers, resizing
 
 
 @keras.saving.register_keras_serializable("perceptual")

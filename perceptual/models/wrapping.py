@@ -20,10 +20,10 @@ _PROBES = (512, 1024)
 
 
 def wrap(model, tapped, *, preprocessing, num_classes=None, names=None, name=None):
-  """Returns a classifier as a network with feature taps, for `metric.Metric` and all the rest.
+  """Returns a classifier as a network with feature taps, for `FeatureMetric` and all the rest.
 
       network = models.wrap(classifier, ["conv3", "conv5"], preprocessing="-1,1")
-      distance = metric.Metric(network, network="mine")(reference, candidate)
+      distance = feature_metric.FeatureMetric(network, network="mine")(reference, candidate)
 
   A layer inside a model that is itself a layer is named by both, as `mobilenetv2.block_6_expand`.
 

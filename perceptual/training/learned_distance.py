@@ -11,7 +11,7 @@ import functools
 import keras
 from keras import ops
 
-from perceptual import distances
+from perceptual.metrics import distances
 from perceptual.models import layers
 
 _HIDDEN = 32

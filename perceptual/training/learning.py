@@ -5,19 +5,13 @@ import dataclasses
 import keras
 import orbit
 
-from perceptual import distances
-from perceptual.data import judged_batches
+from perceptual.data.judged import judged_batches
 from perceptual.errors import UserError
 from perceptual.evaluation import judged_pass
-from perceptual.metric import Metric
-from perceptual.preprocessing import IMAGENET
-from perceptual.training import (
-    learned_distance,
-    learning_settings,
-    outer_loop,
-    ranking,
-    records,
-)
+from perceptual.metrics import distances
+from perceptual.metrics.feature_metric import FeatureMetric
+from perceptual.models.preprocessing import IMAGENET
+from perceptual.training import learned_distance, learning_settings, outer_loop, ranking, records
 
 
 class Run(outer_loop.OuterLoop):
@@ -111,7 +105,8 @@ class Run(outer_loop.OuterLoop):
 
   def _metric_in_training(self):
     """The metric with the weights as they are whenever it is called."""
-    metric = Metric(self.trunk.model, network=self.trunk.network, taps=self.trunk.model.output)
+    metric = FeatureMetric(
+        self.trunk.model, network=self.trunk.network, taps=self.trunk.model.output)
     metric.tap_distances = {
         tap: distances.linear(weights) for tap, weights in self.model.channel_weights.items()}
     return metric

@@ -10,12 +10,12 @@ import dataclasses
 import keras
 
 from perceptual import models
-from perceptual.data import classification
+from perceptual.data.labelled import classification
 from perceptual.errors import UserError
 from perceptual.evaluation import judged_pass
-from perceptual.metric import Metric
+from perceptual.metrics.feature_metric import FeatureMetric
 from perceptual.models import taps
-from perceptual.preprocessing import IMAGENET
+from perceptual.models.preprocessing import IMAGENET
 from perceptual.training import averaging, classifier, outer_loop, records
 from perceptual.training.settings import PRECISIONS
 from perceptual.training.settings import Settings as Settings  # given to `Run`, so at hand here
@@ -67,8 +67,9 @@ class Run(outer_loop.OuterLoop):
           preprocess=IMAGENET, jit_compile=jit_compile,
           progress=lambda: self._progress.evaluated(settings.eval_batch_size))
     self._judged_pass = judged_pass.JudgedPass(
-        Metric(self._trainer.evaluated_model, network=name), distances=settings.score_distances,
-        batch_size=settings.eval_batch_size, strategy=self._strategy, jit_compile=jit_compile)
+        FeatureMetric(self._trainer.evaluated_model, network=name),
+        distances=settings.score_distances, batch_size=settings.eval_batch_size,
+        strategy=self._strategy, jit_compile=jit_compile)
     self._resume()
 
   def description(self):

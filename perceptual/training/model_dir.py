@@ -22,7 +22,7 @@ import re
 import tensorflow as tf
 
 from perceptual import errors, models
-from perceptual.files import write_text
+from perceptual.common.files import write_text
 
 CHECKPOINTS = ("best_score", "best_accuracy", "last")
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # ends the key of every variable in a checkpoint

@@ -16,11 +16,11 @@ from keras import ops
 from perceptual import errors
 from perceptual.training import regularization
 from perceptual.training.schedules import (
-    SCHEDULES,
-    Cosine,
-    ExponentialDecay,
-    LinearDecay,
-    StepDecay,
+  SCHEDULES,
+  Cosine,
+  ExponentialDecay,
+  LinearDecay,
+  StepDecay,
 )
 
 Schedule = StepDecay | ExponentialDecay | Cosine | LinearDecay

@@ -13,7 +13,8 @@ import keras
 import orbit
 import tensorflow as tf
 
-from perceptual import errors, files
+from perceptual import errors
+from perceptual.common import files
 from perceptual.errors import UserError
 from perceptual.evaluation import report
 from perceptual.training import checkpoints, model_dir, records, resuming

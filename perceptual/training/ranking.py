@@ -6,7 +6,7 @@ G guesses it to be from the two distances (`learned_distance.judge_network`).
 
 import tensorflow as tf
 
-from perceptual.data import judged
+from perceptual.data.judged import judged_sets
 from perceptual.training import learned_distance, model_dir, trainer
 
 
@@ -45,7 +45,7 @@ class RankingTrainer(trainer.Trainer):
     return {**super().train_state(), "judge": model_dir.keyed_by_path(self.judge.weights)}
 
   def _step_of_replica(self, batch):
-    images = tf.concat([batch[key] for key in judged.IMAGE_KEYS["2afc"]], axis=0)
+    images = tf.concat([batch[key] for key in judged_sets.IMAGE_KEYS["2afc"]], axis=0)
     with tf.GradientTape() as tape:
       distances = self.model(self._preprocess(images), trunk_training=self._trunk_training)
       logits = self.judge(learned_distance.comparison(*distances))[:, 0]

@@ -6,7 +6,8 @@ import math
 import sys
 import time
 
-from perceptual import errors, files
+from perceptual import errors
+from perceptual.common import files
 
 SCORE_PREFIX = "score/"
 

@@ -3,8 +3,9 @@
 import dataclasses
 import math
 
-from perceptual import distances, errors
-from perceptual.data import augment
+from perceptual import errors
+from perceptual.data.labelled import augment
+from perceptual.metrics import distances
 from perceptual.training import optimizers
 
 # Name -> Keras dtype policy.

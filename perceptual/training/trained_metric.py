@@ -2,8 +2,8 @@
 
 import keras
 
-from perceptual import preprocessing
-from perceptual.metric import Metric
+from perceptual.metrics.feature_metric import FeatureMetric
+from perceptual.models import preprocessing
 from perceptual.training import learned_distance, model_dir, trunks
 
 LEARNED = "lin"  # the distance with the weights that were learned
@@ -27,16 +27,16 @@ def load(path, checkpoint="best_score", *, distance=None, taps=None,
   about = model_dir.ModelDir(path).read_learned()
   if about is None:
     model, network, options, step = model_dir.load_network(path, checkpoint)
-    return Metric(model, network=network, options=options, taps=taps,
+    return FeatureMetric(model, network=network, options=options, taps=taps,
                   distance=distance or "local", preprocess=preprocess), step
   model, network, options, step = _load_learned(path, checkpoint, about)
   taps = list(model.channel_weights) if taps is None else taps
   parts = {"network": network, "options": options, "taps": taps, "preprocess": preprocess}
   if distance not in (None, LEARNED):
-    return Metric(model.trunk, distance=distance, **parts), step
+    return FeatureMetric(model.trunk, distance=distance, **parts), step
   weights = {tap: keras.ops.convert_to_numpy(weights)
              for tap, weights in model.channel_weights.items() if tap in taps}
-  return Metric(model.trunk, channel_weights=weights, learned=about, **parts), step
+  return FeatureMetric(model.trunk, channel_weights=weights, learned=about, **parts), step
 
 
 def _load_learned(path, checkpoint, about):

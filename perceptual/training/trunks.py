@@ -5,7 +5,7 @@ import dataclasses
 import keras
 
 from perceptual import errors, models
-from perceptual.metric import weights_hash
+from perceptual.metrics.feature_metric import weights_hash
 from perceptual.models import taps as feature_taps
 from perceptual.training import model_dir
 from perceptual.weights import catalogue, store

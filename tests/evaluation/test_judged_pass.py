@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from perceptual.data import judged
+from perceptual.data.judged import judged_sets
 from perceptual.errors import UserError
 from perceptual.evaluation import judged_pass, measures
-from perceptual.metric import Metric
+from perceptual.metrics.feature_metric import FeatureMetric
 from perceptual.models import taps
 
 _DISTANCES = ("local", "mean_pool", "style", "local+sort")
@@ -31,7 +31,7 @@ def _model():
 def _metric(strategy=None):
   keras.utils.set_random_seed(1)
   with (strategy or tf.distribute.get_strategy()).scope():
-    return Metric(_model(), network="tiny")
+    return FeatureMetric(_model(), network="tiny")
 
 
 @pytest.fixture(scope="module")
@@ -42,14 +42,14 @@ def metric():
 def _subset(kind, size):
   rng = np.random.default_rng([size, len(kind)])
   images = {key: rng.integers(0, 256, [size, _SIZE, _SIZE, 3], np.uint8)
-            for key in judged.IMAGE_KEYS[kind]}
+            for key in judged_sets.IMAGE_KEYS[kind]}
   dataset = tf.data.Dataset.from_tensor_slices(images)
-  return judged.Subset("blobs", dataset, rng.random(size)), images
+  return judged_sets.Subset("blobs", dataset, rng.random(size)), images
 
 
 def _pair_by_pair(metric, images, name):
   """`[examples, candidates, taps and sum]`, by the metric's own call on one pair at a time."""
-  single = Metric(metric.trunk, network="tiny", distance=name)
+  single = FeatureMetric(metric.trunk, network="tiny", distance=name)
   reference, *candidates = (images[key] for key in images)
   rows = []
   for i in range(len(reference)):
@@ -121,7 +121,7 @@ def test_embeddings_too_large_for_memory_are_compared_in_slices(metric, monkeypa
 
 
 def test_the_slices_of_a_batch_are_equal_and_as_few_as_fit(monkeypatch):
-  from perceptual import distances
+  from perceptual.metrics import distances
 
   monkeypatch.setattr(measures, "SLICE_BYTES", 3 * 4 * 2048 * 2048 * 5)  # five triplets
   style = distances.get("style")
@@ -171,9 +171,9 @@ def test_a_pass_sees_new_weights_without_a_new_graph(metric):
 def test_order_is_that_of_the_subset(metric):
   images = np.zeros([9, _SIZE, _SIZE, 3], np.uint8)
   brighter = images + (np.arange(9, dtype=np.uint8) * 20)[:, None, None, None]
-  subset = judged.Subset("ramp", tf.data.Dataset.from_tensor_slices(
+  subset = judged_sets.Subset("ramp", tf.data.Dataset.from_tensor_slices(
       {"reference": images, "candidate": brighter}), np.zeros(9))
-  pixel = Metric(_pixels(), network="pixels")
+  pixel = FeatureMetric(_pixels(), network="pixels")
   found = judged_pass.JudgedPass(pixel, distances=["l2"], batch_size=4)(subset, "jnd")
   values = found.at("l2")[:, 0]
   assert values[0] == 0 and np.all(np.diff(values) > 0)
@@ -208,7 +208,7 @@ def test_distances_that_are_not_finite_are_an_error_that_says_where():
   kernel.assign(np.full(kernel.shape, 1e30))  # finite, but its square is not
   subset, images = _subset("2afc", 3)
   images["reference"][:2] = images["candidate_0"][:2] = images["candidate_1"][:2] = 0
-  subset = judged.Subset("blobs", tf.data.Dataset.from_tensor_slices(images), subset.answers)
+  subset = judged_sets.Subset("blobs", tf.data.Dataset.from_tensor_slices(images), subset.answers)
   run = judged_pass.JudgedPass(metric, distances=["local", "l2"], batch_size=3)
   with pytest.raises(UserError, match="The l2 distance at first of tiny is not finite for "
                                       "example 2 of blobs") as caught:

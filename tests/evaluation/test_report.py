@@ -8,12 +8,11 @@ import json
 import numpy as np
 import pytest
 
-from perceptual import scores
-from perceptual.data.judged import JudgedSet, Subset
+from perceptual.common.text_table import aligned
+from perceptual.data.judged.judged_sets import JudgedSet, Subset
 from perceptual.errors import UserError
-from perceptual.evaluation import report, tables
+from perceptual.evaluation import report, scores, tables
 from perceptual.evaluation.judged_pass import Distances
-from perceptual.text_table import aligned
 
 _PEOPLE = "judged by people (BAPPS validation)"
 _GRADED = "graded: right answers by construction, no human judged"

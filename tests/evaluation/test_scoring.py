@@ -11,12 +11,14 @@ import pytest
 import tensorflow as tf
 
 import perceptual
-from perceptual import classical, files, models, scores
-from perceptual.data import judged
+from perceptual import models
+from perceptual.common import files
+from perceptual.data.judged import judged_sets
 from perceptual.errors import UserError
-from perceptual.evaluation import results, scoring, tables
-from perceptual.exporting import saved_model
-from perceptual.metric import Metric
+from perceptual.evaluation import results, scores, scoring, tables
+from perceptual.export import saved_model
+from perceptual.metrics import classical
+from perceptual.metrics.feature_metric import FeatureMetric
 from perceptual.models import taps
 
 _OPTIONS = {"width": 0.0625, "num_classes": 3}
@@ -26,7 +28,7 @@ _SETTINGS = scoring.Settings(distances=("local", "spatial+mean"), batch_size=4, 
 def _metric(strategy=None, **options):
   keras.utils.set_random_seed(7)
   with (strategy or tf.distribute.get_strategy()).scope():
-    return Metric(models.build("resnet4", **_OPTIONS), network="resnet4", options=_OPTIONS,
+    return FeatureMetric(models.build("resnet4", **_OPTIONS), network="resnet4", options=_OPTIONS,
                   **options)
 
 
@@ -39,9 +41,9 @@ def _judged_set(by_people=True):
     images = {"reference": reference, "candidate_0": 0.9 * reference + 0.1 * noise,
               "candidate_1": noise}
     images = {key: value.astype(np.uint8) for key, value in images.items()}
-    subsets.append(judged.Subset(
+    subsets.append(judged_sets.Subset(
         name, tf.data.Dataset.from_tensor_slices(images), rng.integers(0, 6, size) / 5))
-  return judged.JudgedSet("bapps/2afc", "2afc", "a note", tuple(subsets), by_people)
+  return judged_sets.JudgedSet("bapps/2afc", "2afc", "a note", tuple(subsets), by_people)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +71,7 @@ def test_scores_are_those_of_the_metrics_called_on_the_images(evaluated):
   judged_set, rows, _ = evaluated
   for subset in judged_set.subsets:
     images = {key: np.stack([e[key] for e in subset.images.as_numpy_iterator()])
-              for key in judged.IMAGE_KEYS["2afc"]}
+              for key in judged_sets.IMAGE_KEYS["2afc"]}
     for metric, name, distance in ((_metric(), "resnet4", "local"), (None, "pixels", "l2")):
       measure = metric or (lambda a, b: np.mean(((a / 255.0) - b / 255.0)**2, axis=(1, 2, 3)))
       pair = [measure(images["reference"], images[f"candidate_{i}"]) for i in (0, 1)]
@@ -88,7 +90,7 @@ def test_baselines_see_what_the_network_sees():
 
 def _images(subset, kind="2afc"):
   return [np.stack([e[key] for e in subset.images.as_numpy_iterator()])
-          for key in judged.IMAGE_KEYS[kind]]
+          for key in judged_sets.IMAGE_KEYS[kind]]
 
 
 def test_learned_weights_are_scored_as_themselves_beside_distances_without_them():
@@ -135,8 +137,8 @@ def test_a_similarity_of_equal_images_ranks_them_closest_even_if_it_is_infinite(
   candidates = images + np.array([0, 1, 0, 40], np.uint8)[:, None, None, None]
   pairs = {"reference": images, "candidate": candidates}
   same = np.array([1.0, 0.5, 1.0, 0.0])
-  subset = judged.Subset("cnn", tf.data.Dataset.from_tensor_slices(pairs), same)
-  judged_set = judged.JudgedSet("bapps/jnd", "jnd", "a note", (subset,), False)
+  subset = judged_sets.Subset("cnn", tf.data.Dataset.from_tensor_slices(pairs), same)
+  judged_set = judged_sets.JudgedSet("bapps/jnd", "jnd", "a note", (subset,), False)
   rows, _ = scoring.evaluate(classical.build("psnr"), judged_set, _SETTINGS)
   assert {r.metric: r.score for r in rows} == pytest.approx(
       {name: scores.jnd_map([0, 1, 0, 40], same) for name in ("psnr", "pixels")})

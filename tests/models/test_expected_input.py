@@ -6,7 +6,7 @@ import pytest
 
 from perceptual import errors
 from perceptual.models import expected_input
-from perceptual.preprocessing import IMAGENET
+from perceptual.models.preprocessing import IMAGENET
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (2, 5, 6, 3), np.uint8)

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from perceptual import errors, metric, models
+from perceptual import errors, models
+from perceptual.metrics import feature_metric
 from perceptual.models import taps
-from perceptual.preprocessing import IMAGENET
+from perceptual.models.preprocessing import IMAGENET
 
 RNG = np.random.default_rng(0)
 TAPS = ["first", "second"]
@@ -72,11 +73,13 @@ def test_a_file_s_weights_can_be_left_behind(saved):
 def test_the_baseline_at_random_has_none_of_the_trained_weights(saved):
   _, path = saved
   options = {"path": path, "taps": TAPS, "preprocessing": "0,255", "num_classes": 4}
-  own = metric.Metric(models.build("keras_file", **options), network="keras_file", options=options)
-  at_random = metric.random_init(own)
+  own = feature_metric.FeatureMetric(
+      models.build("keras_file", **options), network="keras_file", options=options)
+  at_random = feature_metric.random_init(own)
   assert at_random.network == "keras_file at random"
-  assert metric.weights_hash(at_random.trunk) != metric.weights_hash(own.trunk)
-  assert metric.weights_hash(at_random.trunk) == metric.weights_hash(metric.random_init(own).trunk)
+  assert feature_metric.weights_hash(at_random.trunk) != feature_metric.weights_hash(own.trunk)
+  assert feature_metric.weights_hash(at_random.trunk) == feature_metric.weights_hash(
+      feature_metric.random_init(own).trunk)
   assert options["path"] == path
 
 

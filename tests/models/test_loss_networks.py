@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from perceptual import errors, models
-from perceptual.models import costs, loss_networks, taps, torchvision_resnet
-from perceptual.models import torch_layers as torch
+from perceptual.models import costs, loss_networks, taps, torch_layers, torchvision_resnet
 from perceptual.weights import catalogue
 from tools import build_files
 
@@ -143,21 +142,21 @@ def test_transform_input_normalises_to_plus_and_minus_one():
   black, white = (0 - np.array([0.485, 0.456, 0.406])), (1 - np.array([0.485, 0.456, 0.406]))
   normalised = np.float32([[[black, white]]]) / np.float32([0.229, 0.224, 0.225])
   np.testing.assert_allclose(
-      torch.TransformInput()(normalised), [[[[-1] * 3, [1] * 3]]], atol=1e-6)
+      torch_layers.TransformInput()(normalised), [[[[-1] * 3, [1] * 3]]], atol=1e-6)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 6), (4, 9)])
 def test_means_count_the_zeros_of_the_padding(size):
   maps = images(*size)
   image = keras.Input((None, None, 3))
-  model = keras.Model(image, torch.average_pool(image, 3, stride=1, padding=1, name="p"))
+  model = keras.Model(image, torch_layers.average_pool(image, 3, stride=1, padding=1, name="p"))
   padded = np.pad(maps, ((0, 0), (1, 1), (1, 1), (0, 0)))
   expected = sum(padded[:, i:i + size[0], j:j + size[1]] for i in range(3) for j in range(3)) / 9
   np.testing.assert_allclose(model(maps), expected, atol=1e-6)
 
 
 def test_a_convolution_in_groups_is_one_of_each_group_and_trains():
-  layer = torch.GroupedConv2D(6, 3, groups=3, padding="same", data_format="channels_last")
+  layer = torch_layers.GroupedConv2D(6, 3, groups=3, padding="same", data_format="channels_last")
   maps = RNG.normal(size=(2, 5, 7, 12)).astype("float32")
   outputs = layer(maps)
   for group in range(3):
@@ -165,5 +164,5 @@ def test_a_convolution_in_groups_is_one_of_each_group_and_trains():
                            layer.kernel[..., 2 * group:2 * group + 2], 1, "same")
     np.testing.assert_allclose(outputs[..., 2 * group:2 * group + 2], alone, atol=1e-6)
   copy = keras.layers.deserialize(keras.layers.serialize(layer))
-  assert isinstance(copy, torch.GroupedConv2D) and copy.groups == 3
+  assert isinstance(copy, torch_layers.GroupedConv2D) and copy.groups == 3
 

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from perceptual import errors, models
-from perceptual.models import layers, taps
-from perceptual.models import torch_layers as torch
+from perceptual.models import layers, taps, torch_layers
 
 RNG = np.random.default_rng(0)
 SIDE = 64
@@ -23,7 +22,7 @@ def _narrow(name, **options):
 def _images(model, batch):
   """Images of 64x64 pixels, or of the least that the network can see."""
   side = max([SIDE, *(layer.image_side for layer in model.layers
-                      if isinstance(layer, torch.MinimumSize))])
+                      if isinstance(layer, torch_layers.MinimumSize))])
   return RNG.normal(size=(batch, side, side, 3)).astype("float32")
 
 

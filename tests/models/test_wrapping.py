@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from perceptual import errors, metric, models
+from perceptual import errors, models
+from perceptual.metrics import feature_metric
 from perceptual.models import layers, taps
-from perceptual.preprocessing import IMAGENET
+from perceptual.models.preprocessing import IMAGENET
 
 RNG = np.random.default_rng(0)
 CLASSES = 5
@@ -85,7 +86,7 @@ def test_taps_and_logits_are_the_classifier_s_own():
 
 def test_a_wrapped_network_is_a_metric_of_any_size_without_what_lies_past_its_taps():
   network = models.wrap(classifier(side=32), ["stem_relu"], preprocessing="-1,1")
-  wrapped = metric.Metric(network, network="mine")
+  wrapped = feature_metric.FeatureMetric(network, network="mine")
   assert {layer.name for layer in wrapped.trunk.layers} == {
       "image", "expected_input", "wrapped_stem", "wrapped_stem_bn", "wrapped_stem_relu",
       "stem_relu"}
@@ -340,7 +341,7 @@ from perceptual import metric, models
 classifier = keras.models.load_model(sys.argv[1])
 pixels = np.load(sys.argv[2])
 network = models.wrap(classifier, ["base.first", "base"], preprocessing="caffe")
-print(*keras.ops.convert_to_numpy(metric.Metric(network, network="mine")(*pixels)))
+print(*keras.ops.convert_to_numpy(feature_metric.FeatureMetric(network, network="mine")(*pixels)))
 """
 
 
@@ -353,4 +354,4 @@ def test_other_backends_give_the_same_distances(on_another_backend, tmp_path):
   network = models.wrap(model, ["base.first", "base"], preprocessing="caffe")
   np.testing.assert_allclose(
       [float(number) for number in printed.split()[-2:]],
-      metric.Metric(network, network="mine")(*pixels), rtol=1e-5)
+      feature_metric.FeatureMetric(network, network="mine")(*pixels), rtol=1e-5)

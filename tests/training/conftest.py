@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from perceptual.data import classification, judged
+from perceptual.data.judged import judged_sets
+from perceptual.data.labelled import classification
 from perceptual.training import loop, optimizers, schedules
 from perceptual.training.settings import Settings
 
@@ -56,8 +57,8 @@ def judged_set():
                 "candidate_1": reference + noise[1]}
     dataset = tf.data.Dataset.from_tensor_slices(
         {key: value.astype(np.uint8) for key, value in triplets.items()})
-    subsets.append(judged.Subset(name, dataset, answers))
-  return judged.JudgedSet(name="tiny judgements", kind="2afc", note="made for a test",
+    subsets.append(judged_sets.Subset(name, dataset, answers))
+  return judged_sets.JudgedSet(name="tiny judgements", kind="2afc", note="made for a test",
                           subsets=tuple(subsets), by_people=False)
 
 

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from perceptual import models, preprocessing
+from perceptual import models
 from perceptual.errors import UserError
+from perceptual.models import preprocessing
 from perceptual.training import averaging, classifier, model_dir, optimizers, schedules
 
 NETWORK = ("resnet2", {"width": 0.1, "num_classes": 3})

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from perceptual import models, preprocessing
+from perceptual import models
 from perceptual.errors import UserError
+from perceptual.models import preprocessing
 from perceptual.training import checkpoints, classifier, model_dir, optimizers
 
 NETWORK = ("resnet2", {"width": 0.1, "num_classes": 3, "dropout": 0.5})

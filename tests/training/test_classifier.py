@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from perceptual import models, preprocessing
-from perceptual.models import layers
+from perceptual import models
+from perceptual.models import layers, preprocessing
 from perceptual.training import classifier, model_dir, optimizers, schedules
 
 BATCH = 8

@@ -5,7 +5,7 @@ import tensorflow as tf
 from absl import flags
 from official.common import distribute_utils
 
-from perceptual import distribution
+from perceptual.commands import distribution
 from perceptual.errors import UserError
 from perceptual.training import resuming
 

@@ -9,23 +9,24 @@ import pytest
 import tensorflow as tf
 
 import perceptual
-from perceptual import distances, models, scores
-from perceptual.data import judged
+from perceptual import models
+from perceptual.data.judged import judged_sets
 from perceptual.errors import UserError
-from perceptual.evaluation import judged_pass, report
-from perceptual.metric import Metric, weights_hash
+from perceptual.evaluation import judged_pass, report, scores
+from perceptual.metrics import distances
+from perceptual.metrics.feature_metric import FeatureMetric, weights_hash
 from perceptual.models import taps
-from perceptual.preprocessing import IMAGENET
+from perceptual.models.preprocessing import IMAGENET
 from perceptual.training import (
-    learned_distance,
-    learning,
-    model_dir,
-    optimizers,
-    ranking,
-    records,
-    schedules,
-    trained_metric,
-    trunks,
+  learned_distance,
+  learning,
+  model_dir,
+  optimizers,
+  ranking,
+  records,
+  schedules,
+  trained_metric,
+  trunks,
 )
 from perceptual.training.learning_settings import Settings
 
@@ -51,13 +52,13 @@ def _triplets(count, seed):
   reference = rng.integers(90, 160, (count, SIZE, SIZE, 3))
   amounts = rng.integers(2, 60, (2, count, 1, 1, 3))
   candidates = reference + rng.integers(-1, 2, (2, count, SIZE, SIZE, 3)) * amounts
-  images = dict(zip(judged.IMAGE_KEYS["2afc"], (reference, *candidates)))
+  images = dict(zip(judged_sets.IMAGE_KEYS["2afc"], (reference, *candidates)))
   return {key: value.clip(0, 255).astype(np.uint8) for key, value in images.items()}
 
 
 def _red_judge(images):
   """1 where candidate 1 is closer by the distance in which red alone counts."""
-  metric = Metric(_pixels(None).model, network="pixels", channel_weights={"pixels": RED})
+  metric = FeatureMetric(_pixels(None).model, network="pixels", channel_weights={"pixels": RED})
   return (np.diff(np.stack(metric.two_afc(*images.values())), axis=0)[0] < 0).astype(float)
 
 
@@ -65,10 +66,10 @@ def _set(name, *sizes):
   subsets = []
   for number, size in enumerate(sizes):
     images = _triplets(size, seed=[len(name), number])
-    subsets.append(judged.Subset(
+    subsets.append(judged_sets.Subset(
         f"part{number}", tf.data.Dataset.from_tensor_slices(images), _red_judge(images)))
-  return judged.JudgedSet(name=name, kind="2afc", note="red alone counts", subsets=tuple(subsets),
-                          by_people=False)
+  return judged_sets.JudgedSet(name=name, kind="2afc", note="red alone counts",
+                               subsets=tuple(subsets), by_people=False)
 
 
 @pytest.fixture(scope="module")
@@ -167,8 +168,8 @@ def test_the_first_step_is_that_of_the_formulas(train_set):
   images = next(train_set.subsets[0].images.batch(8).as_numpy_iterator())
   judge = train_set.subsets[0].answers[:8]
   weights = {"pixels": trainer.model.channel_weights["pixels"].numpy()}
-  metric = Metric(_pixels(None).model, network="pixels", channel_weights=weights)
-  d0, d1 = (d.numpy() for d in metric.two_afc(*(images[k] for k in judged.IMAGE_KEYS["2afc"])))
+  metric = FeatureMetric(_pixels(None).model, network="pixels", channel_weights=weights)
+  d0, d1 = (d.numpy() for d in metric.two_afc(*(images[k] for k in judged_sets.IMAGE_KEYS["2afc"])))
   x = np.stack([d0, d1, d0 - d1, d0 / (d1 + 0.1), d1 / (d0 + 0.1)], axis=1)
   *hidden, (kernel, bias) = [layer.get_weights() for layer in trainer.judge.layers
                              if layer.get_weights()]

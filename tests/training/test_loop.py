@@ -12,11 +12,11 @@ import tensorflow as tf
 from PIL import Image
 from tensorboard.compat.proto import event_pb2
 
-from perceptual.data import classification
+from perceptual.data.labelled import classification
 from perceptual.errors import UserError
 from perceptual.evaluation import judged_pass, report
-from perceptual.metric import Metric
-from perceptual.preprocessing import IMAGENET
+from perceptual.metrics.feature_metric import FeatureMetric
+from perceptual.models.preprocessing import IMAGENET
 from perceptual.training import classifier, model_dir, records
 
 SPEED = "images_per_second"
@@ -125,7 +125,7 @@ def test_the_kept_checkpoints_are_what_they_were_kept_for(make, images, judged_s
     best = records.peak(rows, column)
     assert step == best["step"], "the first of the highest"
     scored = judged_pass.JudgedPass(
-        Metric(model, network=network), distances=("local",), batch_size=4)
+        FeatureMetric(model, network=network), distances=("local",), batch_size=4)
     distances = {subset.name: scored(subset, "2afc") for subset in judged_set.subsets}
     assert report.summed_score(judged_set, distances, "local") == best["score/local"]
     evaluator = classifier.ClassifierEvaluator(
@@ -354,7 +354,7 @@ def test_graphs_are_traced_once_however_often_they_run(make, monkeypatch):
     return call
 
   monkeypatch.setattr(classifier, "cross_entropy", counted("loss", classifier.cross_entropy))
-  monkeypatch.setattr(Metric, "features", counted("features", Metric.features))
+  monkeypatch.setattr(FeatureMetric, "features", counted("features", FeatureMetric.features))
   make(train_steps=12, eval_interval=2).train()
   assert traced == {"loss": 2, "features": 1}, "training and evaluation; the judged set"
 

@@ -4,7 +4,7 @@ import types
 
 import pytest
 
-from perceptual.data.augment import Augmentation
+from perceptual.data.labelled.augment import Augmentation
 from perceptual.errors import UserError
 from perceptual.training import optimizers, schedules
 from perceptual.training.settings import Settings

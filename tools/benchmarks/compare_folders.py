@@ -83,7 +83,7 @@ def _command(*arguments):
 def _perceptual(folder):
   """This package: seconds for all pairs, and what they are made of."""
   from perceptual import loading
-  from perceptual.comparing import batches, compiled, pairing, run
+  from perceptual.comparison import batches, compiled, pairing, run
 
   metric = compiled.Compiled(loading.load_metric("lpips-alex"))
   found = pairing.folders(folder / "reference", folder / "candidate")
@@ -138,7 +138,7 @@ def _pytorch(folder):
 
 def _export_weights(folder):
   """Writes the weights for PyTorch, in its layout."""
-  from perceptual.lpips import lpips
+  from perceptual.metrics.lpips import lpips
   from tools.benchmarks import torch_lpips
 
   np.savez(folder / "weights.npz", **torch_lpips.weights_of(lpips("alex")))

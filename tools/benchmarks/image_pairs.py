@@ -2,7 +2,9 @@
 
 import numpy as np
 
-from perceptual.data import demo, distortions, image_files
+from perceptual.data import distortions
+from perceptual.data.images import image_files
+from perceptual.data.labelled import demo
 
 _SEED = 0
 

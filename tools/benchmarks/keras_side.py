@@ -30,7 +30,7 @@ def tasks(name, batch, image_size, dtype):
   import keras
 
   from perceptual import models
-  from perceptual.preprocessing import IMAGENET
+  from perceptual.models.preprocessing import IMAGENET
 
   keras.utils.set_random_seed(0)
   keras.config.set_dtype_policy("float32" if dtype == "float32" else f"mixed_{dtype}")
@@ -75,7 +75,7 @@ def _tensorflow(model, pixels, normalised, labels, dtype):
   del dtype  # TensorFlow's CPU kernels are quick in float32 alone
   import tensorflow as tf
 
-  from perceptual.preprocessing import IMAGENET
+  from perceptual.models.preprocessing import IMAGENET
   from perceptual.training import classifier
 
   dataset = tf.data.Dataset.from_tensors(

@@ -85,13 +85,14 @@ def _metric():
   import keras
 
   from perceptual import models
-  from perceptual.metric import Metric
+  from perceptual.metrics.feature_metric import FeatureMetric
 
   keras.utils.set_random_seed(0)
   rng = np.random.default_rng(0)
   heads = {f"relu{number}": rng.random(channels, "float32")
            for number, channels in enumerate(_CHANNELS, 1)}
-  return Metric(models.build("alexnet", num_classes=0), network="lpips-alex", channel_weights=heads)
+  return FeatureMetric(models.build("alexnet", num_classes=0), network="lpips-alex",
+                       channel_weights=heads)
 
 
 def _images():

@@ -54,7 +54,7 @@ def _options():
 
 def _in_turns(folder, rounds):
   """Returns the median seconds of a comparison by each choice of metrics."""
-  from perceptual.comparing import pairing, run
+  from perceptual.comparison import pairing, run
 
   looked = run.look(pairing.folders(folder / "reference", folder / "candidate"))
   found = {label: [] for label in _choices()}
@@ -77,16 +77,16 @@ def _choices():
 def _metrics():
   """Returns metrics of one AlexNet by the names of their distances."""
   from perceptual import models
-  from perceptual.comparing import compiled
-  from perceptual.metric import Metric
+  from perceptual.comparison import compiled
+  from perceptual.metrics.feature_metric import FeatureMetric
   from perceptual.models import taps
 
   trunk = models.build("alexnet", num_classes=0)
   rng = np.random.default_rng(0)
   weights = {tap.name: rng.random(tap.channels, "float32") for tap in taps.list_taps(trunk)}
-  metrics = {"lin": Metric(trunk, network="lpips-alex", channel_weights=weights)}
+  metrics = {"lin": FeatureMetric(trunk, network="lpips-alex", channel_weights=weights)}
   for distance in (*_DISTANCES, "sort"):
-    metrics[distance] = Metric(trunk, network="lpips-alex", distance=distance)
+    metrics[distance] = FeatureMetric(trunk, network="lpips-alex", distance=distance)
   return {name: compiled.Compiled(metric) for name, metric in metrics.items()}
 
 

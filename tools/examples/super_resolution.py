@@ -30,7 +30,8 @@ from keras import layers, ops
 from PIL import Image, ImageDraw
 
 import perceptual
-from perceptual.data import demo, image_files
+from perceptual.data.images import image_files
+from perceptual.data.labelled import demo
 
 FACTOR = 2
 BATCH_SIZE = 32

@@ -1,0 +1,227 @@
+"""What every binary shares: flags and help before TensorFlow is imported, one line per mistake.
+
+A binary is a module with a docstring that teaches, its own flags, and a `main`:
+
+    FLAGS = flags.FlagValues()
+    _MODEL_DIR = flags.DEFINE_string("model_dir", None, "Where to write.", flag_values=FLAGS)
+    flags.mark_flag_as_required("model_dir", flag_values=FLAGS)
+
+    def main(argv):
+      from perceptual.training import ...   # here, so that --help answers at once
+      ...
+
+    if __name__ == "__main__":
+      binary.run(main, FLAGS, __doc__)
+
+Flags live in a `FlagValues` of the module's own, so several binaries fit in one process. Exit
+statuses: 0 done, 1 a `UserError`, 2 a wrong command line, 130 interrupted, 141 nobody reads the
+output any more; anything else that is raised is a bug and keeps its traceback.
+"""
+
+import difflib
+import logging
+import os
+import shutil
+import sys
+import textwrap
+import warnings
+
+from absl import flags
+from absl import logging as absl_logging
+
+from perceptual import errors
+
+_HELP = ("--help", "-h", "-help")
+_WIDTH = 100
+_REQUIRED = "must have a value other than None"  # absl's only mark of a required flag
+
+# Read by TensorFlow's C++ code while it is imported. Level 3 because on a machine without a GPU
+# the failed search for one is reported as an error; real errors reach Python as exceptions.
+_DEFAULT_ENVIRONMENT = {
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "TF_ENABLE_ONEDNN_OPTS": "1",
+    "GRPC_VERBOSITY": "ERROR",
+}
+
+
+class UsageError(errors.UserError):
+  """A wrong command line: `main` raises it, the process exits with status 2."""
+
+
+def run(main, flag_values, doc, argv=None):
+  """Parses the command line, calls `main(argv)` and exits; never returns.
+
+  Args:
+    main: called with the program's name followed by the arguments that are not flags, as
+      `absl.app.run` does. It returns None, or an exit status.
+    flag_values: the binary's own `flags.FlagValues`.
+    doc: the binary's docstring, shown by `--help`.
+    argv: the program's name and its arguments; by default this process's.
+
+  Raises:
+    SystemExit: always, unless `main` fails with something else than a `UserError`.
+  """
+  argv = [_program(), *sys.argv[1:]] if argv is None else list(argv)
+  sys.exit(guard(lambda: _run(main, flag_values, doc, argv), argv[0]))
+
+
+def guard(call, program):
+  """Returns `call()`'s exit status, or that of what it raised after one line about it on stderr.
+
+  Args:
+    call: takes nothing and returns None or an exit status.
+    program: the command as typed, to which `--help` can be added.
+  """
+  try:
+    status = call()
+    sys.stdout.flush()
+    return status
+  except UsageError as error:
+    return _fail(f"{error} Try '{program} --help'.", 2)
+  except KeyboardInterrupt:
+    print("interrupted", file=sys.stderr)
+    return 130
+  except BrokenPipeError:
+    # Python flushes stdout once more at exit: let it do so into nothing.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 141
+  except Exception as error:
+    user_error = _user_error(error)
+    if user_error is None:
+      raise
+    return _fail(user_error, 1)
+
+
+def configure_runtime():
+  """Sets TensorFlow's environment and silences framework noise; call before importing TensorFlow.
+
+  Variables that the user has set stay, but for KERAS_BACKEND: the binaries are TensorFlow programs.
+  Warnings, by which the libraries speak to the user, become lines as errors are.
+  """
+  for name, value in _DEFAULT_ENVIRONMENT.items():
+    os.environ.setdefault(name, value)
+  os.environ["KERAS_BACKEND"] = "tensorflow"
+  absl_logging.set_verbosity(absl_logging.ERROR)
+  logging.getLogger("tensorflow").setLevel(logging.ERROR)
+  logging.getLogger().addFilter(_is_no_gin_search)
+  # tensorflow_hub imports pkg_resources, whose deprecation is no news to the user.
+  warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
+  warnings.showwarning = _show_warning
+
+
+def refuse_arguments(argv):
+  """Raises `UsageError` if anything but flags was given: for binaries that take flags alone."""
+  if len(argv) > 1:
+    raise UsageError(f"Unexpected argument {argv[1]!r}: flags are written --name=value.")
+
+
+def require_one(flag_values, *names):
+  """Raises `UsageError` unless exactly one of some flags was given."""
+  given = [f"--{name}" for name in names if flag_values[name].value is not None]
+  if len(given) != 1:
+    wanted = " or ".join(f"--{name}" for name in names)
+    raise UsageError(f"{' and '.join(given)} were given; one of them is needed." if given else
+                     f"Required but not given: {wanted}.")
+
+
+def _run(main, flag_values, doc, argv):
+  given = argv[1:argv.index("--")] if "--" in argv else argv[1:]
+  if any(argument in _HELP for argument in given):
+    print(_help(doc, flag_values))
+    return 0
+  arguments = _parse(flag_values, argv)
+  configure_runtime()
+  return main(arguments)
+
+
+def _parse(flag_values, argv):
+  """Returns `argv` without its flags, now in `flag_values`; flags and arguments may alternate."""
+  flag_values.unparse_flags()
+  flag_values.set_gnu_getopt()
+  try:
+    return flag_values(argv)
+  except flags.UnrecognizedFlagError as error:
+    raise UsageError(_unknown_flag(error.flagname, flag_values)) from error
+  except (flags.Error, ValueError) as error:
+    message = str(error)
+    missing = [f"--{flag.name}" for flag in _defined(flag_values)
+               if _is_required(flag) and f"--{flag.name} {_REQUIRED}" in message]
+    if missing:
+      message = f"required but not given: {', '.join(missing)}"
+    raise UsageError(f"{message[0].upper()}{message[1:].rstrip('.')}.") from error
+
+
+def _unknown_flag(name, flag_values):
+  legal = [*(flag.name for flag in _defined(flag_values)), "help"]
+  close = difflib.get_close_matches(name, legal, n=1)
+  hint = (f"Did you mean --{close[0]}?" if close
+          else f"Available: {', '.join('--' + flag for flag in legal)}.")
+  return f"Unknown flag --{name}. {hint}"
+
+
+def _defined(flag_values):
+  """The flags in the order of their definition."""
+  return [flag for group in flag_values.flags_by_module_dict().values() for flag in group]
+
+
+def _is_required(flag):
+  return any(_REQUIRED in validator.message for validator in flag.validators)
+
+
+def _help(doc, flag_values):
+  width = min(_WIDTH, shutil.get_terminal_size().columns)
+  entries = [_flag_help(flag, width) for flag in _defined(flag_values)]
+  return "\n".join([doc.strip(), "", "Flags:", *entries])
+
+
+def _flag_help(flag, width):
+  choices = "|".join(getattr(flag.parser, "enum_values", ()))
+  value = choices or flag.flag_type().split()[-1].upper()
+  head = f"--[no]{flag.name}" if flag.boolean else f"--{flag.name}={value}"
+  # absl writes the choices before the help and "repeat this option" after it.
+  text = flag.help.removeprefix(f"<{choices}>: ").partition(";\n    repeat")[0]
+  indent = " " * 6
+  return "\n".join([f"  {head}", *textwrap.wrap(
+      " ".join([text, *_notes(flag)]), width, initial_indent=indent,
+      subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)])
+
+
+def _notes(flag):
+  if _is_required(flag):
+    yield "(required)"
+  elif flag.default not in (None, "", []):
+    yield f"(default: {flag.default_as_str[1:-1]})"
+  if flag.flag_type().startswith("multi"):
+    yield "(may be repeated)"
+
+
+def _program():
+  """This process's command as typed: `python -m perceptual.commands.train`, or a script's name."""
+  spec = sys.modules["__main__"].__spec__
+  return f"python -m {spec.name}" if spec else os.path.basename(sys.argv[0])
+
+
+def _user_error(error):
+  """The `UserError` that `error` is, or that AutoGraph wrapped while it traced; or None."""
+  while type(error).__name__ == "StagingError":
+    error = error.__context__
+  return error if isinstance(error, errors.UserError) else None
+
+
+def _fail(message, status):
+  """Prints what went wrong as one line, and returns `status`."""
+  print(f"error: {_one_line(message)}", file=sys.stderr)
+  return status
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None):
+  print(f"warning: {_one_line(message)}", file=sys.stderr)
+
+
+def _is_no_gin_search(record):
+  # Gin reports an error for every folder of its search path where a file is not.
+  return record.module != "resource_reader"
+
+
+def _one_line(message):
+  return " ".join(str(message).splitlines())

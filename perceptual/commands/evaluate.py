@@ -1,0 +1,93 @@
+"""Score a metric, or the features of a network, against judgements, beside two baselines.
+
+  perceptual evaluate --model_dir=runs/demo --dataset=graded --output_dir=runs/demo/graded
+  perceptual evaluate --metric=lpips-alex --dataset=graded --output_dir=runs/lpips/graded
+  perceptual evaluate --model_dir=runs/resnet6 --checkpoint=best_score --dataset=bapps/2afc \\
+      --data_dir=data --output_dir=runs/resnet6/bapps_2afc
+
+The table on screen gives 2AFC (or, for bapps/jnd, mean average precision) by subset, with 95%
+bootstrap intervals: the network with several distances summed over its taps, the same network at
+random initialisation, the L2 of pixels, and on BAPPS the human ceiling. Learned weights of channels
+are scored as lin, beside distances without them; a metric without features to tap (ssim, psnr, an
+export) is scored as it is, in one row. scores.json and scores.csv hold every tap alone as well,
+scores.txt all tables: every tap, and for graded sets families of distortions. Distances, taps,
+baselines and more are set by gin: --gin_param="evaluate.distances = ('local', 'sort')".
+"""
+
+from absl import flags
+
+from perceptual.commands import command_line, distribution
+
+FLAGS = flags.FlagValues()
+flags.DEFINE_string(
+    "metric", None, "What is scored: perceptual (the built-in metric), lpips-alex, ssim, vgg16, "
+    "gaussian-alexnet, kmeans-alexnet and so on, the folder of an exported metric, a TF Hub "
+    "handle, or a training folder. Either this or --model_dir.", flag_values=FLAGS)
+flags.DEFINE_string(
+    "model_dir", None, "The training folder of what is scored.", flag_values=FLAGS)
+flags.DEFINE_enum(
+    "checkpoint", None, ["best_score", "best_accuracy", "last"],
+    "Which of the training's checkpoints; by default best_score.", flag_values=FLAGS)
+flags.DEFINE_enum(
+    "dataset", None,
+    ["bapps/2afc", "bapps/jnd", "graded", "graded/monotone", "graded/nuisance", "teacher"],
+    "The judged set.", flag_values=FLAGS)
+flags.DEFINE_string(
+    "data_dir", None, "The folder of prepared data sets (see perceptual prepare); without it, "
+    "graded sets are made from the embedded demo photographs.", flag_values=FLAGS)
+flags.DEFINE_string(
+    "output_dir", None, "Where scores.json, scores.csv and scores.txt are written.",
+    flag_values=FLAGS)
+flags.DEFINE_multi_string("gin_file", [], "A gin file.", flag_values=FLAGS)
+flags.DEFINE_multi_string(
+    "gin_param", [], "A gin binding, as 'evaluate.resamples = 200'.", flag_values=FLAGS)
+flags.DEFINE_bool("dry_run", False, "Print what would run, and stop.", flag_values=FLAGS)
+flags.mark_flags_as_required(["dataset", "output_dir"], flag_values=FLAGS)
+distribution.define_flags(FLAGS)
+
+
+def main(argv):
+  """Runs the binary."""
+  command_line.refuse_arguments(argv)
+  command_line.require_one(FLAGS, "metric", "model_dir")
+  import dataclasses
+
+  from perceptual import loading
+  from perceptual.data.judged import judged_sets
+  from perceptual.evaluation import results, scoring
+  from perceptual.experiments import config
+
+  strategy = distribution.strategy(FLAGS)
+  config.parse(FLAGS.gin_file, FLAGS.gin_param)
+  settings = config.evaluate_settings()
+  results.require_folder(FLAGS.output_dir)
+  with strategy.scope():
+    metric = loading.load_chosen(metric=FLAGS.metric, model_dir=FLAGS.model_dir,
+                                 checkpoint=FLAGS.checkpoint, taps=settings.taps)
+  judged_set = judged_sets.load(FLAGS.dataset, data_dir=FLAGS.data_dir, limit=settings.limit,
+                           image_size=settings.image_size)
+  print(f"Scoring {loading.described(metric)} on {judged_set.name}:\n{judged_set.size:,} examples, "
+        f"{_what(scoring.distances_of(metric, settings), metric)}, baselines "
+        f"{', '.join(scoring.baselines_of(metric, settings)) or 'none'}.", flush=True)
+  if FLAGS.dry_run:
+    print(f"Dry run: nothing was scored; results would be in {FLAGS.output_dir}.")
+    return
+  rows, fingerprints = scoring.evaluate(metric, judged_set, settings, strategy=strategy,
+                                        jit_compile=FLAGS.jit_compile)
+  summary = scoring.write(
+      FLAGS.output_dir, rows, judged_set, fingerprints=fingerprints,
+      settings={**dataclasses.asdict(settings), "metric": metric.source,
+                **getattr(metric, "trained", {}), "data_dir": FLAGS.data_dir})
+  print(f"\n{summary}\n\nEvery tap and part, intervals and fingerprints: "
+        f"{FLAGS.output_dir}/scores.txt, scores.csv, scores.json")
+
+
+def _what(distances, metric):
+  """Returns what is scored, for people."""
+  if distances is None:
+    return "the metric as it is"
+  return f"distances {', '.join(distances)}, taps {', '.join(metric.taps)}"
+
+
+if __name__ == "__main__":
+  command_line.run(main, FLAGS, __doc__)

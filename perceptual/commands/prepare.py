@@ -1,0 +1,121 @@
+"""Write a data set from archives or folders of images, where TFDS and `perceptual` read it.
+
+  perceptual prepare imagenet64 --source=DIR --data_dir=data
+      imagenet_resized/64x64, from the official npz zips (Imagenet64_train_part1_npz.zip, ...) in
+      DIR, or from images by class (<split>/<class>/<image>, or <class>/<image>) in DIR or in a
+      .tar, .tar.gz or .tar.xz. Then tfds.load('imagenet_resized/64x64', data_dir='data') reads it.
+
+  perceptual prepare bapps [--source=DIR] --data_dir=data
+      BAPPS 2afc and jnd, from DIR (2afc/val/superres/ref/000000.png, ... or the official
+      archives), or without --source by download of the official archives.
+
+  perceptual prepare graded --source=DIR|imagenet64|demo --data_dir=data
+      2AFC triplets whose right answer is known by construction (no human judged them), made from
+      any images: a folder or tar, the validation images of imagenet64 in --data_dir, or the
+      embedded demo photographs.
+
+  perceptual prepare teacher --source=DIR|imagenet64|demo --teacher=lpips-alex --data_dir=data
+      2AFC triplets of two different distortions of one image, judged by a metric, LPIPS, as a
+      stand-in for people (no human judged them). Its weights are converted before: perceptual
+      convert --help. With --split=train the triplets are for perceptual learn to learn from, made
+      from the training images.
+
+An interrupted preparation leaves no data set that reads as complete; give the command again.
+"""
+
+from absl import flags
+
+from perceptual.commands import command_line
+
+DATASETS = ("imagenet64", "bapps", "graded", "teacher")
+TEACHERS = ("lpips-alex", "lpips-vgg", "lpips-squeeze")
+
+FLAGS = flags.FlagValues()
+flags.DEFINE_string(
+    "source", None, "The folder or archive to read; see above.", flag_values=FLAGS)
+flags.DEFINE_string(
+    "data_dir", None, "The folder of prepared data sets; each gets its own below it.",
+    flag_values=FLAGS)
+flags.DEFINE_bool("overwrite", False, "Replace a data set that is there.", flag_values=FLAGS)
+flags.DEFINE_integer(
+    "seed", 0, "Seed of the order (imagenet64) or of the triplets (graded, teacher).",
+    lower_bound=0, flag_values=FLAGS)
+flags.DEFINE_integer(
+    "max_unreadable", None, "imagenet64: how many unreadable images are passed over (and listed) "
+    "before nothing is prepared; by default 10, or one in a hundred if that is "
+    "more.", lower_bound=0, flag_values=FLAGS)
+flags.DEFINE_list(
+    "kinds", ["monotone", "nuisance"], "graded: which sets to make.", flag_values=FLAGS)
+flags.DEFINE_integer(
+    "per_image", 1, "graded, teacher: triplets (of each kind) from one image.", lower_bound=1,
+    flag_values=FLAGS)
+flags.DEFINE_integer(
+    "limit", None, "graded, teacher: use at most so many images, spread evenly over the source.",
+    lower_bound=1, flag_values=FLAGS)
+flags.DEFINE_string(
+    "under", None, "graded, teacher: use only images with this folder in their path, as 'val'.",
+    flag_values=FLAGS)
+flags.DEFINE_enum("teacher", "lpips-alex", TEACHERS, "teacher: who judges.", flag_values=FLAGS)
+flags.DEFINE_enum(
+    "split", "val", ["val", "train"], "teacher: triplets to score on, or to learn from.",
+    flag_values=FLAGS)
+flags.DEFINE_string(
+    "weights_dir", None, "teacher: the folder of converted weights; by default PERCEPTUAL_WEIGHTS, "
+    "or perceptual/weights in the user's cache.", flag_values=FLAGS)
+flags.DEFINE_bool("dry_run", False, "Print what would be made, and stop.", flag_values=FLAGS)
+flags.mark_flag_as_required("data_dir", flag_values=FLAGS)
+
+
+def main(argv):
+  """Runs the binary."""
+  if len(argv) != 2 or argv[1] not in DATASETS:
+    received = " ".join(argv[1:]) or "nothing"
+    raise command_line.UsageError(
+        f"prepare needs the name of one data set, {', '.join(DATASETS)}. Received: {received}.")
+  dataset = argv[1]
+  if FLAGS.source is None and dataset != "bapps":
+    raise command_line.UsageError(f"prepare {dataset} needs --source.")
+  if FLAGS.dry_run:
+    source = FLAGS.source or "the official archives, by download"
+    print(f"Dry run: would prepare {dataset} from {source} below {FLAGS.data_dir}.")
+    return
+  print(_PREPARERS[dataset]())
+
+
+def _imagenet64():
+  from perceptual.data.labelled import prepare_imagenet64
+
+  return prepare_imagenet64.prepare(
+      FLAGS.source, FLAGS.data_dir, seed=FLAGS.seed, max_unreadable=FLAGS.max_unreadable,
+      overwrite=FLAGS.overwrite).summary()
+
+
+def _bapps():
+  from perceptual.data.judged import bapps
+
+  return bapps.prepare(FLAGS.source, FLAGS.data_dir, overwrite=FLAGS.overwrite)
+
+
+def _graded():
+  from perceptual.data.judged import prepare_graded
+
+  return prepare_graded.prepare(
+      FLAGS.source, FLAGS.data_dir, kinds=tuple(FLAGS.kinds), seed=FLAGS.seed,
+      per_image=FLAGS.per_image, limit=FLAGS.limit, under=FLAGS.under, overwrite=FLAGS.overwrite)
+
+
+def _teacher():
+  from perceptual.data.judged import prepare_teacher
+  from perceptual.metrics import lpips
+
+  teacher = lpips.lpips(FLAGS.teacher.removeprefix("lpips-"), weights=FLAGS.weights_dir)
+  return prepare_teacher.prepare(
+      FLAGS.source, FLAGS.data_dir, teacher, split=FLAGS.split, seed=FLAGS.seed,
+      per_image=FLAGS.per_image, limit=FLAGS.limit, under=FLAGS.under, overwrite=FLAGS.overwrite)
+
+
+_PREPARERS = {"imagenet64": _imagenet64, "bapps": _bapps, "graded": _graded, "teacher": _teacher}
+
+
+if __name__ == "__main__":
+  command_line.run(main, FLAGS, __doc__)

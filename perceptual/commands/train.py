@@ -1,0 +1,62 @@
+"""Train a classifier, and score its features against judgements on the way.
+
+  perceptual train --gin_file=gin/runs/demo.gin --model_dir=runs/demo
+
+What is trained, on what and how, is said in gin files, later ones winning over earlier ones, and
+single bindings over all:
+
+  perceptual train --gin_file=gin/runs/resnet6.gin --gin_param='train.epochs = 10' \\
+      --data_dir=data --model_dir=runs/resnet6
+
+The folder keeps three checkpoints - last, best_accuracy, best_score - with metrics.csv,
+training.png, TensorBoard events, and the configuration as given and as used. The same command
+given again takes an interrupted run up where it was saved last, and ends with the same weights;
+what has been changed in the recipe meanwhile is listed. --dry_run builds everything, prints what
+would run, and stops.
+"""
+
+from absl import flags
+
+from perceptual.commands import command_line, distribution
+
+FLAGS = flags.FlagValues()
+flags.DEFINE_multi_string(
+    "gin_file", None, "A gin file: network, data and recipe.", flag_values=FLAGS)
+flags.DEFINE_multi_string(
+    "gin_param", [], "A gin binding, as 'train.batch_size = 64'.", flag_values=FLAGS)
+flags.DEFINE_string(
+    "model_dir", None, "The training folder, made or taken up again.", flag_values=FLAGS)
+flags.DEFINE_string(
+    "data_dir", None, "The folder of prepared data sets (see perceptual prepare); not needed for "
+    "the embedded demo data.", flag_values=FLAGS)
+flags.DEFINE_bool("dry_run", False, "Print what would run, and stop.", flag_values=FLAGS)
+flags.mark_flags_as_required(["gin_file", "model_dir"], flag_values=FLAGS)
+distribution.define_training_flags(FLAGS)
+
+
+def main(argv):
+  """Runs the binary."""
+  command_line.refuse_arguments(argv)
+  from perceptual.experiments import config
+  from perceptual.training import loop
+
+  config.parse(FLAGS.gin_file, FLAGS.gin_param)
+  strategy = distribution.training_strategy(FLAGS)
+  network, settings = config.network(), config.train_settings()
+  run = loop.Run(
+      FLAGS.model_dir, network=network, images=config.images(FLAGS.data_dir),
+      judged_set=config.judged_set(FLAGS.data_dir), settings=settings, strategy=strategy,
+      jit_compile=FLAGS.jit_compile)
+  config.check_used(config.TRAINING)
+  print(run.description(), flush=True)
+  if FLAGS.dry_run:
+    print("Dry run: nothing was trained or written.")
+    return
+  if run.is_complete:
+    print("This run is complete: nothing was trained or written.")
+  run.train(config={"config.gin": config.given(), "operative_config.gin": config.operative()})
+  print(run.summary())
+
+
+if __name__ == "__main__":
+  command_line.run(main, FLAGS, __doc__)

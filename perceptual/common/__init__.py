@@ -1,0 +1,1 @@
+"""What every folder uses: whole files, progress, tables of text."""

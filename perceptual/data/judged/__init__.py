@@ -1,0 +1,1 @@
+"""Judged sets: triplets and pairs with answers."""

@@ -1,0 +1,1 @@
+"""What gin files describe: networks, data, recipes, scores."""

@@ -1,0 +1,230 @@
+"""The closed list of what gin configures, and the reading of gin files.
+
+Flags say where and how to run; gin files define the experiment. Nothing below this
+module knows of gin. The list:
+
+    network       name and options of the network             models.build
+    images        the labelled images                         data.labelled.classification
+    augmentation  how training images are varied              data.labelled.augment.Augmentation
+    judged        the judged set that scores training         data.judged.judged_sets.load
+    step_decay, exponential_decay, cosine, linear_decay
+                  the learning rate over the run              training.schedules
+    sgd, rmsprop, adam
+                  the optimizer                               training.optimizers
+    train         batch size, epochs, evaluations, ...        training.settings.Settings
+    triplets      the judged set that a metric learns from    data.judged.judged_sets.load
+    learn         mode, taps, batch size, epochs, ...         training.learning_settings.Settings
+    evaluate      distances, taps, bootstrap of a scoring     evaluation.scoring.Settings
+
+All mistakes are raised as a `UserError` of one line.
+"""
+
+import functools
+import inspect
+import logging
+import pathlib
+import re
+import sys
+
+import gin
+
+from perceptual import errors, models
+from perceptual.data.judged import judged_sets
+from perceptual.data.labelled import augment, classification
+from perceptual.errors import UserError
+from perceptual.evaluation import scoring
+from perceptual.training import learning_settings, optimizers, schedules, settings
+
+SOURCES = {"imagenet64": classification.imagenet64, "demo": classification.demo}
+TRAINING = ("network", "images", "augmentation", "judged", *schedules.SCHEDULES,
+            *optimizers.OPTIMIZERS, "train")
+LEARNING = ("network", "triplets", "judged", *schedules.SCHEDULES, *optimizers.OPTIMIZERS, "learn")
+
+# Name -> dataclass: the parts of a recipe, bound by their fields.
+_RECIPE_PARTS = {"augmentation": augment.Augmentation, **schedules.SCHEDULES,
+                 **optimizers.OPTIMIZERS}
+
+# Folders that hold a `gin/` folder: where the process was started, the repository, and the place of
+# an installed package's.
+_PLACES = (pathlib.Path(), pathlib.Path(__file__).resolve().parents[2],
+           pathlib.Path(sys.prefix) / "share" / "perceptual")
+
+for _place in _PLACES:
+  gin.add_config_file_search_path(str(_place))
+
+
+def _plainly(configurable):
+  """Takes away the lines that gin adds to the message of an error it passes on."""
+  @functools.wraps(configurable)
+  def call(*args, **kwargs):
+    try:
+      return configurable(*args, **kwargs)
+    except UserError as error:
+      raise UserError(errors.first_line(error)) from None
+  return call
+
+
+for _name, _part in _RECIPE_PARTS.items():
+  gin.external_configurable(_part, _name)
+train_settings = _plainly(gin.external_configurable(settings.Settings, "train"))
+learn_settings = _plainly(gin.external_configurable(learning_settings.Settings, "learn"))
+evaluate_settings = _plainly(gin.external_configurable(scoring.Settings, "evaluate"))
+
+
+@_plainly
+@gin.configurable
+def network(name=None, **options):
+  """Returns (name, options) of a network, checked by what `models.build` takes."""
+  if name is None:
+    available = ", ".join((*models.names(), *models.wrappers()))
+    raise UserError(f"network.name is not given. Available: {available}.")
+  if "num_classes" in options:
+    raise UserError("network.num_classes is not for gin: it is the number of the images' classes.")
+  known = [option for option in models.network_options(name) if option != "num_classes"]
+  for option in options:
+    if option not in known:
+      raise errors.unknown(f"option of {name}", option, known)
+  return name, options
+
+
+@_plainly
+@gin.configurable(denylist=["data_dir"])
+def images(data_dir, source=None, **options):
+  """Returns the `LabelledImages` of a source, one of `SOURCES`, with the source's own options."""
+  if source is None:
+    raise UserError(f"images.source is not given. Available: {', '.join(SOURCES)}.")
+  if source not in tuple(SOURCES):
+    raise errors.unknown("image source", source, SOURCES)
+  known = [name for name in inspect.signature(SOURCES[source]).parameters if name != "data_dir"]
+  for option in options:
+    if option not in known:
+      raise errors.unknown(f"option of the image source {source}", option, known)
+  if source == "demo":
+    return SOURCES[source](**options)
+  if data_dir is None:
+    raise UserError(f"The image source {source!r} needs --data_dir.")
+  return SOURCES[source](data_dir, **options)
+
+
+@_plainly
+@gin.configurable("judged", denylist=["data_dir"])
+def judged_set(data_dir, name="graded/nuisance", image_size=64, limit=None):
+  """Returns the judged set that scores training."""
+  return _loaded("judged", "val", data_dir, name, image_size, limit)
+
+
+@_plainly
+@gin.configurable(denylist=["data_dir"])
+def triplets(data_dir, name="bapps/2afc", image_size=64, limit=None):
+  """Returns the judged set that a metric learns from, of other images than the one that scores."""
+  return _loaded("triplets", "train", data_dir, name, image_size, limit)
+
+
+def _loaded(configurable, split, data_dir, name, image_size, limit):
+  errors.require_integer(f"{configurable}.image_size", image_size)
+  if limit is not None:
+    errors.require_integer(f"{configurable}.limit", limit)
+  return judged_sets.load(name, data_dir=data_dir, image_size=image_size, limit=limit, split=split)
+
+
+# What can be bound, for messages.
+_PARAMETERS = {
+    "network": ("name", "and the network's own options"),
+    "images": ("source", "and the source's own options"),
+    "judged": ("name", "image_size", "limit"),
+    **{name: tuple(inspect.signature(part).parameters) for name, part in _RECIPE_PARTS.items()},
+    "train": tuple(inspect.signature(settings.Settings).parameters),
+    "triplets": ("name", "image_size", "limit"),
+    "learn": tuple(inspect.signature(learning_settings.Settings).parameters),
+    "evaluate": tuple(inspect.signature(scoring.Settings).parameters),
+}
+
+
+def parse(files, params=()):
+  """Reads gin files and single bindings, in this order; what comes later wins.
+
+  Args:
+    files: paths, looked for from the working directory, the repository's root, and the place where
+      an installed package keeps its `gin/` folder.
+    params: bindings such as `'train.batch_size = 64'`.
+
+  Raises:
+    UserError: for a missing file, a syntax error, an unknown configurable or parameter, an
+      undefined macro, and a macro that nothing refers to.
+  """
+  files = [pathlib.Path(file).expanduser() for file in files]
+  for file in files:
+    if not any((place / file).is_file() for place in _PLACES):
+      raise UserError(f"There is no gin file {file}. Available: {', '.join(_run_files())}.")
+  gin.clear_config()
+  disabled = logging.root.manager.disable
+  logging.disable(logging.ERROR)  # gin logs every place where it finds an included file missing
+  try:
+    gin.parse_config_files_and_bindings([str(file) for file in files], list(params),
+                                        finalize_config=False)
+    _check_macros()
+    gin.finalize()
+  except UserError:
+    raise
+  except (ValueError, TypeError, SyntaxError, OSError, NameError, ImportError) as error:
+    raise UserError(_explained(error)) from None
+  finally:
+    logging.disable(disabled)
+
+
+def check_used(names):
+  """Raises `UserError` for a binding that had no effect, because nothing asked for its value.
+
+  Args:
+    names: the configurables that this binary resolves; bindings of others are for other binaries.
+  """
+  used = list(gin.config._OPERATIVE_CONFIG)
+  for scope, selector in gin.config._CONFIG:
+    name = selector.rpartition(".")[2]
+    if name in names and not any(
+        selector == other and f"{other_scope}/".startswith(f"{scope}/" if scope else "")
+        for other_scope, other in used):
+      scoped = f"{scope}/{name}" if scope else name
+      raise UserError(f"The bindings of {scoped} have no effect: nothing refers to @{scoped}().")
+
+
+def given():
+  """Returns the configuration as given, as gin text."""
+  return gin.config_str()
+
+
+def operative():
+  """Returns the configuration as used, defaults included, as gin text."""
+  return gin.operative_config_str()
+
+
+def _run_files():
+  return sorted({str(file.relative_to(place)) for place in _PLACES
+                 for file in place.glob("gin/runs/*.gin")})
+
+
+def _check_macros():
+  """Gin accepts a misspelled macro in silence: every macro must be defined and referred to."""
+  config = gin.config._CONFIG
+  defined = {scope for scope, selector in config if selector == "gin.macro"}
+  used = {reference.config_key[0] for reference in gin.config.iterate_references(
+      config, to=gin.config.get_configurable(gin.config.macro))}
+  for name in sorted(used - defined):
+    raise UserError(f"Unknown macro %{name}. Defined: {', '.join(sorted(defined)) or 'none'}.")
+  for name in sorted(defined - used):
+    raise UserError(f"Nothing refers to the macro {name!r}. "
+                    f"Referred to: {', '.join(sorted(used)) or 'none'}.")
+
+
+def _explained(error):
+  """Gin's message on one line, with the legal names where it does not give them."""
+  message = " ".join(str(error).split())
+  message = re.sub(r" Searched config paths: \[.*?\]\.", "", message)
+  message = re.sub(r"^.*(Failed to parse token '.*?')", r"\1, a string without quotes?", message)
+  available = ()
+  if "No configurable matching" in message:
+    available = _PARAMETERS
+  for name, parameters in _PARAMETERS.items():
+    if f"'{name}'" in message and ("parameter named" in message or "denylisted" in message):
+      available = parameters
+  return f"{message.rstrip('.')}. Available: {', '.join(available)}." if available else message

@@ -1,0 +1,135 @@
+"""A metric as files for Keras on any backend, beside its SavedModel: written, and read strictly.
+
+    fingerprint.json      what the metric is
+    trunk.json            its network, from images to taps, as Keras describes it
+    metric.weights.h5     the weights of that
+    channel_weights.npz   the learned weights of channels, an array a tap; of the distance `lin`
+
+A metric without a network has a fingerprint alone.
+"""
+
+import json
+import pathlib
+import warnings
+import zipfile
+
+import keras
+import numpy as np
+
+from perceptual import errors
+from perceptual.errors import UserError
+from perceptual.metrics import classical
+from perceptual.metrics.feature_metric import FeatureMetric, weights_hash
+from perceptual.models.preprocessing import Preprocessing
+
+FINGERPRINT = "fingerprint.json"
+TRUNK = "trunk.json"
+WEIGHTS = "metric.weights.h5"
+CHANNEL_WEIGHTS = "channel_weights.npz"
+
+_OF_ALL = {"network", "options", "preprocessing"}
+_OF_NETWORKS = {"taps", "distance", "weights_sha256"}
+
+
+def write(metric, fingerprint, folder):
+  """Writes the files of a metric.
+
+  Args:
+    metric: `feature_metric.FeatureMetric`, or a `classical.ClassicalMetric`.
+    fingerprint: JSON text.
+    folder: `pathlib.Path` of a folder that is there.
+
+  Raises:
+    UserError: if the network has a layer that does not tell its configuration.
+  """
+  (folder / FINGERPRINT).write_text(fingerprint, "utf-8")
+  if not hasattr(metric, "trunk"):
+    return
+  try:
+    description = metric.trunk.to_json()
+  except NotImplementedError as error:
+    raise UserError(f"{metric.network} cannot be exported: {errors.first_line(error)}") from None
+  (folder / TRUNK).write_text(description, "utf-8")
+  metric.trunk.save_weights(folder / WEIGHTS)
+  if metric.channel_weights:
+    np.savez(folder / CHANNEL_WEIGHTS, **metric.channel_weights)
+
+
+def keras_metric(folder):
+  """Returns the metric that was exported to a folder, in `keras.ops` on any backend.
+
+  Args:
+    folder: a folder that `perceptual export` wrote.
+
+  Returns:
+    `FeatureMetric`, frozen, or `ClassicalMetric`: what was exported, with gradients and masks,
+    and its distance and network as attributes.
+
+  Raises:
+    UserError: if there is no export, a file is missing or damaged, the weights are not those of the
+      fingerprint, or the network has layers that Keras does not know.
+  """
+  folder = pathlib.Path(folder).expanduser()
+  fingerprint = _read_fingerprint(folder / FINGERPRINT)
+  declared = {name: tuple(value) for name, value in fingerprint["preprocessing"].items()}
+  del declared["uint8_range"]
+  if "taps" not in fingerprint:
+    return classical.build(fingerprint["network"], **declared, **fingerprint["options"])
+  learned = fingerprint["distance"] == "lin"
+  metric = FeatureMetric(
+      _read_trunk(folder), network=fingerprint["network"], options=fingerprint["options"],
+      taps=fingerprint["taps"], distance="local" if learned else fingerprint["distance"],
+      channel_weights=_read_channel_weights(folder / CHANNEL_WEIGHTS) if learned else None,
+      learned=fingerprint.get("learned"), preprocess=Preprocessing(**declared))
+  if weights_hash(metric.trunk, metric.channel_weights) != fingerprint["weights_sha256"]:
+    raise UserError(f"{folder} cannot be used: its weights are not those that {FINGERPRINT} speaks "
+                    "of. Export the metric again.")
+  metric.trunk.trainable = False  # PyTorch would compute gradients for its weights
+  return metric
+
+
+def _read_fingerprint(path):
+  try:
+    fingerprint = json.loads(path.read_text("utf-8"))
+  except OSError as error:
+    raise UserError(f"{path.parent} is no exported metric: {FINGERPRINT} cannot be read: "
+                    f"{error.strerror}.") from None
+  except ValueError:
+    fingerprint = None
+  needed = _OF_ALL | (_OF_NETWORKS if isinstance(fingerprint, dict) and "taps" in fingerprint
+                      else set())
+  if not isinstance(fingerprint, dict) or not fingerprint.keys() >= needed:
+    raise UserError(f"{path} is no fingerprint of a metric: it must hold "
+                    f"{', '.join(sorted(needed))}.")
+  return fingerprint
+
+
+def _read_trunk(folder):
+  """Returns the network with its weights, which are still to be checked by their hash."""
+  for name in (TRUNK, WEIGHTS):
+    if not (folder / name).is_file():
+      raise UserError(f"{folder} has no {name}: it was exported by an earlier version of this "
+                      "package, or is not complete. Export the metric again.")
+  try:
+    trunk = keras.models.model_from_json((folder / TRUNK).read_text("utf-8"))
+  except (TypeError, ValueError, KeyError) as error:
+    # What is wrong with a layer stands between the configurations of the network and of the layer.
+    reason = str(error).rpartition("Exception encountered: ")[2].partition(" Full object config")[0]
+    raise UserError(f"{folder / TRUNK} is no network that Keras knows (import what registers "
+                    f"its layers before): {errors.first_line(reason)}") from None
+  if not isinstance(trunk, keras.Model):
+    raise UserError(f"{folder / TRUNK} describes no network.")
+  try:
+    with warnings.catch_warnings(action="ignore"):  # of what the hash will tell
+      trunk.load_weights(folder / WEIGHTS)
+  except (OSError, ValueError, KeyError) as error:
+    raise UserError(f"{folder / WEIGHTS} cannot be used: {errors.first_line(error)}") from None
+  return trunk
+
+
+def _read_channel_weights(path):
+  try:
+    with np.load(path, allow_pickle=False) as archive:
+      return dict(archive)
+  except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    raise UserError(f"{path} cannot be used: {errors.first_line(error)}") from None

@@ -1,0 +1,104 @@
+"""A metric as a SavedModel, loadable with nothing but TensorFlow.
+
+Its functions are traced for two positional images, for a list of two, and for a dictionary of two,
+so that it loads by `tf.saved_model.load`, `hub.load`, `hub.KerasLayer` and
+`keras.layers.TFSMLayer(..., call_endpoint="__call__", trainable=False)`: the latter two take a
+single input, hence the list and the dictionary.
+
+    EXPORT_DIR/saved_model.pb, variables/   the SavedModel
+    EXPORT_DIR/fingerprint.json             what the metric is: weights hash, taps, distance, ...
+    EXPORT_DIR/...                          the same metric for Keras on any backend: `keras_files`
+"""
+
+import json
+import os
+import pathlib
+import shutil
+
+import tensorflow as tf
+
+from perceptual.errors import UserError
+from perceptual.export import keras_files
+from perceptual.export.traced import CheckedMetric, ExportedMetric
+
+
+def export(metric, export_dir, *, extra=None, overwrite=False):
+  """Writes a metric as a SavedModel, beside its place, then renames it.
+
+  The loaded object has `__call__` (the distance, or what else the metric gives) and `two_afc` (the
+  distances of two candidates), of a network also `per_tap`, `features` and `spatial_map`, of other
+  metrics a `spatial_map` if they draw one; each for uint8, float32 and float64 images
+  `[batch, height, width, 3]` of any size. What a metric does not have is None, or is not there.
+  `fingerprint()` returns JSON. Signatures are `serving_default` and those names for float32 images,
+  and the same with `_uint8` appended. Inputs are named `reference` and `candidate` (`image` for
+  `features`, `candidate_0` and `candidate_1` for `two_afc`). Values outside the declared range, and
+  images of two sizes, raise `tf.errors.InvalidArgumentError`; where XLA compiles a call they give
+  NaN.
+
+  Args:
+    metric: `feature_metric.FeatureMetric`, or `classical.ClassicalMetric`.
+    export_dir: the folder to write.
+    extra: plain data to add to the fingerprint, for instance the training step.
+    overwrite: whether an earlier export there may be replaced.
+
+  Returns:
+    The fingerprint.
+
+  Raises:
+    UserError: if there is something else at `export_dir`, or an export that may not be replaced, or
+      it cannot be written.
+  """
+  export_dir = require_free(export_dir, overwrite)
+  fingerprint = {**metric.fingerprint, **(extra or {})}
+  text = json.dumps(fingerprint, indent=2) + "\n"
+  beside = export_dir.with_name(f".{export_dir.name}.{os.getpid()}")
+  try:
+    export_dir.parent.mkdir(parents=True, exist_ok=True)
+    _save(metric, text, beside)
+    _put_in_place(beside, export_dir)
+  except OSError as error:
+    raise UserError(f"{export_dir} cannot be written: {error.strerror}.") from None
+  finally:
+    shutil.rmtree(beside, ignore_errors=True)
+  return fingerprint
+
+
+def require_free(export_dir, overwrite=False):
+  """Returns the whole path of a folder, `~` expanded, to which an export may be written.
+
+  Raises:
+    UserError: if there is something else, or an export and not `overwrite`.
+  """
+  export_dir = pathlib.Path(export_dir).expanduser().resolve()
+  above = next(place for place in export_dir.parents if place.exists())
+  if not above.is_dir():
+    raise UserError(f"{export_dir} cannot be written: {above} is no folder.")
+  if not export_dir.exists() or (export_dir.is_dir() and not any(export_dir.iterdir())):
+    return export_dir
+  if not (export_dir / keras_files.FINGERPRINT).exists():
+    raise UserError(f"{export_dir} exists and is no export of a metric; name another folder.")
+  if not overwrite:
+    raise UserError(f"{export_dir} holds an export already; name another folder or pass "
+                    "--overwrite.")
+  return export_dir
+
+
+def _save(metric, fingerprint, folder):
+  variables = metric.trunk.variables if hasattr(metric, "trunk") else []
+  module = ExportedMetric(CheckedMetric(metric), variables, fingerprint)
+  tf.saved_model.save(module, str(folder), signatures=module.signatures())
+  keras_files.write(metric, fingerprint, folder)
+
+
+def _put_in_place(beside, export_dir):
+  """Renames the new folder to its place; an old one goes only once that has succeeded."""
+  old = export_dir.with_name(f".{export_dir.name}.old.{os.getpid()}")
+  if export_dir.exists():
+    export_dir.rename(old)
+  try:
+    beside.rename(export_dir)
+  except BaseException:
+    if old.exists():
+      old.rename(export_dir)
+    raise
+  shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,50 @@
+"""L2 and PSNR: the difference of pixels."""
+
+import math
+
+from keras import ops
+
+from perceptual.metrics.classical.index import Index
+
+# PSNR of identical images is infinite, which no mean, table or score can hold: it ends here, at a
+# mean squared error of 1e-10 of the squared range. A single step of one colour of one pixel of
+# 8 bits stays below it in images of up to 51,000 pixels.
+HIGHEST_PSNR = 100.0
+
+
+def l2():
+  """Returns the mean squared difference of pixels in [0, 1], the L2 of Zhang et al. (CVPR 2018).
+
+  The mean is over pixels and colours. Lower is closer; 0 to 1. Its map is the squared difference,
+  averaged over colours.
+  """
+  return Index("l2", {}, lower_is_closer=True, smallest_side=1, embed=_pixels,
+               between=_mean_squared_error, spatial_map=_squared_error)
+
+
+def psnr():
+  """Returns the peak signal-to-noise ratio in decibels, -10 log10(mean squared difference).
+
+  The peak is the whole range, and the mean is over pixels and colours before the logarithm, as in
+  `tf.image.psnr` and `skimage.metrics.peak_signal_noise_ratio`. Higher is closer; 0 to
+  `HIGHEST_PSNR`, which identical images get.
+  """
+  return Index("psnr", {}, lower_is_closer=False, smallest_side=1, embed=_pixels,
+               between=_decibels)
+
+
+def _pixels(images):
+  return images
+
+
+def _squared_error(pixels_0, pixels_1):
+  return ops.mean(ops.square(pixels_0 - pixels_1), axis=-1)
+
+
+def _mean_squared_error(pixels_0, pixels_1):
+  return ops.mean(_squared_error(pixels_0, pixels_1), axis=(1, 2))
+
+
+def _decibels(pixels_0, pixels_1):
+  lowest = math.pow(10.0, -HIGHEST_PSNR / 10.0)
+  return 10.0 * ops.log10(1.0 / ops.maximum(_mean_squared_error(pixels_0, pixels_1), lowest))

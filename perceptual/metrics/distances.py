@@ -1,0 +1,340 @@
+"""Distances between two images' features: pure `keras.ops`, on any Keras backend.
+
+Every distance embeds one image's features at one tap, takes the squared difference of two
+embeddings and reduces it to one number per image. A reference is thus embedded once for many
+candidates:
+
+    local = distances.get("local")
+    reference = local.embed(reference_features)
+    distance_0 = local.between(reference, local.embed(candidate_0_features))
+    distance_1 = local.between(reference, local.embed(candidate_1_features))
+
+`features` stands throughout for the activations at one tap, of any float dtype (all arithmetic is
+in float32), in one of three layouts:
+
+    [batch, height, width, channels]  maps, channels last on every backend
+    [batch, tokens, channels]         tokens, as positions in no particular grid
+    [batch, channels]                 one vector per image, such as a CLS token: a 1x1 map
+
+The two sides have the same shape, but for the batch: a batch of one is compared with every image
+of the other. Every distance is symmetric, not negative, and exactly zero for identical features;
+its gradient is finite wherever the features are, zero vectors included, and zero for identical
+features.
+
+Distances without parameters are asked for by name, by `get`. `linear` makes the learned one, the
+`lin` of LPIPS, from its weights.
+
+The perceptual functions are those of Kumar et al., "Do better ImageNet classifiers assess
+perceptual similarity better?" (TMLR 2022); `sort` and the sums are those of Pihlgren et al.,
+"A Systematic Performance Analysis of Deep Perceptual Loss Networks" (arXiv 2302.04032), whose
+`spatial` is `local`. `l2` is the mean squared difference as it is: of pixels, the baseline of Zhang
+et al. (CVPR 2018); of features, the loss of Johnson et al. (ECCV 2016). It alone does not
+normalise, so its squares must fit float32.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+from keras import ops
+
+from perceptual import errors
+from perceptual.models import resizing
+
+# Added to the norm, as in the paper's listing and in LPIPS.
+EPSILON = 1e-10
+
+# Added to a sum of squares under a root, whose slope at zero is infinite. It never alters a value:
+# the norm is about 1, or is added to about 1 (see `_unit`).
+_TINY = 1e-30
+
+
+@dataclasses.dataclass(frozen=True)
+class Distance:
+  """One perceptual function at one tap: an embedding and the distance between two of them.
+
+  Attributes:
+    name: its canonical name, a key of `DISTANCES`.
+    embed: features -> embedding. A float32 tensor whose first axis is the batch, or for a sum the
+      tuple of its terms' embeddings.
+    between: (embedding_0, embedding_1) -> [batch] float32. Raises `UserError` where the shapes of
+      the embeddings differ.
+  """
+
+  name: str
+  embed: Callable
+  between: Callable
+
+  def __call__(self, features_0, features_1):
+    """Returns the distance of each pair of images, [batch] float32.
+
+    Raises:
+      UserError: the shapes differ, or are no layout of features.
+    """
+    features_0, features_1 = _float32(features_0), _float32(features_1)
+    _check_same_shape("Features", features_0, features_1)
+    return self.between(self.embed(features_0), self.embed(features_1))
+
+
+def get(name):
+  """Returns the `Distance` of that name or alias.
+
+  Args:
+    name: a key of `DISTANCES` or of `ALIASES`.
+
+  Raises:
+    UserError: there is no such distance.
+  """
+  canonical = ALIASES.get(name, name)
+  if canonical not in DISTANCES:
+    raise errors.unknown("distance", name, [*DISTANCES, *ALIASES])
+  return DISTANCES[canonical]
+
+
+def linear(weights, dropout=None):
+  """Returns the `Distance` `lin` of LPIPS (Zhang et al.): `local`, with weights of the channels.
+
+  At each position the squared difference of each channel is multiplied by the channel's weight
+  before channels are summed. Weights of one give `local`.
+
+  Args:
+    weights: [channels], the learned weights of a tap; not negative. An array, or a tensor or
+      variable, through which gradients then flow.
+    dropout: called with the squared differences before they are weighted, [batch, positions,
+      channels]: where the weights are trained, LPIPS drops half of them. None for nothing.
+
+  Raises:
+    UserError: in a call, if the features have another number of channels.
+  """
+
+  def between(embedding_0, embedding_1):
+    differences = _squared_difference(embedding_0, embedding_1)
+    if dropout is not None:
+      differences = dropout(differences)
+    return ops.mean(_summed_by_weight(differences, weights), axis=1)
+
+  return Distance("lin", _local_embedding, between)
+
+
+def per_tap(distance, features_0, features_1):
+  """Returns the distance at each tap: a dict from tap to [batch] float32.
+
+  Args:
+    distance: a `Distance`, or a dict from tap to the `Distance` at that tap.
+    features_0: a dict from tap to features.
+    features_1: the same taps of other images, with the same shapes.
+
+  Raises:
+    UserError: the taps differ, there are none, the features' shapes at a tap differ, or a tap has
+      no distance.
+  """
+  _check_same_taps(features_0, features_1)
+  at = dict.fromkeys(features_0, distance) if isinstance(distance, Distance) else distance
+  for tap in features_0:
+    if tap not in at:
+      raise errors.unknown("tap", tap, at)
+  return {tap: at[tap](features_0[tap], features_1[tap]) for tap in features_0}
+
+
+def summed(distance, features_0, features_1):
+  """Returns the distance summed over taps, [batch] float32. Arguments and errors: `per_tap`."""
+  return sum(per_tap(distance, features_0, features_1).values())
+
+
+def spatial_map(features_0, features_1, weights=None):
+  """Returns where two images differ: the local distance before its mean over positions.
+
+  Args:
+    features_0: [batch, height, width, channels], or [batch, channels] as a 1x1 map.
+    features_1: the same shape.
+    weights: [channels], as `linear` takes them; None for the distance `local`.
+
+  Returns:
+    [batch, height, width] float32, whose mean over height and width is the distance `local`, or
+    `linear(weights)`.
+
+  Raises:
+    UserError: the shapes differ, or are those of tokens, which have no height and width; or there
+      is another number of weights than of channels.
+  """
+  features_0, features_1 = _float32(features_0), _float32(features_1)
+  _check_same_shape("Features", features_0, features_1)
+  shape = _static_shape(features_0)
+  if len(shape) not in (2, 4):
+    raise errors.UserError(
+        "A spatial map needs features [batch, height, width, channels] or [batch, channels]. "
+        f"Received: {shape}.")
+  differences = _squared_difference(_unit(features_0, axis=-1), _unit(features_1, axis=-1))
+  summed = (ops.sum(differences, axis=-1) if weights is None
+            else _summed_by_weight(differences, weights))
+  return summed if len(shape) == 4 else ops.reshape(summed, (-1, 1, 1))
+
+
+def spatial_map_at(features_0, features_1, size, weights=None):
+  """Returns the taps' spatial maps, each resized to the size of the image, and summed.
+
+  Args:
+    features_0: a dict from tap to features as `spatial_map` takes them.
+    features_1: the same taps of other images, with the same shapes.
+    size: (height, width) in pixels; integers, or scalar tensors where the image's size is dynamic.
+    weights: a dict from tap to [channels], as `linear` takes them; None for the distance `local`.
+
+  Returns:
+    [batch, *size] float32. The resizing is bilinear between the centres of pixels, without
+    antialiasing.
+
+  Raises:
+    UserError: as `per_tap` and `spatial_map`.
+  """
+  _check_same_taps(features_0, features_1)
+  weights = dict.fromkeys(features_0) if weights is None else weights
+  return sum(
+      resizing.bilinear(spatial_map(features_0[tap], features_1[tap], weights[tap]), size)
+      for tap in features_0)
+
+
+def _local_embedding(features):
+  return _unit(_positions(features), axis=-1)
+
+
+def _sorted_embedding(features):
+  """Each channel's activations in ascending order: which values occur, but not where."""
+  return _unit(ops.sort(_positions(features), axis=1), axis=-1)
+
+
+def _pooled_embedding(features):
+  return _unit(ops.mean(_positions(features), axis=1), axis=-1)
+
+
+def _gram_embedding(features):
+  """[batch, channels, channels]: the cosine of every two channels, as vectors of positions.
+
+  The one product of matrices here: where a device multiplies float32 in a shorter format by
+  default (TF32 on GPUs, bfloat16 on TPUs), `style` is as precise as that format.
+  """
+  channels = _unit(_positions(features), axis=1)
+  return ops.matmul(ops.transpose(channels, (0, 2, 1)), channels)
+
+
+def _summed_over_channels_averaged_over_positions(embedding_0, embedding_1):
+  return ops.mean(ops.sum(_squared_difference(embedding_0, embedding_1), axis=-1), axis=1)
+
+
+def _summed_by_weight(differences, weights):
+  """Returns the sum over the last axis, each channel multiplied by its weight."""
+  channels = differences.shape[-1]
+  if tuple(weights.shape) != (channels,):
+    raise errors.UserError(
+        f"Features of {channels} channels need weights of shape [{channels}]. "
+        f"Received: {list(weights.shape)}.")
+  return ops.sum(differences * _float32(weights), axis=-1)
+
+
+def _summed_over_channels(embedding_0, embedding_1):
+  return ops.sum(_squared_difference(embedding_0, embedding_1), axis=-1)
+
+
+def _averaged_over_channels(embedding_0, embedding_1):
+  return ops.mean(_squared_difference(embedding_0, embedding_1), axis=-1)
+
+
+def _averaged_over_both_axes(embedding_0, embedding_1):
+  return ops.mean(_squared_difference(embedding_0, embedding_1), axis=(1, 2))
+
+
+def _sum_of(*terms):
+  """Returns the `Distance` that adds the distances of its terms."""
+
+  def embed(features):
+    return tuple(term.embed(features) for term in terms)
+
+  def between(embedding_0, embedding_1):
+    return sum(term.between(*pair) for term, *pair in zip(terms, embedding_0, embedding_1))
+
+  return Distance("+".join(term.name for term in terms), embed, between)
+
+
+def _unit(x, *, axis):
+  """Returns x / (norm + EPSILON), the norm taken over `axis`.
+
+  Numerator and denominator are first divided by the largest magnitude (plus EPSILON), so that no
+  square leaves the range of float32 and the denominator is never near zero. As the result does
+  not depend on that scale, holding it constant leaves the gradient exact.
+  """
+  scale = ops.stop_gradient(ops.max(ops.absolute(x), axis=axis, keepdims=True)) + EPSILON
+  scaled = x / scale
+  norm = ops.sqrt(ops.sum(ops.square(scaled), axis=axis, keepdims=True) + _TINY)
+  return scaled / (norm + EPSILON / scale)
+
+
+def _squared_difference(embedding_0, embedding_1):
+  _check_same_shape("Embeddings", embedding_0, embedding_1)
+  return ops.square(embedding_0 - embedding_1)
+
+
+def _positions(features):
+  """Returns features of any layout as [batch, positions, channels] float32."""
+  features = _float32(features)
+  rank = len(_static_shape(features))
+  if rank == 2:
+    return ops.expand_dims(features, 1)
+  if rank == 3:
+    return features
+  if rank == 4:
+    _, height, width, channels = ops.shape(features)
+    return ops.reshape(features, (-1, height * width, channels))
+  raise errors.UserError(
+      "Features are [batch, height, width, channels], [batch, tokens, channels] or "
+      f"[batch, channels]. Received: {_static_shape(features)}.")
+
+
+def _float32(x):
+  return ops.cast(x, "float32")
+
+
+def _static_shape(x):
+  """Returns the shape as a tuple, with None for what a graph does not know."""
+  return tuple(x.shape)
+
+
+def _check_same_shape(what, x_0, x_1):
+  shape_0, shape_1 = _static_shape(x_0), _static_shape(x_1)
+  batches = {shape_0[:1], shape_1[:1]} - {(None,), (1,)}
+  alike = len(shape_0) == len(shape_1) and len(batches) < 2 and all(
+      None in sizes or sizes[0] == sizes[1] for sizes in zip(shape_0[1:], shape_1[1:]))
+  if not alike:
+    raise errors.UserError(f"{what} differ in shape: {shape_0} and {shape_1}.")
+
+
+def _check_same_taps(features_0, features_1):
+  if set(features_0) != set(features_1) or not features_0:
+    raise errors.UserError(
+        "The two sides need the same taps, at least one. "
+        f"Received: {', '.join(features_0) or 'none'}; and: {', '.join(features_1) or 'none'}.")
+  for tap in features_0:
+    _check_same_shape(f"Features at tap {tap!r}", features_0[tap], features_1[tap])
+
+
+_LOCAL = Distance("local", _local_embedding, _summed_over_channels_averaged_over_positions)
+_MEAN_POOL = Distance("mean_pool", _pooled_embedding, _summed_over_channels)
+_SORT = Distance("sort", _sorted_embedding, _summed_over_channels_averaged_over_positions)
+
+# The paper's equation and its listing agree on `local` and `style`. They disagree on mean pool:
+# the listing, whose numbers are reproducible, sums over channels (`mean_pool`); the equation
+# averages over them (`mean_pool_over_channels`), which weights the taps differently.
+DISTANCES = {distance.name: distance for distance in (
+    _LOCAL,
+    _MEAN_POOL,
+    Distance("mean_pool_over_channels", _pooled_embedding, _averaged_over_channels),
+    Distance("style", _gram_embedding, _averaged_over_both_axes),
+    _SORT,
+    _sum_of(_LOCAL, _MEAN_POOL),
+    _sum_of(_LOCAL, _SORT),
+    Distance("l2", _positions, _averaged_over_both_axes),
+)}
+
+# The names of Pihlgren et al.
+ALIASES = {
+    "spatial": "local",
+    "spatial+mean": "local+mean_pool",
+    "spatial+sort": "local+sort",
+}

@@ -1,0 +1,207 @@
+"""What every binary does with a command line, shown on a small one."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+from absl import flags
+
+from perceptual import errors
+from perceptual.commands import command_line
+from tools.build_files import ROOT
+
+_DOC = """Count apples.
+
+  apples --kind=green --basket=b one.png two.png
+"""
+
+
+@pytest.fixture(autouse=True)
+def configured(monkeypatch):
+  """Counts calls of `configure_runtime`, which would change this process for other tests."""
+  calls = []
+  monkeypatch.setattr(command_line, "configure_runtime", lambda: calls.append(1))
+  return calls
+
+
+@pytest.fixture
+def apples():
+  values = flags.FlagValues()
+  flags.DEFINE_string("basket", None, "Where they lie.", flag_values=values)
+  flags.DEFINE_enum("kind", "red", ["red", "green"], "Their colour.", flag_values=values)
+  flags.DEFINE_multi_string("sort", [], "Their sorts.", flag_values=values)
+  flags.DEFINE_integer("count", 3, "How many.", lower_bound=1, flag_values=values)
+  flags.DEFINE_bool("dry_run", False, "Only say so.", flag_values=values)
+  flags.DEFINE_string("note", None, "What to " + "remember " * 20, flag_values=values)
+  flags.mark_flag_as_required("basket", flag_values=values)
+  return values
+
+
+def _run(main, values, *arguments):
+  """Returns the exit status of a binary."""
+  with pytest.raises(SystemExit) as caught:
+    command_line.run(main, values, _DOC, ["apples", *arguments])
+  return caught.value.code or 0
+
+
+def _raising(error):
+  def main(argv):
+    raise error
+  return main
+
+
+def test_flags_are_parsed_and_the_other_arguments_given_to_main(apples, configured):
+  seen = []
+  assert _run(seen.append, apples, "a.png", "--basket", "b", "c.png", "--nodry_run", "--sort=x",
+              "--sort=y", "--", "--kind=green") == 0
+  assert seen == [["apples", "a.png", "c.png", "--kind=green"]]
+  assert (apples.basket, apples.sort, apples.kind) == ("b", ["x", "y"], "red")
+  assert configured == [1]
+
+
+def test_a_second_run_in_one_process_remembers_nothing_of_the_first(apples):
+  assert _run(lambda argv: None, apples, "--basket=b", "--sort=x", "--count=7") == 0
+  assert _run(lambda argv: None, apples, "--basket=c", "--sort=y") == 0
+  assert (apples.basket, apples.sort, apples.count) == ("c", ["y"], 3)
+
+
+def test_the_status_that_main_returns_is_the_exit_status(apples):
+  assert _run(lambda argv: 7, apples, "--basket=b") == 7
+
+
+@pytest.mark.parametrize("ask", ["--help", "-h", "-help"])
+def test_help_shows_the_docstring_and_every_flag(apples, configured, capsys, monkeypatch, ask):
+  monkeypatch.setenv("COLUMNS", "60")
+  assert _run(_raising(AssertionError), apples, "--kind=blue", ask) == 0
+  out, err = capsys.readouterr()
+  note = textwrap.fill("What to " + "remember " * 20, 60, initial_indent=" " * 6,
+                       subsequent_indent=" " * 6)
+  assert out == f"""{_DOC}
+Flags:
+  --basket=STRING
+      Where they lie. (required)
+  --kind=red|green
+      Their colour. (default: red)
+  --sort=STRING
+      Their sorts. (may be repeated)
+  --count=INT
+      How many. (default: 3)
+  --[no]dry_run
+      Only say so. (default: false)
+  --note=STRING
+{note}
+"""
+  assert err == "" and configured == []
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    ([], "Required but not given: --basket."),
+    (["--basket"], "Missing value for flag --basket."),
+    (["--basket=b", "--kin=red"], "Unknown flag --kin. Did you mean --kind?"),
+    (["--basket=b", "--xyzzy"], "Unknown flag --xyzzy. Available: --basket, --kind, --sort, "
+                                "--count, --dry_run, --note, --help."),
+    (["--kind=blue", "--basket=b"], "Flag --kind=blue: value should be one of <red|green>."),
+    (["--basket=b", "--count=0"], "Flag --count=0: 0 is not a positive integer."),
+    (["--basket=b", "--count=x"], "Flag --count=x: invalid literal for int() with base 10: 'x'."),
+    (["--basket=b", "--nodry_run=1"], "--nodry_run=1 does not take an argument."),
+    (["--basket=b", "--flagfile=none"], None),
+])
+def test_a_wrong_command_line_is_one_line_and_status_2(apples, capsys, arguments, message):
+  assert _run(_raising(AssertionError), apples, *arguments) == 2
+  out, err = capsys.readouterr()
+  assert out == "" and err.count("\n") == 1
+  assert message is None or err == f"error: {message} Try 'apples --help'.\n"
+
+
+def test_arguments_where_none_belong_are_refused(apples, capsys):
+  assert _run(command_line.refuse_arguments, apples, "--basket=b") == 0
+  assert _run(command_line.refuse_arguments, apples, "--basket=b", "--dry_run", "yes") == 2
+  assert "Unexpected argument 'yes'" in capsys.readouterr().err
+
+
+def test_a_user_error_is_one_line_and_status_1(apples, capsys):
+  assert _run(_raising(errors.UserError("no\nbasket")), apples, "--basket=b") == 1
+  assert capsys.readouterr() == ("", "error: no basket\n")
+
+
+def test_a_user_error_raised_while_tracing_is_one_line_too(apples, capsys):
+  import tensorflow as tf
+
+  def main(argv):
+    tf.function(_raising(errors.unknown("tap", "stage9", ["stem"])))(tf.zeros(()))
+
+  assert _run(main, apples, "--basket=b") == 1
+  assert capsys.readouterr().err == "error: Unknown tap 'stage9'. Available: stem.\n"
+
+
+def test_an_interruption_is_one_line_and_status_130(apples, capsys):
+  assert _run(_raising(KeyboardInterrupt()), apples, "--basket=b") == 130
+  assert capsys.readouterr() == ("", "interrupted\n")
+
+
+def test_a_bug_keeps_its_traceback(apples):
+  with pytest.raises(ZeroDivisionError):
+    command_line.run(lambda argv: 1 / 0, apples, _DOC, ["apples", "--basket=b"])
+
+
+def _python(code, **environment):
+  return subprocess.Popen(
+      [sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, text=True,
+      stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment or None)
+
+
+def test_a_reader_who_leaves_early_is_no_error():
+  process = _python("""
+      from absl import flags
+      from perceptual import binary
+      def main(argv):
+        while True:
+          print("a line of many")
+      binary.run(main, flags.FlagValues(), "Print without end.")
+      """)
+  assert process.stdout.readline() == "a line of many\n"
+  process.stdout.close()
+  assert process.wait() == 128 + signal.SIGPIPE
+  assert process.stderr.read() == ""
+
+
+def test_tensorflow_and_its_company_start_in_silence(tmp_path):
+  (tmp_path / "found.gin").write_text("", "utf-8")
+  set_by_conftest = {"TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS", "CUDA_VISIBLE_DEVICES"}
+  environment = {name: os.environ[name] for name in os.environ if name not in set_by_conftest}
+  process = _python(f"""
+      from perceptual import binary
+      binary.configure_runtime()
+      import gin, keras, orbit, tensorflow as tf, tensorflow_datasets, tensorflow_hub
+      from official.common import distribute_utils
+      tf.config.list_physical_devices()
+      gin.add_config_file_search_path("{tmp_path}")
+      gin.parse_config_file("found.gin")
+      print(int(tf.constant(1) + 1), keras.backend.backend())
+      """, **(environment | {"KERAS_BACKEND": "jax"}))
+  out, err = process.communicate()
+  assert (out, err) == ("2 tensorflow\n", "")
+
+
+def test_what_the_user_has_set_stays():
+  process = _python("""
+      import os
+      from perceptual import binary
+      binary.configure_runtime()
+      print(os.environ["TF_CPP_MIN_LOG_LEVEL"], os.environ["TF_ENABLE_ONEDNN_OPTS"])
+      """, TF_CPP_MIN_LOG_LEVEL="0")
+  assert process.communicate() == ("0 1\n", "")
+
+
+def test_a_warning_is_one_line():
+  process = _python("""
+      import warnings
+      from perceptual import binary
+      binary.configure_runtime()
+      warnings.warn("superres/ has 3 examples,\\n10856 are published")
+      """)
+  assert process.communicate() == (
+      "", "warning: superres/ has 3 examples, 10856 are published\n")

@@ -1,0 +1,108 @@
+"""Writing an export: beside its place and then renamed, and never over something else."""
+
+import json
+import os
+import pathlib
+from unittest import mock
+
+import keras
+import pytest
+import tensorflow as tf
+
+from perceptual.errors import UserError
+from perceptual.export import saved_model
+from perceptual.metrics import feature_metric
+
+
+def _snapshot(folder):
+  return {path.relative_to(folder): path.read_bytes()
+          for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture
+def quick(monkeypatch):
+  """A metric, and an export that writes two files instead of a SavedModel."""
+  def save(module, path, signatures):
+    pathlib.Path(path).mkdir()
+    (pathlib.Path(path) / "saved_model.pb").write_text("graph")
+
+  monkeypatch.setattr(saved_model, "ExportedMetric", lambda *args: mock.Mock())
+  monkeypatch.setattr(tf.saved_model, "save", save)
+  return feature_metric.pixel_l2()
+
+
+def test_an_export_is_written_into_new_folders_and_returns_its_fingerprint(quick, tmp_path):
+  target = tmp_path / "a" / "b"
+  fingerprint = saved_model.export(quick, target, extra={"step": 1})
+  assert fingerprint == {**quick.fingerprint, "step": 1}
+  assert sorted(p.name for p in target.iterdir()) == [
+      "fingerprint.json", "metric.weights.h5", "saved_model.pb", "trunk.json"]
+  assert [p.name for p in target.parent.iterdir()] == ["b"]
+
+
+def test_an_empty_folder_is_as_good_as_none(quick, tmp_path):
+  (tmp_path / "m").mkdir()
+  saved_model.export(quick, tmp_path / "m")
+  assert (tmp_path / "m" / "saved_model.pb").exists()
+
+
+def test_the_home_folder_and_relative_paths_are_understood(quick, tmp_path, monkeypatch):
+  monkeypatch.setenv("HOME", str(tmp_path))
+  monkeypatch.chdir(tmp_path)
+  saved_model.export(quick, "~/one")
+  saved_model.export(quick, "two")
+  assert sorted(p.name for p in tmp_path.iterdir()) == ["one", "two"]
+
+
+def test_an_old_export_is_replaced_only_if_asked(quick, tmp_path):
+  saved_model.export(quick, tmp_path / "m", extra={"step": 1})
+  before = _snapshot(tmp_path)
+  with pytest.raises(UserError, match="holds an export already; name another folder or pass "
+                                      "--overwrite"):
+    saved_model.export(quick, tmp_path / "m", extra={"step": 2})
+  assert _snapshot(tmp_path) == before
+  (tmp_path / "m" / "leftover").touch()
+  saved_model.export(quick, tmp_path / "m", extra={"step": 2}, overwrite=True)
+  assert json.loads((tmp_path / "m" / "fingerprint.json").read_text())["step"] == 2
+  assert set(_snapshot(tmp_path)) == set(before)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_something_else_is_never_replaced(quick, tmp_path, overwrite):
+  (tmp_path / "photos").mkdir()
+  (tmp_path / "photos" / "a.png").write_bytes(b"photo")
+  (tmp_path / "file").write_bytes(b"file")
+  before = _snapshot(tmp_path)
+  for name in ("photos", "file"):
+    with pytest.raises(UserError, match=f"{name} exists and is no export of a metric"):
+      saved_model.export(quick, tmp_path / name, overwrite=overwrite)
+  with pytest.raises(UserError, match=r"file/below cannot be written: .*/file is no folder"):
+    saved_model.export(quick, tmp_path / "file" / "below", overwrite=overwrite)
+  assert _snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize("error", [RuntimeError("bug"), KeyboardInterrupt(),
+                                   OSError(28, "No space left on device")])
+@pytest.mark.parametrize("where", ["save", "save_weights", "write_text", "rename"])
+def test_a_failure_midway_leaves_what_was_there(quick, tmp_path, monkeypatch, error, where):
+  saved_model.export(quick, tmp_path / "there", extra={"step": 1})
+  before = _snapshot(tmp_path)
+
+  def fail(self, *args, **kwargs):
+    raise error
+
+  def fail_to_place(self, target):
+    if target.name in ("there", "new") and ".old." not in self.name:
+      raise error
+    os.rename(self, target)
+
+  owner = {"save": tf.saved_model, "save_weights": keras.Model}.get(where, pathlib.Path)
+  monkeypatch.setattr(owner, where, fail_to_place if where == "rename" else fail)
+  expected = UserError if isinstance(error, OSError) else type(error)
+  for name in ("there", "new"):
+    with pytest.raises(expected) as caught:
+      saved_model.export(quick, tmp_path / name, overwrite=True)
+    if expected is UserError:
+      assert str(caught.value) == f"{tmp_path / name} cannot be written: No space left on device."
+  assert _snapshot(tmp_path) == before
+  assert [p.name for p in tmp_path.iterdir()] == ["there"]

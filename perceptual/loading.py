@@ -1,4 +1,4 @@
-"""One way to a metric, whatever it is: by name, from an export, from a training folder, by default.
+"""One way to a metric, whatever it is: by name, from an export, from a run directory, by default.
 
   metric = perceptual.load_metric()                # the one in the box
   metric = perceptual.load_metric("lpips-alex")    # or ssim, ms-ssim, psnr, fsim, fsimc, l2
@@ -27,25 +27,25 @@ KMEANS, GAUSSIAN = "kmeans-alexnet", "gaussian-"
 NAMES = (BOX, *LPIPS, *classical.METRICS, *PUBLISHED, KMEANS)
 # What is no name but tells what names it: of any network, or by its place.
 OTHERS = (f"{GAUSSIAN} and a network of `perceptual models`; an export folder, a TF Hub handle, a "
-          "training folder")
+          "run directory")
 
 
 def load_metric(source=None, *, float_range=None, **options):
   """Returns a metric.
 
   Every metric has `metric(reference, candidate) -> [batch]` and `two_afc(reference, candidate_0,
-  candidate_1)`, `lower_is_closer`, `fingerprint`, and `source`: the arguments that load it again.
+  candidate_1)`, `lower_is_better`, `fingerprint`, and `source`: the arguments that load it again.
   Those of networks have `taps`, `per_tap`, `features` and `spatial_map` besides; of the others,
-  `l2` and `ssim` have a `spatial_map`. That of a training folder has `trained`, its checkpoint and
+  `l2` and `ssim` have a `spatial_map`. That of a run directory has `trained`, its checkpoint and
   step. Networks are frozen: nothing trains them.
 
   Args:
     source: one of `NAMES`; `gaussian-` and one of `models.names()`; an export folder, a TF Hub
-      handle, or a training folder; None for the built-in metric. A folder that has the name of a
+      handle, or a run directory; None for the built-in metric. A folder that has the name of a
       metric is `./name`, or a `pathlib.Path`.
     float_range: what the lowest and highest value of a float image mean: `"0,1"`, `"0,255"` or
       `"-1,1"`. None for `"0,1"`; of an export, for the one declared when it was written.
-    **options: of a training folder `checkpoint`, `distance` and `taps`; of the box `distance` and
+    **options: of a run directory `checkpoint`, `distance` and `taps`; of the box `distance` and
       `taps`; of a network with published weights `distance`, `taps` and `weights`; of a Gaussian
       one `seed`, `distance` and `taps`; of k-means the same and `images`; of LPIPS `version`,
       `lpips` and `weights`; of SSIM `channels`; of MS-SSIM `channels` and `scales`.
@@ -87,8 +87,8 @@ def _maker(source):
   if (folder / "saved_model.pb").is_file():
     return _exported, str(folder)
   if folder.is_dir():
-    raise UserError(f"{source} is neither an export (it has no saved_model.pb) nor a training "
-                    "folder (it has no network.json).")
+    raise UserError(f"{source} is neither an export (it has no saved_model.pb) nor a run "
+                    "directory (it has no network.json).")
   raise UserError(f"Unknown metric {str(source)!r}. Available: {', '.join(NAMES)}; {OTHERS}.")
 
 
@@ -97,11 +97,11 @@ def load_chosen(*, metric=None, model_dir=None, **options):
 
   Args:
     metric: what `load_metric` takes, or None.
-    model_dir: a training folder, or None; one of the two is given.
+    model_dir: a run directory, or None; one of the two is given.
     **options: options of `load_metric`; those that are None were not given.
 
   Raises:
-    UserError: as `load_metric`, or if `model_dir` is no training folder.
+    UserError: as `load_metric`, or if `model_dir` is no run directory.
   """
   given = {name: value for name, value in options.items() if value is not None}
   if model_dir is None:
@@ -222,7 +222,7 @@ class ExportedMetric:
     network: name of the network, or of the baseline.
     taps: names of the taps; none without a network.
     fingerprint: what the metric is, as plain data.
-    lower_is_closer: whether less means more alike.
+    lower_is_better: whether less means more alike.
     preprocessing: `preprocessing.Preprocessing` with the declared range.
   """
 
@@ -237,13 +237,13 @@ class ExportedMetric:
     try:
       self._loaded = _load_handle(source) if "://" in source else tf.saved_model.load(source)
     except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
-      raise UserError(f"{source} is no exported metric: {errors.first_line(error)}") from None
+      raise UserError(f"{source} is not an exported metric: {errors.first_line(error)}") from None
     if not hasattr(self._loaded, "fingerprint"):
       raise UserError(f"{source} is a SavedModel but no metric exported by `perceptual export`.")
     self.fingerprint = json.loads(self._loaded.fingerprint().numpy())
     self.network = self.fingerprint["network"]
     self.taps = tuple(self.fingerprint.get("taps", ()))
-    self.lower_is_closer = self.fingerprint["lower_is_closer"]
+    self.lower_is_better = self.fingerprint["lower_is_better"]
     declared = self.fingerprint["preprocessing"]
     self.preprocessing = preprocessing.Preprocessing(
         **{name: tuple(value) for name, value in declared.items() if name != "uint8_range"})

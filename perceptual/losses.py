@@ -51,7 +51,7 @@ class PerceptualLoss(keras.losses.Loss):
   def call(self, y_true, y_pred):
     """Returns the loss of each sample, `[batch]`."""
     values = _values(self.metric, y_true, y_pred)
-    return values if self.metric.lower_is_closer else -values
+    return values if self.metric.lower_is_better else -values
 
   def get_config(self):
     """Returns the configuration; `UserError` for a metric that `load_metric` did not make."""
@@ -71,7 +71,7 @@ class PerceptualDistance(keras.metrics.Mean):
     """Makes the metric; `metric` is as in `PerceptualLoss`, the rest as in `keras.metrics.Mean`."""
     super().__init__(name=name, dtype=dtype)
     self.metric = _metric(metric)
-    self._direction = "down" if self.metric.lower_is_closer else "up"
+    self._direction = "down" if self.metric.lower_is_better else "up"
 
   def update_state(self, y_true, y_pred, sample_weight=None):
     """Adds a batch of pairs; `sample_weight` is `[batch]`."""
@@ -125,7 +125,7 @@ def _metric(metric):
 def _require_tensorflow():
   if keras.backend.backend() != "tensorflow":
     raise UserError(f"An export has no gradients on {keras.backend.backend()}: it runs on "
-                    "TensorFlow. Give the loss a name or a training folder.")
+                    "TensorFlow. Give the loss a name or a run directory.")
 
 
 def _source(metric):

@@ -49,7 +49,7 @@ _ALL = {page: _snippets(page.read_text("utf-8"), page.name) for page in _PAGES}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-  """Where the snippets run: training folder, exports, weights and images that they name."""
+  """Where the snippets run: run directory, exports, weights and images that they name."""
   path = tmp_path_factory.mktemp("docs")
   keras.utils.set_random_seed(0)
   _train(path / "runs/mine")
@@ -67,7 +67,7 @@ def folder(tmp_path_factory):
 
 
 def _train(path):
-  """Writes a training folder as `perceptual train` leaves one, of a network that saw nothing."""
+  """Writes a run directory as `perceptual train` leaves one, of a network that saw nothing."""
   options = {"width": 0.0625, "num_classes": 3}
   model, folder = models.build("resnet4", **options), model_dir.ModelDir(path)
   folder.make()

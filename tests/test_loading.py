@@ -26,7 +26,7 @@ _OPTIONS = {"width": 0.0625, "num_classes": 3}
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-  """A training folder as `perceptual train` leaves one, of a network that was not trained."""
+  """A run directory as `perceptual train` leaves one, of a network that was not trained."""
   folder = model_dir.ModelDir(tmp_path_factory.mktemp("runs") / "tiny")
   folder.make()
   folder.write_network("resnet4", _OPTIONS)
@@ -155,7 +155,7 @@ def test_an_export_behaves_as_what_was_exported(trained, exported, images):
   assert list(metric.features(reference)) == list(eager.taps)
   for distance, expected in zip(metric.two_afc(*images), eager.two_afc(*images)):
     np.testing.assert_allclose(distance, expected, rtol=1e-5)
-  assert metric.lower_is_closer is True and metric.network == "resnet4"
+  assert metric.lower_is_better is True and metric.network == "resnet4"
 
 
 def test_an_export_is_found_by_a_hub_handle(exported, images):
@@ -201,7 +201,7 @@ def test_images_are_what_the_documentation_says(source, images, request):
 def test_two_afc_gives_the_distances_of_both(source, images, request):
   metric = perceptual.load_metric(
       request.getfixturevalue(source) if source == "trained" else source)
-  sign = 1 if metric.lower_is_closer else -1
+  sign = 1 if metric.lower_is_better else -1
   for distance, candidate in zip(metric.two_afc(*images), images[1:]):
     np.testing.assert_allclose(distance, sign * metric(images[0], candidate), rtol=1e-5)
 
@@ -248,7 +248,7 @@ def test_features_kept_give_the_distance(trained, images):
     (None, {"distance": "far"}, "Unknown distance 'far'"),
     (None, {"float_range": "0,2"}, "Unknown float range '0,2'"),
     ("l2", {"float_range": (0, 1)}, "Unknown float range"),
-    ("file:///no/such/handle", {}, "file:///no/such/handle is no exported metric: "),
+    ("file:///no/such/handle", {}, "file:///no/such/handle is not an exported metric: "),
 ])
 def test_an_unknown_metric_or_option_is_one_line(source, options, message):
   with pytest.raises(UserError, match=message) as caught:
@@ -271,9 +271,9 @@ def _folder(path, *names):
 
 def test_folders_of_something_else_and_half_ones_are_refused(tmp_path, trained, exported):
   cases = [
-      (_folder(tmp_path / "empty"), "neither an export .* nor a training folder"),
+      (_folder(tmp_path / "empty"), "neither an export .* nor a run directory"),
       (_folder(tmp_path / "half_run", "network.json"), "network.json is damaged"),
-      (_folder(tmp_path / "half_export", "saved_model.pb"), "is no exported metric: "),
+      (_folder(tmp_path / "half_export", "saved_model.pb"), "is not an exported metric: "),
   ]
   without_checkpoint = model_dir.ModelDir(tmp_path / "begun")
   without_checkpoint.make()
@@ -281,7 +281,7 @@ def test_folders_of_something_else_and_half_ones_are_refused(tmp_path, trained, 
   cases.append((without_checkpoint.path, "has no checkpoint 'best_score'. Available: none yet"))
   without_variables = _folder(tmp_path / "without_variables")
   (without_variables / "saved_model.pb").write_bytes((exported / "saved_model.pb").read_bytes())
-  cases.append((without_variables, "is no exported metric: "))
+  cases.append((without_variables, "is not an exported metric: "))
   for folder, message in cases:
     with pytest.raises(UserError, match=message) as caught:
       perceptual.load_metric(folder)
@@ -304,7 +304,7 @@ def test_the_package_imports_nothing_until_it_is_asked():
   code = ("import sys, perceptual\n"
           "heavy = {'keras', 'tensorflow', 'numpy'} & set(sys.modules)\n"
           "assert not heavy, heavy\n"
-          "assert {'load_metric', 'PerceptualLoss', 'masks'} <= set(dir(perceptual))")
+          "assert {'load_metric', 'PerceptualLoss', 'metrics'} <= set(dir(perceptual))")
   subprocess.run([sys.executable, "-c", code], cwd=root, check=True)
 
 

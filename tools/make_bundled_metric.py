@@ -1,4 +1,4 @@
-"""Makes the built-in metric from a training folder: its weights, its scores, its card's tables.
+"""Makes the built-in metric from a run directory: its weights, its scores, its card's tables.
 
   python tools/make_bundled_metric.py --model_dir=runs/bundled --data_dir=data
       [--output_dir=perceptual/metrics/bundled]
@@ -61,11 +61,11 @@ def main(arguments=None):
   args = parser.parse_args(arguments)
   run = model_dir.ModelDir(args.model_dir).read_run()
   if run is None:
-    parser.error(f"{args.model_dir} has no run.json: it is no training folder")
+    parser.error(f"{args.model_dir} has no run.json: it is no run directory")
   trained = pack(args.model_dir, run["images"], args.output_dir)
   metrics = {
       OURS: bundled.metric(folder=args.output_dir),
-      "the same network at random": feature_metric.random_init(trained),
+      "the same network, random init": feature_metric.random_init(trained),
       "L2": classical.build("l2"),
       "SSIM": classical.build("ssim"),
       FLOAT32: trained,
@@ -81,10 +81,10 @@ def main(arguments=None):
 
 
 def pack(folder, images, output_dir):
-  """Writes the weights of a training folder as package data; returns them unrounded as a metric.
+  """Writes the weights of a run directory as package data; returns them unrounded as a metric.
 
   Args:
-    folder: the training folder.
+    folder: the run directory.
     images: what it was trained on, the `images` of its `run.json`.
     output_dir: where the package data go.
   """
@@ -100,7 +100,7 @@ def unseen(data_dir, chosen_by):
 
   Args:
     data_dir: the folder of the prepared sets.
-    chosen_by: the `score` of the training folder's `run.json`: name and number of those triplets.
+    chosen_by: the `score` of the run directory's `run.json`: name and number of those triplets.
   """
   used = judged_sets.load(chosen_by["judged_set"], data_dir=data_dir, limit=chosen_by["triplets"])
   seen = {example["reference"].tobytes()
@@ -136,7 +136,7 @@ def score(metrics, triplets):
 
 
 def _distances(scored, triplets, description):
-  """Returns `[2, triplets]`: the distances of both candidates, lower is closer."""
+  """Returns `[2, triplets]`: the distances of both candidates, lower is better."""
   two_afc = tf.function(scored.two_afc, autograph=False)
   starts = range(0, len(triplets.judge), BATCH)
   found = []
@@ -152,7 +152,8 @@ def _overall(found, triplets):
   intervals = scores.bootstrap_two_afc({
       subset: scores.two_afc_agreement(*found[subset], these.judge)
       for subset, these in triplets.items()})
-  return {subset: [scores.two_afc(*found[subset], these.judge), *map(float, intervals[subset])]
+  return {subset: [scores.two_afc_score(*found[subset], these.judge),
+                   *map(float, intervals[subset])]
           for subset, these in triplets.items()}
 
 
@@ -164,7 +165,7 @@ def _parts(found, triplets):
     for part in np.unique(parts):
       inside = parts == part
       divisions[division][str(part)] = {"triplets": int(inside.sum())} | {
-          name: scores.two_afc(*distances[:, inside], triplets.judge[inside])
+          name: scores.two_afc_score(*distances[:, inside], triplets.judge[inside])
           for name, distances in found.items()}
   return divisions
 

@@ -1,6 +1,6 @@
-"""What every binary shares: flags and help before TensorFlow is imported, one line per mistake.
+"""What every command shares: flags and help before TensorFlow is imported, one line per mistake.
 
-A binary is a module with a docstring that teaches, its own flags, and a `main`:
+A command is a module with a docstring that teaches, its own flags, and a `main`:
 
     FLAGS = flags.FlagValues()
     _MODEL_DIR = flags.DEFINE_string("model_dir", None, "Where to write.", flag_values=FLAGS)
@@ -11,7 +11,7 @@ A binary is a module with a docstring that teaches, its own flags, and a `main`:
       ...
 
     if __name__ == "__main__":
-      binary.run(main, FLAGS, __doc__)
+      command_line.run(main, FLAGS, __doc__)
 
 Flags live in a `FlagValues` of the module's own, so several binaries fit in one process. Exit
 statuses: 0 done, 1 a `UserError`, 2 a wrong command line, 130 interrupted, 141 nobody reads the
@@ -54,8 +54,8 @@ def run(main, flag_values, doc, argv=None):
   Args:
     main: called with the program's name followed by the arguments that are not flags, as
       `absl.app.run` does. It returns None, or an exit status.
-    flag_values: the binary's own `flags.FlagValues`.
-    doc: the binary's docstring, shown by `--help`.
+    flag_values: the command's own `flags.FlagValues`.
+    doc: the command's docstring, shown by `--help`.
     argv: the program's name and its arguments; by default this process's.
 
   Raises:

@@ -35,7 +35,7 @@ flags.DEFINE_multi_string(
     "metric", None, "What measures: perceptual (the built-in metric, which is the default), "
     "lpips-alex, lpips-vgg, lpips-squeeze, ssim, ms-ssim, psnr, l2, fsim, fsimc, a published "
     "network as vgg16, gaussian-alexnet, kmeans-alexnet, the folder of an exported metric, a TF "
-    "Hub handle, or a training folder. Images are decoded once for all of them.", flag_values=FLAGS)
+    "Hub handle, or a run directory. Images are decoded once for all of them.", flag_values=FLAGS)
 flags.DEFINE_string(
     "reference_dir", None, "A folder of references, whose partners have the same path in "
     "--candidate_dir, with or without the same extension.", flag_values=FLAGS)
@@ -70,22 +70,22 @@ _FORMS = ("reference_dir", "pairs_csv", "all_pairs")
 
 
 def main(argv):
-  """Runs the binary; returns its exit status."""
+  """Runs the command; returns its exit status."""
   named = argv[1:]
   _check_flags(named)
   from perceptual.comparison import outputs, run, scoring, tables
 
   sources = FLAGS.metric or ["perceptual"]
-  looked = run.look(_pairing(named))
+  inspected = run.inspect(_pairing(named))
   if FLAGS.dry_run:
-    print(f"Dry run: would compare, by {', '.join(sources)}, {tables.outlook(looked)}")
+    print(f"Dry run: would compare, by {', '.join(sources)}, {tables.outlook(inspected)}")
     return 0
   metrics = scoring.labelled(sources, _load(sources))
   if FLAGS.heatmap:
     outputs.require_maps(metrics)
   comparison = run.compare(
-      looked, metrics, output_dir=FLAGS.output_dir, batch_size=FLAGS.batch_size,
-      per_tap=looked.pairing.explicit and len(metrics) == 1)
+      inspected, metrics, output_dir=FLAGS.output_dir, batch_size=FLAGS.batch_size,
+      per_tap=inspected.pairing.explicit and len(metrics) == 1)
   print(tables.text(comparison))
   if FLAGS.output_dir:
     written = outputs.write(

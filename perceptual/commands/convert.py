@@ -40,7 +40,7 @@ flags.mark_flag_as_required("network", flag_values=FLAGS)
 
 
 def main(argv):
-  """Runs the binary."""
+  """Runs the command."""
   command_line.refuse_arguments(argv)
   from perceptual.weights import conversion, store
 

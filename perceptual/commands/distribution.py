@@ -8,7 +8,7 @@ STRATEGIES = ("one_device", "mirrored", "multi_worker_mirrored", "tpu")
 
 
 def define_flags(flag_values):
-  """Defines the flags in a binary's own `flags.FlagValues`."""
+  """Defines the flags in a command's own `flags.FlagValues`."""
   flags.DEFINE_enum(
       "distribution_strategy", "one_device", STRATEGIES,
       "tf.distribute strategy. Several hosts (multi_worker_mirrored) read TF_CONFIG and share "

@@ -22,9 +22,9 @@ FLAGS = flags.FlagValues()
 flags.DEFINE_string(
     "metric", None, "What is scored: perceptual (the built-in metric), lpips-alex, ssim, vgg16, "
     "gaussian-alexnet, kmeans-alexnet and so on, the folder of an exported metric, a TF Hub "
-    "handle, or a training folder. Either this or --model_dir.", flag_values=FLAGS)
+    "handle, or a run directory. Either this or --model_dir.", flag_values=FLAGS)
 flags.DEFINE_string(
-    "model_dir", None, "The training folder of what is scored.", flag_values=FLAGS)
+    "model_dir", None, "The run directory of what is scored.", flag_values=FLAGS)
 flags.DEFINE_enum(
     "checkpoint", None, ["best_score", "best_accuracy", "last"],
     "Which of the training's checkpoints; by default best_score.", flag_values=FLAGS)
@@ -47,7 +47,7 @@ distribution.define_flags(FLAGS)
 
 
 def main(argv):
-  """Runs the binary."""
+  """Runs the command."""
   command_line.refuse_arguments(argv)
   command_line.require_one(FLAGS, "metric", "model_dir")
   import dataclasses

@@ -21,10 +21,10 @@ from perceptual.commands import command_line
 FLAGS = flags.FlagValues()
 flags.DEFINE_string(
     "metric", None, "What is exported: perceptual (the built-in metric), lpips-alex, ssim, "
-    "vgg16, gaussian-alexnet, kmeans-alexnet and so on, or a training folder. Either this or "
+    "vgg16, gaussian-alexnet, kmeans-alexnet and so on, or a run directory. Either this or "
     "--model_dir.", flag_values=FLAGS)
 flags.DEFINE_string(
-    "model_dir", None, "The training folder of what is exported.", flag_values=FLAGS)
+    "model_dir", None, "The run directory of what is exported.", flag_values=FLAGS)
 flags.DEFINE_enum(
     "checkpoint", None, ["best_score", "best_accuracy", "last"],
     "Which of the training's checkpoints; by default best_score.", flag_values=FLAGS)
@@ -46,7 +46,7 @@ flags.mark_flags_as_required(["export_dir"], flag_values=FLAGS)
 
 
 def main(argv):
-  """Runs the binary."""
+  """Runs the command."""
   command_line.refuse_arguments(argv)
   command_line.require_one(FLAGS, "metric", "model_dir")
   from perceptual import loading

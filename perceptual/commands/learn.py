@@ -34,7 +34,7 @@ flags.DEFINE_string(
     "data_dir", None, "The folder of prepared data sets (see perceptual prepare).",
     flag_values=FLAGS)
 flags.DEFINE_string(
-    "trunk_dir", None, "A training folder, whose network is taken instead of gin's.",
+    "trunk_dir", None, "A run directory, whose network is taken instead of gin's.",
     flag_values=FLAGS)
 flags.DEFINE_enum(
     "trunk_checkpoint", "best_score", ["best_score", "best_accuracy", "last"],
@@ -48,7 +48,7 @@ distribution.define_training_flags(FLAGS)
 
 
 def main(argv):
-  """Runs the binary."""
+  """Runs the command."""
   command_line.refuse_arguments(argv)
   from perceptual.experiments import config
   from perceptual.training import learning

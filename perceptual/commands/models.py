@@ -26,7 +26,7 @@ flags.DEFINE_string(
 
 
 def main(argv):
-  """Runs the binary."""
+  """Runs the command."""
   command_line.refuse_arguments(argv)
   from perceptual import models
   from perceptual.common import progress
@@ -38,7 +38,7 @@ def main(argv):
   if FLAGS.output_dir is not None:
     folder = results.require_folder(FLAGS.output_dir)
   with progress.progress(names, description="building", unit="network") as building:
-    rows = [listing.look(name, image_size=size, num_classes=FLAGS.num_classes)
+    rows = [listing.inspect(name, image_size=size, num_classes=FLAGS.num_classes)
             for name in building]
   print(listing.table(rows, size) if FLAGS.network is None else listing.details(rows[0], size))
   if FLAGS.output_dir is not None:

@@ -67,7 +67,7 @@ flags.mark_flag_as_required("data_dir", flag_values=FLAGS)
 
 
 def main(argv):
-  """Runs the binary."""
+  """Runs the command."""
   if len(argv) != 2 or argv[1] not in DATASETS:
     received = " ".join(argv[1:]) or "nothing"
     raise command_line.UsageError(

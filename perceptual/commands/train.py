@@ -25,7 +25,7 @@ flags.DEFINE_multi_string(
 flags.DEFINE_multi_string(
     "gin_param", [], "A gin binding, as 'train.batch_size = 64'.", flag_values=FLAGS)
 flags.DEFINE_string(
-    "model_dir", None, "The training folder, made or taken up again.", flag_values=FLAGS)
+    "model_dir", None, "The run directory, made or taken up again.", flag_values=FLAGS)
 flags.DEFINE_string(
     "data_dir", None, "The folder of prepared data sets (see perceptual prepare); not needed for "
     "the embedded demo data.", flag_values=FLAGS)
@@ -35,7 +35,7 @@ distribution.define_training_flags(FLAGS)
 
 
 def main(argv):
-  """Runs the binary."""
+  """Runs the command."""
   command_line.refuse_arguments(argv)
   from perceptual.experiments import config
   from perceptual.training import loop

@@ -1,13 +1,13 @@
 """Comparing image files: pairs by name or by list, metrics in batches, results that survive a kill.
 
     found = pairing.folders("references", "candidates")
-    comparison = run.compare(run.look(found), {"lpips-alex": metric}, output_dir="out")
+    comparison = run.compare(run.inspect(found), {"lpips-alex": metric}, output_dir="out")
     print(tables.text(comparison))
 
 A *metric* is here any object with
 
     metric(reference, candidate)  uint8 `[batch, height, width, 3]` each -> `[batch]`
-    metric.lower_is_closer        True for a distance, False for a similarity
+    metric.lower_is_better        True for a distance, False for a similarity
     metric.fingerprint            plain data that tells it from others; its key `network` is a name
 
 and, where it has them,

@@ -20,7 +20,7 @@ class Compiled:
 
   def __init__(self, metric):
     """Wraps what `loading.load_metric` returns."""
-    self.lower_is_closer = metric.lower_is_closer
+    self.lower_is_better = metric.lower_is_better
     self.fingerprint = metric.fingerprint
     self._joined = {}
     has_network = hasattr(metric, "trunk")

@@ -96,7 +96,7 @@ class Maps:
     metric = self._metrics[label]
     reference, candidate = images.padded()
     values = np.asarray(metric.spatial_map(reference, candidate))
-    if not metric.lower_is_closer:
+    if not metric.lower_is_better:
       values = np.asarray(metric.spatial_map(reference, reference)) - values
     return values[:len(images.pairs)]
 

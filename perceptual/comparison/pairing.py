@@ -1,6 +1,6 @@
 """Which file is compared with which: one with many, two folders, clips, a list, or all pairs.
 
-Each form returns a `Pairing`. Only names are looked at here; no image is opened.
+Each form returns a `Pairing`. Only names are inspected at here; no image is opened.
 """
 
 import collections
@@ -78,7 +78,7 @@ def folders(reference_dir, candidate_dir):
   question. Hidden files are passed over; whatever else has no partner is listed as skipped.
 
   Raises:
-    UserError: if one is no folder, or holds no image.
+    UserError: if one is not a directory, or holds no image.
   """
   pairs, skipped = _by_name(reference_dir, candidate_dir)
   return _pairing(f"{printable(candidate_dir)} against {printable(reference_dir)}, by name",
@@ -91,7 +91,7 @@ def frames(reference_dir, candidate_dir):
   Frames that lie in no folder of their own are those of a clip called `.`.
 
   Raises:
-    UserError: if one is no folder, or holds no image.
+    UserError: if one is not a directory, or holds no image.
   """
   pairs, skipped = _by_name(reference_dir, candidate_dir)
   clips = [printable(pathlib.PurePosixPath(name).parent) for name, _, _ in pairs]
@@ -128,7 +128,7 @@ def every_pair(folder):
   """Pairs every image of a folder, and of the folders inside it, with every other, once.
 
   Raises:
-    UserError: if it is no folder, or holds fewer than two images.
+    UserError: if it is not a directory, or holds fewer than two images.
   """
   folder = pathlib.Path(folder).expanduser()
   names, others = _images(folder)

@@ -11,5 +11,5 @@ def farthest_first(comparison, label):
     label: of one of its metrics.
   """
   values = comparison.of(label)
-  sign = -1 if comparison.lower_is_closer[label] else 1
+  sign = -1 if comparison.lower_is_better[label] else 1
   return np.argsort(sign * values, kind="stable")[:np.count_nonzero(~np.isnan(values))]

@@ -101,7 +101,7 @@ def _counts(comparison):
 def _summary(comparison):
   yield node("h2", "Summary")
   lines = []
-  for label, lower in comparison.lower_is_closer.items():
+  for label, lower in comparison.lower_is_better.items():
     found = summary.summarise(comparison.of(label))
     lines.append([label, *map(_number, (
         found.mean, found.standard_error, found.standard_deviation, found.lowest, found.highest,
@@ -152,7 +152,7 @@ def _pairs(comparison, maps):
                   f"Thumbnails have at most {_THUMBNAIL} pixels a side and are JPEG; the metrics "
                   "saw the files themselves.")
   if mapped:
-    what = "" if comparison.lower_is_closer[mapped] else " missing to an image with itself"
+    what = "" if comparison.lower_is_better[mapped] else " missing to an image with itself"
     yield node("p", f"Heat maps: {mapped}{what}, from 0 ", _scale(),
                f" to {number(maps.tops[mapped])} and above, over the candidate in grey.")
   heads = ["rank", "files", "reference", "candidate", *(["heat map"] if mapped else []),

@@ -15,8 +15,8 @@ from perceptual.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
-class Looked:
-  """A pairing whose files have been looked at.
+class InspectedPairs:
+  """A pairing whose files have been inspected.
 
   Attributes:
     pairing: `Pairing`.
@@ -43,7 +43,7 @@ class Comparison:
     pairing: what was compared.
     headers: of each of its files a `headers.Header`, or the error that reading it raised.
     fingerprints: `{label: fingerprint}` of the metrics, as plain data.
-    lower_is_closer: `{label: bool}`.
+    lower_is_better: `{label: bool}`.
     columns: names of the values of a pair: the labels and, where terms by tap were asked for,
       `label/tap`.
     values: `[pairs, columns]` float64; NaN where there is none, for a reason that is in `skipped`.
@@ -54,7 +54,7 @@ class Comparison:
   pairing: Pairing
   headers: list
   fingerprints: dict
-  lower_is_closer: dict
+  lower_is_better: dict
   columns: tuple[str, ...]
   values: np.ndarray
   skipped: tuple[Skipped, ...]
@@ -69,30 +69,30 @@ class Comparison:
     return np.flatnonzero(~np.isnan(self.values).all(axis=1))
 
 
-def look(pairing):
+def inspect(pairing):
   """Opens the files of a `Pairing`, and decodes none.
 
   Returns:
-    A `Looked`.
+    A `InspectedPairs`.
 
   Raises:
     UserError: if a pair of an explicit `Pairing` cannot be compared.
   """
-  looked = headers.read_all(pairing.files)
+  inspected = headers.read_all(pairing.files)
   refused = {}
   for pair, (reference, candidate) in enumerate(pairing.pairs):
-    reason = _refusal(pairing.names(pair), looked[reference], looked[candidate])
+    reason = _refusal(pairing.names(pair), inspected[reference], inspected[candidate])
     if reason:
       _refuse(pairing, refused, pair, reason)
   comparable = np.setdiff1d(np.arange(len(pairing.pairs)), list(refused))
-  return Looked(pairing, looked, comparable, refused)
+  return InspectedPairs(pairing, inspected, comparable, refused)
 
 
-def compare(looked, metrics, *, output_dir=None, batch_size=None, per_tap=False):
+def compare(inspected, metrics, *, output_dir=None, batch_size=None, per_tap=False):
   """Compares pairs of image files.
 
   Args:
-    looked: `look(pairing)`.
+    inspected: `inspect(pairing)`.
     metrics: `{label: metric}`, at least one; see `perceptual.comparison` for what a metric is.
     output_dir: a folder for the journal, from which the same call goes on after a kill; None for no
       journal.
@@ -106,32 +106,32 @@ def compare(looked, metrics, *, output_dir=None, batch_size=None, per_tap=False)
     UserError: if a pair of an explicit `Pairing` cannot be compared, or the journal cannot be
       written or is one of other metrics.
   """
-  pairing, pairs = looked.pairing, looked.comparable
+  pairing, pairs = inspected.pairing, inspected.comparable
   scorer = Scorer(metrics, per_tap=per_tap, reuse=batches.shares_images(pairing))
   fingerprints = {label: metric.fingerprint for label, metric in metrics.items()}
   values = np.full((len(pairing.pairs), len(scorer.columns)), np.nan)
-  refused = dict(looked.refused)
+  refused = dict(inspected.refused)
   with contextlib.ExitStack() as stack:
     book = None
     if output_dir is not None:
       book = stack.enter_context(journal.Journal(
           output_dir, columns=scorer.columns, fingerprints=fingerprints))
-      _resume(book, looked, values)
+      _resume(book, inspected, values)
     todo = pairs[np.isnan(values[pairs]).any(axis=1)]
     kept = len(pairs) - len(todo)
     bar = stack.enter_context(progress(
         description="comparing", total=len(pairs), initial=kept, unit="pair"))
-    found = batches.batches(pairing, looked.headers, todo, batch_size=batch_size)
+    found = batches.batches(pairing, inspected.headers, todo, batch_size=batch_size)
     for images in batches.read(pairing, found):
       for pair, reason in _score(images, scorer, pairing, values):
         _refuse(pairing, refused, pair, reason)
       if book:
         whole = images.pairs[~np.isnan(values[images.pairs]).any(axis=1)]
-        book.record(pairing, looked.headers, whole, values[whole])
+        book.record(pairing, inspected.headers, whole, values[whole])
       bar.update(len(images.pairs) + len(images.unreadable))
   return Comparison(
-      pairing=pairing, headers=looked.headers, fingerprints=fingerprints,
-      lower_is_closer={label: metric.lower_is_closer for label, metric in metrics.items()},
+      pairing=pairing, headers=inspected.headers, fingerprints=fingerprints,
+      lower_is_better={label: metric.lower_is_better for label, metric in metrics.items()},
       columns=scorer.columns, values=values, skipped=_skipped(pairing, refused), kept=kept)
 
 
@@ -160,9 +160,9 @@ def _skipped(pairing, refused):
       Skipped(*pairing.names(pair), reason) for pair, reason in sorted(refused.items())))
 
 
-def _resume(book, looked, values):
+def _resume(book, inspected, values):
   """Fills in the values that an earlier run has found."""
-  found, changed = book.load(looked.pairing, looked.headers)
+  found, changed = book.load(inspected.pairing, inspected.headers)
   for pair, row in found.items():
     values[pair] = row
   if changed:

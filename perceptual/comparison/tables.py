@@ -9,7 +9,7 @@ from perceptual.comparison import summary
 
 _SKIPPED_SHOWN = 10
 _SIZES_SHOWN = 3
-DIRECTIONS = {True: "lower is closer", False: "higher is closer"}
+DIRECTIONS = {True: "lower is better", False: "higher is closer"}
 
 
 def text(comparison):
@@ -28,23 +28,23 @@ def text(comparison):
       None, [*parts, _kept(comparison), altered, _skipped(comparison.skipped)]))
 
 
-def outlook(looked):
-  """Returns what would be compared, for a `run.Looked`, and what not."""
-  pairing = looked.pairing
+def outlook(inspected):
+  """Returns what would be compared, for a `run.InspectedPairs`, and what not."""
+  pairing = inspected.pairing
   sizes = collections.Counter(
-      looked.headers[reference].size for reference in pairing.pairs[looked.comparable, 0])
+      inspected.headers[reference].size for reference in pairing.pairs[inspected.comparable, 0])
   shown = ", ".join(f"{count:,} of {width}x{height}"
                     for (height, width), count in sizes.most_common(_SIZES_SHOWN))
   more = f", and {len(sizes) - _SIZES_SHOWN:,} more sizes" if len(sizes) > _SIZES_SHOWN else ""
-  about = f"{pairing.about}: {len(looked.comparable):,} pairs{shown and f' ({shown}{more})'}"
-  altered = _altered(pairing, looked.headers, looked.comparable)
-  return "\n\n".join(filter(None, [about, altered, _skipped(looked.skipped())]))
+  about = f"{pairing.about}: {len(inspected.comparable):,} pairs{shown and f' ({shown}{more})'}"
+  altered = _altered(pairing, inspected.headers, inspected.comparable)
+  return "\n\n".join(filter(None, [about, altered, _skipped(inspected.skipped())]))
 
 
 def _candidates(comparison):
   """A line a candidate, the closest first."""
   first = comparison.columns[0]
-  sign = 1 if comparison.lower_is_closer[first] else -1
+  sign = 1 if comparison.lower_is_better[first] else -1
   head = ["candidate", *_headings(comparison)]
   rows = [[comparison.pairing.names(pair)[1], *map(number, comparison.values[pair])]
           for pair in sorted(comparison.compared(),
@@ -67,14 +67,14 @@ def _headings(comparison):
   label = comparison.columns[0]
   if len(comparison.fingerprints) > 1:
     return comparison.columns
-  value = "distance" if comparison.lower_is_closer[label] else "similarity"
+  value = "distance" if comparison.lower_is_better[label] else "similarity"
   return [value, *(column.removeprefix(f"{label}/") for column in comparison.columns[1:])]
 
 
 def _directions(comparison):
-  """`lower is closer`, with the names of the metrics where they differ in it."""
+  """`lower is better`, with the names of the metrics where they differ in it."""
   by_direction = collections.defaultdict(list)
-  for label, lower in comparison.lower_is_closer.items():
+  for label, lower in comparison.lower_is_better.items():
     by_direction[lower].append(label)
   if len(by_direction) == 1:
     return DIRECTIONS[next(iter(by_direction))]
@@ -86,7 +86,7 @@ def _means(comparison):
   """A line a metric."""
   lines = [["metric", "mean", "std error", "std dev", "lowest", "highest", "pairs", "direction"]]
   infinite = []
-  for label, lower in comparison.lower_is_closer.items():
+  for label, lower in comparison.lower_is_better.items():
     found = summary.summarise(comparison.of(label))
     lines.append([label, *map(number, (
         found.mean, found.standard_error, found.standard_deviation, found.lowest, found.highest)),

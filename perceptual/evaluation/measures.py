@@ -69,7 +69,7 @@ class Whole:
     if len(candidates) == 2:
       values = tf.stack(self._metric.two_afc(reference, *candidates), axis=1)
     else:
-      sign = 1.0 if self._metric.lower_is_closer else -1.0
+      sign = 1.0 if self._metric.lower_is_better else -1.0
       values = sign * tf.stack([self._metric(reference, image) for image in candidates], axis=1)
     largest = np.finfo(np.float32).max
     return tf.clip_by_value(values, -largest, largest)[:, :, tf.newaxis, tf.newaxis]

@@ -105,7 +105,7 @@ def summed_score(judged_set, distances, distance, subset=None):
   result = {}
   for part in judged_set.subsets:
     pair = distances[part.name].at(distance, SUM)
-    result[part.name] = scores.two_afc(pair[:, 0], pair[:, 1], part.answers)
+    result[part.name] = scores.two_afc_score(pair[:, 0], pair[:, 1], part.answers)
   result.update(scores.aggregate(result, {s.name: s.size for s in judged_set.subsets}))
   return result[subset or "mean"]
 

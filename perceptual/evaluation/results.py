@@ -17,7 +17,7 @@ def require_folder(path):
   nearest = next(place for place in (folder.absolute(), *folder.absolute().parents)
                  if place.exists())
   if not nearest.is_dir():
-    raise UserError(f"Results cannot be written to {path}: {nearest} is no folder.")
+    raise UserError(f"Results cannot be written to {path}: {nearest} is not a directory.")
   if not os.access(nearest, os.W_OK | os.X_OK):
     raise UserError(f"Results cannot be written to {path}: {nearest} is not writable.")
   return folder

@@ -31,7 +31,7 @@ GROUPS = {
 _BLOCK = 8
 
 
-def two_afc(distance_0, distance_1, judge):
+def two_afc_score(distance_0, distance_1, judge):
   """Returns the two-alternative forced choice score, the "perceptual score", in percent.
 
   The mean agreement with the raters; a constant distance scores exactly 50.

@@ -53,7 +53,7 @@ for _place in _PLACES:
   gin.add_config_file_search_path(str(_place))
 
 
-def _plainly(configurable):
+def _strip_gin_context(configurable):
   """Takes away the lines that gin adds to the message of an error it passes on."""
   @functools.wraps(configurable)
   def call(*args, **kwargs):
@@ -66,12 +66,12 @@ def _plainly(configurable):
 
 for _name, _part in _RECIPE_PARTS.items():
   gin.external_configurable(_part, _name)
-train_settings = _plainly(gin.external_configurable(settings.Settings, "train"))
-learn_settings = _plainly(gin.external_configurable(learning_settings.Settings, "learn"))
-evaluate_settings = _plainly(gin.external_configurable(scoring.Settings, "evaluate"))
+train_settings = _strip_gin_context(gin.external_configurable(settings.Settings, "train"))
+learn_settings = _strip_gin_context(gin.external_configurable(learning_settings.Settings, "learn"))
+evaluate_settings = _strip_gin_context(gin.external_configurable(scoring.Settings, "evaluate"))
 
 
-@_plainly
+@_strip_gin_context
 @gin.configurable
 def network(name=None, **options):
   """Returns (name, options) of a network, checked by what `models.build` takes."""
@@ -87,7 +87,7 @@ def network(name=None, **options):
   return name, options
 
 
-@_plainly
+@_strip_gin_context
 @gin.configurable(denylist=["data_dir"])
 def images(data_dir, source=None, **options):
   """Returns the `LabelledImages` of a source, one of `SOURCES`, with the source's own options."""
@@ -106,14 +106,14 @@ def images(data_dir, source=None, **options):
   return SOURCES[source](data_dir, **options)
 
 
-@_plainly
+@_strip_gin_context
 @gin.configurable("judged", denylist=["data_dir"])
 def judged_set(data_dir, name="graded/nuisance", image_size=64, limit=None):
   """Returns the judged set that scores training."""
   return _loaded("judged", "val", data_dir, name, image_size, limit)
 
 
-@_plainly
+@_strip_gin_context
 @gin.configurable(denylist=["data_dir"])
 def triplets(data_dir, name="bapps/2afc", image_size=64, limit=None):
   """Returns the judged set that a metric learns from, of other images than the one that scores."""
@@ -176,7 +176,7 @@ def check_used(names):
   """Raises `UserError` for a binding that had no effect, because nothing asked for its value.
 
   Args:
-    names: the configurables that this binary resolves; bindings of others are for other binaries.
+    names: the configurables that this command resolves; others are for other commands.
   """
   used = list(gin.config._OPERATIVE_CONFIG)
   for scope, selector in gin.config._CONFIG:

@@ -92,7 +92,7 @@ def _read_fingerprint(path):
   try:
     fingerprint = json.loads(path.read_text("utf-8"))
   except OSError as error:
-    raise UserError(f"{path.parent} is no exported metric: {FINGERPRINT} cannot be read: "
+    raise UserError(f"{path.parent} is not an exported metric: {FINGERPRINT} cannot be read: "
                     f"{error.strerror}.") from None
   except ValueError:
     fingerprint = None

@@ -72,7 +72,7 @@ def require_free(export_dir, overwrite=False):
   export_dir = pathlib.Path(export_dir).expanduser().resolve()
   above = next(place for place in export_dir.parents if place.exists())
   if not above.is_dir():
-    raise UserError(f"{export_dir} cannot be written: {above} is no folder.")
+    raise UserError(f"{export_dir} cannot be written: {above} is not a directory.")
   if not export_dir.exists() or (export_dir.is_dir() and not any(export_dir.iterdir())):
     return export_dir
   if not (export_dir / keras_files.FINGERPRINT).exists():

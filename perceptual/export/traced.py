@@ -34,7 +34,7 @@ class CheckedMetric:
       # One function of the graph, which all others call instead of holding the network once more.
       self._metric.trunk = tf.function(
           lambda images, training: metric.trunk(images, training=training), autograph=False)
-    self.result = "distance" if metric.lower_is_closer else "similarity"
+    self.result = "distance" if metric.lower_is_better else "similarity"
     # Traced once for a dtype; the forms of a call and the signatures hold calls of them.
     for name in ("compare", *_IMAGES):
       setattr(self, name, tf.function(getattr(self, name), autograph=False))
@@ -90,7 +90,7 @@ class CheckedMetric:
 
 
 class ExportedMetric(tf.Module):
-  """A perceptual metric. `fingerprint()` tells what it is, and whether lower is closer.
+  """A perceptual metric. `fingerprint()` tells what it is, and whether lower is better.
 
   It tracks the weights alone, not the Keras model, which would be saved as well and take more room
   than the weights of a small network. What the metric does not have is None.

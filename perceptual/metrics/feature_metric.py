@@ -20,7 +20,7 @@ from perceptual.version import __version__
 
 
 class FeatureMetric:
-  """A distance between images; lower is closer.
+  """A distance between images; lower is better.
 
   Attributes:
     network: the name of the network, or of the baseline.
@@ -32,10 +32,10 @@ class FeatureMetric:
     learned: how they were learned, plain data; None if that is not known.
     tap_distances: `{tap: distances.Distance}`: `distance`, or `lin` with the tap's weights.
     preprocessing: `preprocessing.Preprocessing`.
-    lower_is_closer: True.
+    lower_is_better: True.
   """
 
-  lower_is_closer = True
+  lower_is_better = True
 
   def __init__(self, model, *, network, options=None, taps=None, distance="local",
                channel_weights=None, learned=None, preprocess=preprocessing.IMAGENET):
@@ -116,7 +116,7 @@ class FeatureMetric:
         self.tap_distances, *self._encode(reference=reference, candidate=candidate))
 
   def two_afc(self, reference, candidate_0, candidate_1):
-    """Returns both candidates' distances as `scores.two_afc` takes them, each `[batch]` float32.
+    """Returns both candidates' distances, each `[batch]` float32, for `scores`.
 
     The reference is encoded and embedded once.
 
@@ -192,7 +192,7 @@ class FeatureMetric:
         "taps": list(self.taps),
         "distance": self.tap_distances[self.taps[0]].name,
         **({"learned": self.learned} if self.learned else {}),
-        "lower_is_closer": True,
+        "lower_is_better": True,
         "preprocessing": {
             "mean": list(self.preprocessing.mean), "std": list(self.preprocessing.std),
             "uint8_range": list(preprocessing.UINT8_RANGE),
@@ -215,7 +215,7 @@ def random_init(metric, seed=0):
   keras.utils.set_random_seed(seed)
   return FeatureMetric(
       models.build_at_random(metric.network, **metric.options),
-      network=f"{metric.network} at random",
+      network=f"{metric.network}, random init",
       options=metric.options, taps=metric.taps, distance=metric.distance.name,
       channel_weights=metric.channel_weights, preprocess=metric.preprocessing)
 

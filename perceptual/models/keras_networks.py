@@ -1,6 +1,6 @@
 """Classifiers of Keras as networks by name: from a user's file, and those of `keras.applications`.
 
-Both go through `wrapping.wrap`. What they are is said by options, so that gin, a training folder
+Both go through `wrapping.wrap`. What they are is said by options, so that gin, a run directory
 and a fingerprint can name them. Nothing is downloaded.
 """
 
@@ -109,7 +109,7 @@ def _loaded(path):
 def _existing_file(option, path):
   file = pathlib.Path(path).expanduser()
   if not file.is_file():
-    raise errors.UserError(f"{option}: there is no file {path} (from {pathlib.Path.cwd()}).")
+    raise errors.UserError(f"{option}: there is not a file {path} (from {pathlib.Path.cwd()}).")
   return file
 
 

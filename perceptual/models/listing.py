@@ -36,7 +36,7 @@ class Listed:
   note: str = ""
 
 
-def look(name, *, image_size=64, num_classes=1000, **options):
+def inspect(name, *, image_size=64, num_classes=1000, **options):
   """Returns the `Listed` of a network, without making its weights.
 
   Args:

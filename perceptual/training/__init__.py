@@ -1,1 +1,1 @@
-"""Training classifiers under a `tf.distribute` strategy, and what a training folder holds."""
+"""Training classifiers under a `tf.distribute` strategy, and what a run directory holds."""

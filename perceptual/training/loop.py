@@ -35,7 +35,7 @@ class Run(outer_loop.OuterLoop):
     """Builds everything and restores the last checkpoint, if there is one; writes nothing.
 
     Args:
-      path: the training folder.
+      path: the run directory.
       network: (name, options) for `models.build`; `num_classes` is that of the images.
       images: `classification.LabelledImages`.
       judged_set: `judged.JudgedSet` of kind `2afc`, scored at every evaluation.

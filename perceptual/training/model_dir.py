@@ -1,4 +1,4 @@
-"""What a training folder holds, and the way back from it to a network.
+"""What a run directory holds, and the way back from it to a network.
 
     network.json            name and options of the network
     learned.json            of a metric learned from judgements: mode, trunk, taps, judged set
@@ -32,7 +32,7 @@ DAMAGE = (tf.errors.OpError, ValueError, IndexError, RuntimeError)
 
 
 class ModelDir:
-  """The paths of a training folder.
+  """The paths of a run directory.
 
   Attributes:
     path: the folder.
@@ -106,7 +106,7 @@ class ModelDir:
     """
     network = read_json(self.network)
     if network is None:
-      raise errors.UserError(f"{self.path} is no training folder: it has no {self.network.name}. "
+      raise errors.UserError(f"{self.path} is no run directory: it has no {self.network.name}. "
                              "Make one with `perceptual train`.")
     if not isinstance(network, dict) or not {"name", "options"} <= set(network):
       raise errors.UserError(f"{self.network} is damaged: it must hold name and options.")
@@ -166,7 +166,7 @@ def load_network(path, checkpoint="best_score"):
   """Returns a trained network.
 
   Args:
-    path: the training folder.
+    path: the run directory.
     checkpoint: one of `CHECKPOINTS`.
 
   Returns:

@@ -59,6 +59,6 @@ class RankingTrainer(trainer.Trainer):
 
 
 def agreement(judge, distance_0, distance_1):
-  """Returns the share of judges who agree with the distances, as `scores.two_afc`: `[batch]`."""
+  """Returns the share of judges who agree with the distances, as in `scores`: `[batch]`."""
   prefers_1 = 0.5 * (1 + tf.sign(distance_0 - distance_1))
   return judge * prefers_1 + (1 - judge) * (1 - prefers_1)

@@ -122,7 +122,7 @@ class MetricsFile:
 
 
 def read_metrics(path):
-  """Returns the lines of a `metrics.csv` as dictionaries of numbers; none if there is no file.
+  """Returns the lines of a `metrics.csv` as dictionaries of numbers; none if there is not a file.
 
   Raises:
     UserError: if the file is damaged.

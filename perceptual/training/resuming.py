@@ -18,7 +18,7 @@ def changes(before, now, *, folder):
   Args:
     before: what the run was, nested dictionaries of plain data; None if that is not known.
     now: what it is to be.
-    folder: the training folder, for the message.
+    folder: the run directory, for the message.
 
   Returns:
     A list of texts like `train.weight_decay: 0.0001 before, 0.001 now`.

@@ -1,4 +1,4 @@
-"""The way back from a training folder to a metric: of a network, or a learned one."""
+"""The way back from a run directory to a metric: of a network, or a learned one."""
 
 import keras
 
@@ -11,7 +11,7 @@ LEARNED = "lin"  # the distance with the weights that were learned
 
 def load(path, checkpoint="best_score", *, distance=None, taps=None,
          preprocess=preprocessing.IMAGENET):
-  """Returns the metric of a training folder, and the step of its weights: `(Metric, step)`.
+  """Returns the metric of a run directory, and the step of its weights: `(Metric, step)`.
 
   Args:
     path: a folder of `perceptual train` or `perceptual learn`.

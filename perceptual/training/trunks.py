@@ -43,12 +43,12 @@ def build(network, options, taps):
     options: its options.
     taps: names of the taps; None for all.
   """
-  return feature_taps.select_taps(models.build(network, **_in_full(network, options)), taps)
+  return feature_taps.select_taps(models.build(network, **_with_defaults(network, options)), taps)
 
 
 def at_random(network, options, taps):
   """Returns a `Trunk` as it is initialised; arguments as `build`."""
-  options = _in_full(network, options)
+  options = _with_defaults(network, options)
   model = feature_taps.select_taps(models.build_at_random(network, **options), taps)
   return Trunk(model, network, options, "at random")
 
@@ -66,7 +66,8 @@ def published(network, options, taps, weights_dir=None):
     UserError: there are no such weights, or not in the folder: the message says how to get them.
   """
   if network in models.wrappers():
-    return Trunk(build(network, options, taps), network, _in_full(network, options), "as wrapped")
+    return Trunk(build(network, options, taps), network, _with_defaults(network, options),
+                 "as wrapped")
   if options:
     raise errors.UserError(f"Published weights are of {network} as it is: they take no "
                            f"{next(iter(options))}. {_OTHERWISE}")
@@ -75,7 +76,7 @@ def published(network, options, taps, weights_dir=None):
     raise errors.UserError(f"There are no published weights of {network!r}, only of "
                            f"{', '.join(available)}. {_OTHERWISE}")
   model = feature_taps.select_taps(store.load(network, weights_dir), taps)
-  return Trunk(model, network, _in_full(network, options),
+  return Trunk(model, network, _with_defaults(network, options),
                f"published, {catalogue.get(network).file}")
 
 
@@ -83,7 +84,7 @@ def trained(folder, taps, checkpoint="best_score"):
   """Returns a `Trunk` that `perceptual train` trained.
 
   Args:
-    folder: the training folder.
+    folder: the run directory.
     taps: names of the taps; None for all.
     checkpoint: one of `model_dir.CHECKPOINTS`.
 
@@ -95,7 +96,7 @@ def trained(folder, taps, checkpoint="best_score"):
                f"trained, {checkpoint} at step {step}")
 
 
-def _in_full(network, options):
+def _with_defaults(network, options):
   """Returns every option of a network, without a classifier where it can be left out."""
   options = {**models.network_options(network), **options}
   return options if network in models.wrappers() else {**options, "num_classes": 0}

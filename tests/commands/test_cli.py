@@ -32,7 +32,7 @@ def _process_that_tells(*arguments):
   return _process("-c", f"""
 import atexit, sys
 atexit.register(lambda: print([name for name in {_HEAVY} if name in sys.modules]))
-from perceptual import cli
+from perceptual.commands import cli
 cli.main({arguments})
 """)
 

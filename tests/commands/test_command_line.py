@@ -1,4 +1,4 @@
-"""What every binary does with a command line, shown on a small one."""
+"""What every command does with a command line, shown on a small one."""
 
 import os
 import signal
@@ -156,11 +156,11 @@ def _python(code, **environment):
 def test_a_reader_who_leaves_early_is_no_error():
   process = _python("""
       from absl import flags
-      from perceptual import binary
+      from perceptual.commands import command_line
       def main(argv):
         while True:
           print("a line of many")
-      binary.run(main, flags.FlagValues(), "Print without end.")
+      command_line.run(main, flags.FlagValues(), "Print without end.")
       """)
   assert process.stdout.readline() == "a line of many\n"
   process.stdout.close()
@@ -173,8 +173,8 @@ def test_tensorflow_and_its_company_start_in_silence(tmp_path):
   set_by_conftest = {"TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS", "CUDA_VISIBLE_DEVICES"}
   environment = {name: os.environ[name] for name in os.environ if name not in set_by_conftest}
   process = _python(f"""
-      from perceptual import binary
-      binary.configure_runtime()
+      from perceptual.commands import command_line
+      command_line.configure_runtime()
       import gin, keras, orbit, tensorflow as tf, tensorflow_datasets, tensorflow_hub
       from official.common import distribute_utils
       tf.config.list_physical_devices()
@@ -189,8 +189,8 @@ def test_tensorflow_and_its_company_start_in_silence(tmp_path):
 def test_what_the_user_has_set_stays():
   process = _python("""
       import os
-      from perceptual import binary
-      binary.configure_runtime()
+      from perceptual.commands import command_line
+      command_line.configure_runtime()
       print(os.environ["TF_CPP_MIN_LOG_LEVEL"], os.environ["TF_ENABLE_ONEDNN_OPTS"])
       """, TF_CPP_MIN_LOG_LEVEL="0")
   assert process.communicate() == ("0 1\n", "")
@@ -199,8 +199,8 @@ def test_what_the_user_has_set_stays():
 def test_a_warning_is_one_line():
   process = _python("""
       import warnings
-      from perceptual import binary
-      binary.configure_runtime()
+      from perceptual.commands import command_line
+      command_line.configure_runtime()
       warnings.warn("superres/ has 3 examples,\\n10856 are published")
       """)
   assert process.communicate() == (

@@ -54,7 +54,7 @@ def run(capsys):
 
 
 def _save_network(path, *, seed=0, bad=None):
-  """Writes a training folder with two of the three checkpoints."""
+  """Writes a run directory with two of the three checkpoints."""
   folder = model_dir.ModelDir(path)
   folder.write_network(_NETWORK, _OPTIONS)
   keras.utils.set_random_seed(seed)
@@ -141,7 +141,7 @@ def test_bapps_2afc_from_files_to_table(run, trained, data_dir, bapps_files, tmp
   assert status == 0, err
   assert "Scoring resnet4 (best_score, step 30)" in out
   assert "judged by people (BAPPS validation)\n" in out
-  for word in ("trad", "frame", "dist", "real", "mean", "pooled", "resnet4 at random", "pixels",
+  for word in ("trad", "frame", "dist", "real", "mean", "pooled", "resnet4, random init", "pixels",
                "human ceiling", "oracle"):
     assert word in out
   assert max(map(len, out.split("\n\n")[1].splitlines())) <= 110
@@ -149,7 +149,7 @@ def test_bapps_2afc_from_files_to_table(run, trained, data_dir, bapps_files, tmp
   l2 = []
   for name in _SUBSETS["2afc"]:
     judge = _read(bapps_files, "2afc", name, "judge")
-    expected = scores.two_afc(_l2(bapps_files, "2afc", name, "p0"),
+    expected = scores.two_afc_score(_l2(bapps_files, "2afc", name, "p0"),
                               _l2(bapps_files, "2afc", name, "p1"), judge)
     assert _score(result, metric="pixels", tap="sum", subset=name) == pytest.approx(expected)
     assert _score(result, metric="human ceiling", subset=name) == pytest.approx(
@@ -333,7 +333,7 @@ def test_compare_as_a_user_runs_it(exported, photographs, tmp_path):
       env={name: value for name, value in os.environ.items() if not name.startswith("TF_")})
   assert process.returncode == 0, process.stderr
   lines = process.stdout.splitlines()
-  assert lines[0] == (f"resnet4, mean_pool distance to {photographs[0]}; lower is closer")
+  assert lines[0] == (f"resnet4, mean_pool distance to {photographs[0]}; lower is better")
   assert [line.split()[0] for line in lines[4:6]] == [photographs[2], photographs[1]]
   shown = [line for line in process.stderr.splitlines() if line]
   assert shown and all(line.startswith("comparing: ") for line in shown)
@@ -407,7 +407,7 @@ def test_model_dirs_that_are_none(run, trained, tmp_path):
   file = tmp_path / "file"
   file.touch()
   for command in (_evaluate, _export):
-    assert "is no training folder" in command(run, tmp_path, model_dir=tmp_path / "nowhere")
+    assert "is no run directory" in command(run, tmp_path, model_dir=tmp_path / "nowhere")
     assert str(file) in command(run, tmp_path, model_dir=file)
     assert (f"{trained} has no checkpoint 'best_accuracy'. Available: best_score, last."
             == command(run, tmp_path, model_dir=trained, checkpoint="best_accuracy"))
@@ -464,7 +464,7 @@ def test_metrics_that_cannot_be_scored_or_exported(run, trained, exported, tmp_p
     assert command(run, tmp_path, metric="lpips").startswith("Unknown metric 'lpips'. Available: ")
     assert command(run, tmp_path, metric="ssim", checkpoint="last") == (
         "Unknown option of ssim 'checkpoint'. Available: channels.")
-    assert "is no training folder" in command(run, tmp_path, model_dir=exported)
+    assert "is no run directory" in command(run, tmp_path, model_dir=exported)
   assert _export(run, tmp_path, metric=exported) == f"{exported} is an export already: copy its " \
       "folder."
 
@@ -488,7 +488,7 @@ def test_places_that_are_taken(run, trained, exported, data_dir, photographs, tm
   assert "is no export of a metric" in _export(run, tmp_path, model_dir=trained,
                                                export_dir=tmp_path, overwrite=True)
   for place in (file, file / "below"):
-    line = f"Results cannot be written to {place}: {file} is no folder."
+    line = f"Results cannot be written to {place}: {file} is not a directory."
     assert _refused(run, "compare", f"--metric={exported}", *photographs,
                     f"--output_dir={place}") == line
     assert _evaluate(run, tmp_path, model_dir=trained, data_dir=data_dir, output_dir=place) == line

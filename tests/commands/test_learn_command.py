@@ -18,7 +18,7 @@ from perceptual.training import learning, model_dir, records, trunks
 
 pytestmark = pytest.mark.filterwarnings("ignore:bapps/")  # of counts that are not as published
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 RUNS = sorted((ROOT / "gin" / "runs").glob("lpips_*.gin"))
 SIDE = 32
 SCRATCH = """
@@ -37,7 +37,7 @@ class Teacher:
   """Finds the candidate closer whose mean is nearer to the reference's."""
 
   network = "mean-difference"
-  lower_is_closer = True
+  lower_is_better = True
   fingerprint = {"network": "mean-difference"}  # noqa: RUF012
 
   def __call__(self, reference, candidate):
@@ -189,7 +189,7 @@ def _save_network(path):
     (["--gin_param=learn.taps = ('relu1',)"], "Unknown tap 'relu1'. Available: reduct"),
     (["--gin_param=learn.mode = 'tune'"], "Published weights are of resnet3 as it is: "),
     (["--trunk_dir=nowhere"], "learn.mode 'scratch' begins with a network at random: leave out"),
-    (["--trunk_dir=nowhere", "--gin_param=learn.mode = 'lin'"], "nowhere is no training folder: "),
+    (["--trunk_dir=nowhere", "--gin_param=learn.mode = 'lin'"], "nowhere is no run directory: "),
     (["--gin_param=triplets.name = 'graded'"],
      "Unknown judged set to learn from 'graded'. Available: bapps/2afc, teacher."),
     (["--gin_param=judged.name = 'bapps/jnd'"], "No data set in "),

@@ -45,7 +45,7 @@ def test_one_network_in_full(capsys):
 
 
 def test_what_is_looked_at_is_what_is_built():
-  row = listing.look("resnet10", num_classes=5, width=0.25)
+  row = listing.inspect("resnet10", num_classes=5, width=0.25)
   built = models.build("resnet10", num_classes=5, width=0.25)
   assert row.parameters == costs.parameters(built)
   assert row.tap_parameters == costs.parameters(taps.select_taps(built))
@@ -56,7 +56,7 @@ def test_too_small_images_are_a_note_and_no_number(capsys):
   status, out, _ = _run(capsys, "--network=alexnet", "--image_size=32")
   assert status == 0
   assert "unknown MFLOPs" in out and "at least 63 pixels" in out
-  row = listing.look("alexnet", image_size=20)
+  row = listing.inspect("alexnet", image_size=20)
   assert row.flops is None and row.tap_flops is None and "at least 31 pixels" in row.note
   assert listing.table([row], 20).splitlines()[-1].startswith("alexnet: The images are too small")
 
@@ -65,7 +65,7 @@ def test_mistakes_are_one_line(capsys, tmp_path):
   (tmp_path / "file").write_text("")
   for arguments, message in [
       (["--network=resnet5"], "Unknown network 'resnet5'. Available: resnet2, "),
-      ([f"--output_dir={tmp_path}/file"], "is no folder"),
+      ([f"--output_dir={tmp_path}/file"], "is not a directory"),
       (["--image_size=0"], "image_size"), (["resnet6"], "resnet6")]:
     status, out, err = _run(capsys, *arguments)
     assert status and not out and message in err and err.count("\n") <= 2

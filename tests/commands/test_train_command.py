@@ -17,7 +17,7 @@ from perceptual.commands import command_line, train
 from perceptual.experiments import config
 from perceptual.training import loop, model_dir, records
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 TINY = """
 include 'gin/runs/demo.gin'
@@ -113,7 +113,7 @@ def test_a_killed_run_given_again_ends_as_if_it_had_not_been_killed(tmp_path, gi
 # The command, and at its end a fingerprint of the weights that this worker holds.
 _WORKER = """
 import sys
-from perceptual import cli
+from perceptual.commands import cli
 from perceptual.metrics.feature_metric import weights_hash
 from perceptual.training import loop
 summary = loop.Run.summary
@@ -166,7 +166,7 @@ def test_two_workers_train_as_one_process(tmp_path, gin_file):
 
 @pytest.fixture
 def perceptual_train(monkeypatch, capsys, tmp_path):
-  """Runs the binary in this process: exit status, output and errors."""
+  """Runs the command in this process: exit status, output and errors."""
   monkeypatch.setattr(command_line, "configure_runtime", lambda: None)
 
   def call(*flags):

@@ -11,7 +11,7 @@ from perceptual.errors import UserError
 class Difference:
   """The mean absolute difference of pixels, 0 to 1, which knows what it was called with."""
 
-  lower_is_closer = True
+  lower_is_better = True
 
   def __init__(self, network="difference", smallest=1):
     self.fingerprint = {"network": network, "taps": ["low", "high"]}
@@ -58,7 +58,7 @@ class Featured(Difference):
 class Likeness(Difference):
   """A similarity: infinite for the same image, and without a map."""
 
-  lower_is_closer = False
+  lower_is_better = False
   spatial_map = None
 
   def __call__(self, reference, candidate):
@@ -106,6 +106,6 @@ def compare():
 
   def compare_by(found, *metrics, **options):
     by_label = {metric.fingerprint["network"]: metric for metric in metrics}
-    return run.compare(run.look(found), by_label, **options)
+    return run.compare(run.inspect(found), by_label, **options)
 
   return compare_by

@@ -55,7 +55,7 @@ clips of c against those of r, frames by name
 
 metric        mean  std error  std dev  lowest  highest  pairs  direction
 -------------------------------------------------------------------------------
-difference  0.4000     0.1155   0.2000  0.2000   0.6000      3  lower is closer
+difference  0.4000     0.1155   0.2000  0.2000   0.6000      3  lower is better
 
 clip                       frames  difference
 ---------------------------------------------
@@ -73,14 +73,14 @@ def test_candidates_on_screen(tmp_path, write_grey, tapped, likeness, compare, m
   monkeypatch.chdir(write_grey(tmp_path, {"r.png": 0, "far.png": 102, "near.png": 51}))
   found = pairing.one_with_many("r.png", ["far.png", "near.png"])
   assert tables.text(compare(found, tapped("net"), per_tap=True)) == """\
-net to r.png; lower is closer
+net to r.png; lower is better
 
 candidate  distance     low    high
 -----------------------------------
 near.png     0.2000  0.0500  0.1500
 far.png      0.4000  0.1000  0.3000"""
   assert tables.text(compare(found, tapped("net"), likeness("alike"))) == """\
-net, alike to r.png; lower is closer: net, higher is closer: alike
+net, alike to r.png; lower is better: net, higher is closer: alike
 
 candidate     net   alike
 -------------------------

@@ -110,7 +110,7 @@ import numpy as np
 from perceptual.comparison import pairing, run
 
 class Mortal:
-  lower_is_closer = True
+  lower_is_better = True
   fingerprint = {{"network": "difference", "taps": ["low", "high"]}}
   calls = 0
 
@@ -121,7 +121,7 @@ class Mortal:
     return np.abs(np.float32(reference) - candidate).mean((1, 2, 3)) / 255
 
 found = pairing.folders({0!r}, {1!r})
-run.compare(run.look(found), {{"difference": Mortal()}}, output_dir={2!r}, batch_size=2)
+run.compare(run.inspect(found), {{"difference": Mortal()}}, output_dir={2!r}, batch_size=2)
 """
 
 

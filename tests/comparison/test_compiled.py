@@ -37,7 +37,7 @@ def test_values_are_those_of_the_metric_from_one_graph(metric, monkeypatch):
     features = map(graph.features, images)
     np.testing.assert_allclose(graph.from_features(*features), expected, rtol=1e-4)
   assert len(traced) == 1
-  assert graph.trunk_key == metric.trunk_key and graph.lower_is_closer
+  assert graph.trunk_key == metric.trunk_key and graph.lower_is_better
 
 
 def test_too_small_images_are_the_users_error(metric):
@@ -56,17 +56,17 @@ def test_other_failures_of_a_graph_are_one_line(metric):
     return tf.reshape(reference, [7])
 
   graph = compiled.Compiled(types.SimpleNamespace(
-      lower_is_closer=True, fingerprint={}, trunk=None, spatial_map=fail))
+      lower_is_better=True, fingerprint={}, trunk=None, spatial_map=fail))
   with pytest.raises(UserError, match="shape has 7") as caught:
     graph.spatial_map(*_images((4, 4)))
   assert "\n" not in str(caught.value)
 
 
 def test_a_metric_that_lacks_something_lacks_it_still():
-  plain = types.SimpleNamespace(lower_is_closer=False, fingerprint={"network": "plain"})
+  plain = types.SimpleNamespace(lower_is_better=False, fingerprint={"network": "plain"})
   graph = compiled.Compiled(plain)
   assert (graph.per_tap, graph.spatial_map, graph.features, graph.from_features) == (None,) * 4
-  assert not graph.lower_is_closer and not hasattr(graph, "trunk_key")
+  assert not graph.lower_is_better and not hasattr(graph, "trunk_key")
 
 
 def test_metrics_of_one_trunk_in_one_graph_have_their_own_values(metric):
@@ -85,8 +85,8 @@ def test_all_pairs_of_real_features(metric, tmp_path, write_grey):
   write_grey(tmp_path, {f"{i}.png": 40 * i for i in range(5)}, size=(32, 40))
   found = pairing.every_pair(tmp_path)
   graph = compiled.Compiled(metric)
-  result = run.compare(run.look(found), {"d": graph}, batch_size=4)
+  result = run.compare(run.inspect(found), {"d": graph}, batch_size=4)
   assert result.values.shape == (10, 1)
   graph.from_features = None
-  again = run.compare(run.look(found), {"d": graph}, batch_size=4)
+  again = run.compare(run.inspect(found), {"d": graph}, batch_size=4)
   np.testing.assert_allclose(result.values, again.values, rtol=1e-4, atol=1e-6)

@@ -82,7 +82,7 @@ def test_everything_is_on_the_page(folders, write, difference, likeness):
   assert "3 pairs compared, 1 entries skipped." in read.all("main")[0]["text"]
   summary, pairs, skipped = ([cell["text"] for cell in _Page(table).all("td")]
                              for table in _tables(text))
-  assert summary[:3] == ["<d>", "0.2000", "0.1155"] and summary[8] == "lower is closer"
+  assert summary[:3] == ["<d>", "0.2000", "0.1155"] and summary[8] == "lower is better"
   assert pairs[0] == "1" and pairs[1].startswith(str(folders.files[1].parent))
   assert pairs[5:7] == ["0.4000", "2.5000"] and pairs[-2:] == ["0.0000", "inf"]
   assert skipped[2] == "no candidate of this name"

@@ -23,7 +23,7 @@ def found(tmp_path, write_grey):
 
 
 @pytest.fixture
-def looked(found):
+def inspected(found):
   return headers.read_all(found.files)
 
 
@@ -32,26 +32,26 @@ def _load(folder, found, about=_ABOUT):
     return book.load(found, headers.read_all(found.files))
 
 
-def _record(folder, found, looked, pairs):
+def _record(folder, found, inspected, pairs):
   with journal.Journal(folder, **_ABOUT) as book:
-    book.record(found, looked, pairs, _VALUES[pairs])
+    book.record(found, inspected, pairs, _VALUES[pairs])
 
 
 def test_a_new_journal_is_empty(tmp_path, found):
   assert _load(tmp_path / "new" / "out", found) == ({}, 0)
 
 
-def test_what_was_recorded_is_loaded(tmp_path, found, looked):
-  _record(tmp_path, found, looked, [0, 2])
-  _record(tmp_path, found, looked, [1])
+def test_what_was_recorded_is_loaded(tmp_path, found, inspected):
+  _record(tmp_path, found, inspected, [0, 2])
+  _record(tmp_path, found, inspected, [1])
   values, changed = _load(tmp_path, found)
   assert sorted(values) == [0, 1, 2] and changed == 0
   for pair, row in values.items():
     np.testing.assert_array_equal(np.float32(row), np.float32(_VALUES[pair]))
 
 
-def test_pairs_are_known_by_their_files_and_not_by_their_place(tmp_path, found, looked):
-  _record(tmp_path, found, looked, [0, 4, 5])
+def test_pairs_are_known_by_their_files_and_not_by_their_place(tmp_path, found, inspected):
+  _record(tmp_path, found, inspected, [0, 4, 5])
   path = found.files[1]
   path.unlink()
   fewer = pairing.every_pair(path.parent)
@@ -62,8 +62,8 @@ def test_pairs_are_known_by_their_files_and_not_by_their_place(tmp_path, found, 
   assert _load(tmp_path, reverse) == ({}, 0)
 
 
-def test_a_pair_whose_file_has_changed_is_not_believed(tmp_path, found, looked):
-  _record(tmp_path, found, looked, range(6))
+def test_a_pair_whose_file_has_changed_is_not_believed(tmp_path, found, inspected):
+  _record(tmp_path, found, inspected, range(6))
   os.utime(found.files[0], ns=(1, 1))
   values, changed = _load(tmp_path, found)
   assert (sorted(values), changed) == ([3, 4, 5], 3)
@@ -73,13 +73,13 @@ def test_a_pair_whose_file_has_changed_is_not_believed(tmp_path, found, looked):
 
 
 @pytest.mark.parametrize("cut", [1, 5, 200])
-def test_a_torn_line_is_taken_off(tmp_path, found, looked, cut):
-  _record(tmp_path, found, looked, [0, 1, 2])
+def test_a_torn_line_is_taken_off(tmp_path, found, inspected, cut):
+  _record(tmp_path, found, inspected, [0, 1, 2])
   path = tmp_path / journal.FILE
   path.write_bytes(path.read_bytes()[:-cut])
   values, _ = _load(tmp_path, found)
   assert sorted(values) == [0, 1]
-  _record(tmp_path, found, looked, [2])
+  _record(tmp_path, found, inspected, [2])
   assert sorted(_load(tmp_path, found)[0]) == [0, 1, 2]
 
 
@@ -91,8 +91,8 @@ def test_a_torn_head_is_written_anew(tmp_path, found):
   assert path.read_bytes().count(b"\n") == 1
 
 
-def test_a_damaged_line_is_an_error(tmp_path, found, looked):
-  _record(tmp_path, found, looked, [0, 1])
+def test_a_damaged_line_is_an_error(tmp_path, found, inspected):
+  _record(tmp_path, found, inspected, [0, 1])
   path = tmp_path / journal.FILE
   lines = path.read_bytes().splitlines(keepends=True)
   path.write_bytes(b"".join([lines[0], b'{"files": []}\n', lines[2]]))
@@ -141,9 +141,9 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     journal.Journal(tmp_path / "file" / "out", **_ABOUT)
 
 
-def test_where_the_disk_is_full_the_journal_is_left_whole(tmp_path, found, looked):
+def test_where_the_disk_is_full_the_journal_is_left_whole(tmp_path, found, inspected):
   """A limit on files' size stands in for a full disk: a write is cut short, the next fails."""
-  _record(tmp_path, found, looked, [0])
+  _record(tmp_path, found, inspected, [0])
   before = (tmp_path / journal.FILE).read_bytes()
   code = f"""
       import numpy as np, pathlib, resource

@@ -41,8 +41,8 @@ def test_a_few_pairs_make_a_small_batch(listed):
 def test_the_larger_the_images_the_smaller_the_batch(size, pairs):
   count = 100
   found = pairing.Pairing("", (), np.arange(2 * count).reshape(-1, 2))
-  looked = [headers.Header(size, (), (0, 0))] * (2 * count)
-  assert {batch.room for batch in batches.batches(found, looked, range(count))} == {pairs}
+  inspected = [headers.Header(size, (), (0, 0))] * (2 * count)
+  assert {batch.room for batch in batches.batches(found, inspected, range(count))} == {pairs}
 
 
 def test_pixels_and_what_cannot_be_read(listed):
@@ -76,8 +76,8 @@ def test_all_pairs_need_few_images_at_a_time(monkeypatch):
   monkeypatch.setattr(batches, "FEATURE_CACHE_BYTES", 2 * side * 512 * size[0] * size[1])
   pairs = np.stack(np.triu_indices(count, 1), axis=1)
   found = pairing.Pairing("", tuple(range(count)), pairs)
-  looked = [headers.Header(size, (), (0, 0))] * count
-  order = np.concatenate([b.pairs for b in batches.batches(found, looked, range(len(pairs)))])
+  inspected = [headers.Header(size, (), (0, 0))] * count
+  order = np.concatenate([b.pairs for b in batches.batches(found, inspected, range(len(pairs)))])
   assert sorted(order) == list(range(len(pairs)))
   assert _reads(pairs[order], 2 * side) < len(pairs) / 2 < _reads(pairs, 2 * side)
 

@@ -45,7 +45,7 @@ def test_all_pictures_have_the_scale_of_the_farthest_pair(folders, difference, c
 def test_of_a_similarity_what_is_missing_is_shown(
     folders, difference, compare, tmp_path, monkeypatch):
   class Alike(difference):
-    lower_is_closer = False
+    lower_is_better = False
 
     def spatial_map(self, reference, candidate):
       return 1 - super().spatial_map(reference, candidate)

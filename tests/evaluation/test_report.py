@@ -142,7 +142,7 @@ def test_every_distance_tap_and_sum_has_its_score():
       for tap in ("first", "second", "sum"):
         pair = found[subset.name].at(distance, tap)
         row = _score(rows, subset=subset.name, distance=distance, tap=tap)
-        expected = scores.two_afc(pair[:, 0], pair[:, 1], subset.answers)
+        expected = scores.two_afc_score(pair[:, 0], pair[:, 1], subset.answers)
         assert row.score == pytest.approx(expected) and row.examples == subset.size
 
 
@@ -277,7 +277,7 @@ def test_an_interval_without_any_score_is_none_in_json_and_empty_in_the_table():
 def test_the_table_of_bapps_reads_like_the_papers_and_fits_a_terminal():
   sizes = dict(zip(_BAPPS, [60, 50, 40, 30, 20, 10]))
   judged_set, found = _random(sizes, distances=("local", "mean_pool", "style"))
-  rows = [row for name in ("resnet6", "resnet6 at random")
+  rows = [row for name in ("resnet6", "resnet6, random init")
           for row in report.metric_rows(name, judged_set, found, resamples=20)]
   rows += report.ceiling_rows(judged_set)
   lines = tables.summary(rows, judged_set).splitlines()
@@ -286,9 +286,9 @@ def test_the_table_of_bapps_reads_like_the_papers_and_fits_a_terminal():
                               "color", "frame", "real", "mean", "pooled"]
   assert max(map(len, lines)) <= 110
   body = lines[5:13]
-  assert [line[:28].split() for line in body] == [
+  assert [line[:31].split() for line in body] == [
       *(["resnet6", distance] for distance in ("local", "mean_pool", "style")),
-      *(["resnet6", "at", "random", distance] for distance in ("local", "mean_pool", "style")),
+      *(["resnet6,", "random", "init", distance] for distance in ("local", "mean_pool", "style")),
       ["human", "ceiling"], ["oracle"]]
   row = _score(rows, metric="resnet6", distance="local", subset="mean", tap="sum")
   assert f" {row.score:.1f} ±{(row.high - row.low) / 2:.1f} " in body[0]

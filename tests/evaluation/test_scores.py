@@ -51,12 +51,12 @@ def pairs():
 
 def test_published_figures_of_bapps(judgements):
   assert {subset: len(table) for subset, table in judgements.items()} == SIZES
-  per_subset = {subset: scores.two_afc(*table.T) for subset, table in judgements.items()}
+  per_subset = {subset: scores.two_afc_score(*table.T) for subset, table in judgements.items()}
   assert per_subset == pytest.approx(TWO_AFC, abs=5.1e-6)
   averages = scores.aggregate(per_subset, SIZES)
   assert averages["mean"] == pytest.approx(70.03915, abs=5.1e-6)
   assert averages["pooled"] == pytest.approx(
-      scores.two_afc(*np.concatenate(list(judgements.values())).T), abs=1e-10)
+      scores.two_afc_score(*np.concatenate(list(judgements.values())).T), abs=1e-10)
   for subset, (distance_0, distance_1, judge) in (
       (subset, table.T) for subset, table in judgements.items()):
     assert scores.human_ceiling(judge) == pytest.approx(CEILING[subset], abs=5.1e-3)
@@ -65,12 +65,12 @@ def test_published_figures_of_bapps(judgements):
 
 
 def test_a_constant_distance_scores_exactly_fifty(judge):
-  assert scores.two_afc(np.full(500, 0.1), np.full(500, 0.1), judge) == 50.0
+  assert scores.two_afc_score(np.full(500, 0.1), np.full(500, 0.1), judge) == 50.0
 
 
 def test_the_majority_scores_the_oracle_and_its_reverse_the_complement(judge):
-  assert scores.two_afc(judge, 1 - judge, judge) == scores.oracle(judge)
-  assert scores.two_afc(1 - judge, judge, judge) == pytest.approx(
+  assert scores.two_afc_score(judge, 1 - judge, judge) == scores.oracle(judge)
+  assert scores.two_afc_score(1 - judge, judge, judge) == pytest.approx(
       100 - scores.oracle(judge), abs=1e-12)
 
 
@@ -79,14 +79,15 @@ def test_agreement_by_hand():
   agreement = scores.two_afc_agreement([2, 1, 3], [1, 2, 3], [0.8, 0.8, 0.8])
   np.testing.assert_allclose(agreement, [0.8, 0.2, 0.5])
   assert agreement.dtype == "float64"
-  assert scores.two_afc([2, 1, 3], [1, 2, 3], [0.8, 0.8, 0.8]) == pytest.approx(50.0)
+  assert scores.two_afc_score([2, 1, 3], [1, 2, 3], [0.8, 0.8, 0.8]) == pytest.approx(50.0)
 
 
 def test_only_the_order_of_two_distances_matters(judge):
   distance_0, distance_1 = np.random.default_rng(2).normal(size=(2, 500))
-  expected = scores.two_afc(distance_0, distance_1, judge)
-  assert scores.two_afc(np.exp(distance_0), np.exp(distance_1), judge) == expected
-  assert scores.two_afc(distance_1, distance_0, 1 - judge) == pytest.approx(expected, abs=1e-10)
+  expected = scores.two_afc_score(distance_0, distance_1, judge)
+  assert scores.two_afc_score(np.exp(distance_0), np.exp(distance_1), judge) == expected
+  assert scores.two_afc_score(distance_1, distance_0, 1 - judge) == pytest.approx(
+      expected, abs=1e-10)
 
 
 @pytest.mark.parametrize("p, ceiling, oracle", [
@@ -170,7 +171,8 @@ def test_axes_of_length_one_are_dropped(pairs, judge):
   assert scores.jnd_map(distance.reshape(-1, 1, 1, 1), same) == expected
   assert scores.jnd_map(distance.reshape(-1, 1, 1, 1), same.reshape(-1, 1)) == expected
   distances = np.random.default_rng(4).normal(size=(2, 500, 1, 1, 1))
-  assert scores.two_afc(*distances, judge) == scores.two_afc(*distances.reshape(2, 500), judge)
+  assert scores.two_afc_score(*distances, judge) == scores.two_afc_score(
+      *distances.reshape(2, 500), judge)
 
 
 # Averages over subsets, sensitivity, the Pareto frontier
@@ -358,7 +360,7 @@ def test_draws_without_a_pair_that_is_the_same_are_left_out():
     ((None, [1, 2], [0, 1]), "distance_0"),
 ])
 def test_garbage_is_not_scored(arguments, message):
-  for score in (scores.two_afc, scores.two_afc_agreement, scores.distortion_sensitivity):
+  for score in (scores.two_afc_score, scores.two_afc_agreement, scores.distortion_sensitivity):
     with pytest.raises(errors.UserError, match=message):
       score(*arguments)
 

@@ -56,14 +56,14 @@ def test_the_network_its_initialisation_and_l2_are_scored_beside_the_ceilings(ev
   _, rows, fingerprints = evaluated
   names = list(dict.fromkeys((r.metric, r.distance) for r in rows))
   assert names == [
-      ("resnet4", "local"), ("resnet4", "local+mean_pool"), ("resnet4 at random", "local"),
-      ("resnet4 at random", "local+mean_pool"), ("pixels", "l2"), ("human ceiling", ""),
+      ("resnet4", "local"), ("resnet4", "local+mean_pool"), ("resnet4, random init", "local"),
+      ("resnet4, random init", "local+mean_pool"), ("pixels", "l2"), ("human ceiling", ""),
       ("oracle", "")]
-  assert list(fingerprints) == ["resnet4", "resnet4 at random", "pixels"]
+  assert list(fingerprints) == ["resnet4", "resnet4, random init", "pixels"]
   assert fingerprints["resnet4"] == {**_metric().fingerprint,
                                      "distance": ["local", "local+mean_pool"]}
   assert fingerprints["resnet4"]["weights_sha256"] != (
-      fingerprints["resnet4 at random"]["weights_sha256"])
+      fingerprints["resnet4, random init"]["weights_sha256"])
   assert fingerprints["pixels"]["distance"] == ["l2"]
 
 
@@ -75,7 +75,7 @@ def test_scores_are_those_of_the_metrics_called_on_the_images(evaluated):
     for metric, name, distance in ((_metric(), "resnet4", "local"), (None, "pixels", "l2")):
       measure = metric or (lambda a, b: np.mean(((a / 255.0) - b / 255.0)**2, axis=(1, 2, 3)))
       pair = [measure(images["reference"], images[f"candidate_{i}"]) for i in (0, 1)]
-      expected = scores.two_afc(*pair, subset.answers)
+      expected = scores.two_afc_score(*pair, subset.answers)
       [row] = [r for r in rows if (r.metric, r.distance, r.tap, r.subset)
                == (name, distance, "sum", subset.name)]
       assert row.score == pytest.approx(expected)
@@ -84,7 +84,7 @@ def test_scores_are_those_of_the_metrics_called_on_the_images(evaluated):
 def test_baselines_see_what_the_network_sees():
   metric = _metric(taps=["reduction_2"])
   rows, fingerprints = scoring.evaluate(metric, _judged_set(), _SETTINGS)
-  assert fingerprints["resnet4 at random"]["taps"] == ["reduction_2"]
+  assert fingerprints["resnet4, random init"]["taps"] == ["reduction_2"]
   assert {r.tap for r in rows if r.metric != "pixels"} == {"reduction_2", "sum", ""}
 
 
@@ -108,7 +108,8 @@ def test_learned_weights_are_scored_as_themselves_beside_distances_without_them(
     terms = [{**term, "sum": sum(term.values())} for term in terms]
     found = {r.tap: r.score for r in rows if r.distance == name and r.subset == subset.name}
     assert found == pytest.approx({
-        tap: scores.two_afc(terms[0][tap], terms[1][tap], subset.answers) for tap in terms[0]})
+        tap: scores.two_afc_score(terms[0][tap], terms[1][tap], subset.answers)
+        for tap in terms[0]})
 
 
 @pytest.mark.parametrize("name", ["ssim", "psnr", "l2"])
@@ -121,7 +122,7 @@ def test_a_metric_without_a_network_is_one_row_of_its_own_values(name):
     [row] = [r for r in rows if r.metric == name and r.subset == subset.name]
     assert (row.distance, row.tap) == ("", "sum")
     assert row.score == pytest.approx(
-        scores.two_afc(*metric.two_afc(*_images(subset)), subset.answers))
+        scores.two_afc_score(*metric.two_afc(*_images(subset)), subset.answers))
   summary, *_, weights = _texts(rows, judged_set, fingerprints)
   assert any(line.startswith(f"{name}  ") for line in summary.splitlines())
   assert name not in weights
@@ -181,7 +182,7 @@ def test_progress_is_on_stderr_one_bar_a_metric(capsys):
   assert out == ""
   ends = [line.rpartition("\r")[2] for line in err.removesuffix("\n").split("\n")]
   assert [end.partition(":")[0] for end in ends] == [
-      "scoring resnet4", "scoring resnet4 at random", "scoring pixels"]
+      "scoring resnet4", "scoring resnet4, random init", "scoring pixels"]
   assert all(" 11/11 " in end for end in ends)
 
 
@@ -236,7 +237,7 @@ def test_a_folder_that_cannot_be_is_refused(tmp_path, monkeypatch):
   file = tmp_path / "file"
   file.touch()
   for path in (file, file / "below" / "it"):
-    with pytest.raises(UserError, match=f"cannot be written to {path}: {file} is no folder"):
+    with pytest.raises(UserError, match=f"cannot be written to {path}: {file} is not a directory"):
       results.write(path, {"a.txt": "a"})
   monkeypatch.setattr(os, "access", lambda *args: False)
   with pytest.raises(UserError, match=f"{tmp_path} is not writable"):

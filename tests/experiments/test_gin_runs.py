@@ -20,7 +20,7 @@ from perceptual.experiments import config
 from perceptual.export import saved_model
 from perceptual.training import loop
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 ALL_RUNS = {str(path.relative_to(ROOT / "gin" / "runs").with_suffix("")): path
             for path in sorted((ROOT / "gin" / "runs").rglob("*.gin"))}
 RUNS = [run for run, path in ALL_RUNS.items() if "perceptual train" in path.read_text()]

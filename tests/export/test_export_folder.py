@@ -76,7 +76,7 @@ def test_something_else_is_never_replaced(quick, tmp_path, overwrite):
   for name in ("photos", "file"):
     with pytest.raises(UserError, match=f"{name} exists and is no export of a metric"):
       saved_model.export(quick, tmp_path / name, overwrite=overwrite)
-  with pytest.raises(UserError, match=r"file/below cannot be written: .*/file is no folder"):
+  with pytest.raises(UserError, match=r"file/below cannot be written: .*/file is not a directory"):
     saved_model.export(quick, tmp_path / "file" / "below", overwrite=overwrite)
   assert _snapshot(tmp_path) == before
 

@@ -32,7 +32,7 @@ def test_value_and_gradient_are_the_eager_ones(exported, images):
   assert sorted(path.name for path in folder.glob("*.[jhn]*")) == ["fingerprint.json"]
   loaded = perceptual.load_metric(folder)
   assert loaded.fingerprint == metric.fingerprint and loaded.taps == ()
-  assert loaded.lower_is_closer is metric.lower_is_closer is False
+  assert loaded.lower_is_better is metric.lower_is_better is False
   triplet = images(24, 31, count=3)
   np.testing.assert_allclose(loaded(*triplet[:2]), metric(*triplet[:2]), rtol=1e-5, atol=1e-6)
   np.testing.assert_allclose(loaded.two_afc(*triplet), metric.two_afc(*triplet), rtol=1e-5,

@@ -111,7 +111,7 @@ def _refusal(folder):
 
 def test_what_is_missing_is_named(learned_folder, tmp_path):
   assert _refusal(tmp_path / "nothing") == (
-      f"{tmp_path / 'nothing'} is no exported metric: fingerprint.json cannot be read: "
+      f"{tmp_path / 'nothing'} is not an exported metric: fingerprint.json cannot be read: "
       "No such file or directory.")
   for name, message in [("trunk.json", "has no trunk.json: it was exported by an earlier version"),
                         ("metric.weights.h5", "has no metric.weights.h5"),

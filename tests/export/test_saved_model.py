@@ -337,7 +337,7 @@ def test_the_fingerprint_is_the_metrics_and_stands_in_both_places(folder, loaded
   expected = {**metric.fingerprint, "checkpoint": "last", "step": 7}
   assert json.loads((folder / keras_files.FINGERPRINT).read_text()) == expected
   assert json.loads(loaded.fingerprint().numpy()) == expected
-  assert {"network", "options", "weights_sha256", "taps", "distance", "lower_is_closer",
+  assert {"network", "options", "weights_sha256", "taps", "distance", "lower_is_better",
           "preprocessing", "versions"} < set(expected)
 
 

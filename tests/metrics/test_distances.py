@@ -551,7 +551,7 @@ import sys
 import keras
 import numpy as np
 from keras import ops
-from perceptual import distances
+from perceptual.metrics import distances
 
 features = np.load(sys.argv[1])
 pair = features["features_0"], features["features_1"]

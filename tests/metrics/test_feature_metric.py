@@ -77,11 +77,11 @@ def test_taps_are_selectable_and_kept_in_network_order(model, metric, pair):
   np.testing.assert_array_equal(swapped(*pair), metric(*pair))
 
 
-def test_lower_is_closer(metric, pair):
+def test_lower_is_better(metric, pair):
   reference = pair[0]
   noise = pair[1].astype(int) - 128
   near, far = (np.clip(reference + share * noise, 0, 255).astype(np.uint8) for share in (0.02, 0.5))
-  assert metric.lower_is_closer
+  assert metric.lower_is_better
   assert np.all(metric(reference, near) < metric(reference, far))
 
 
@@ -201,7 +201,7 @@ def test_the_initial_network_differs_in_weights_alone(model):
   ours, theirs = initial.fingerprint, trained.fingerprint
   differing = {key for key in theirs if ours[key] != theirs[key]}
   assert differing == {"network", "weights_sha256"}
-  assert ours["network"] == "resnet4 at random"
+  assert ours["network"] == "resnet4, random init"
   assert feature_metric.random_init(trained, seed=3).fingerprint == ours
   assert feature_metric.random_init(trained, seed=4).fingerprint != ours
 
@@ -212,7 +212,7 @@ def test_the_fingerprint_is_complete_and_plain(metric):
   assert fingerprint == {
       "network": "resnet4", "options": _OPTIONS,
       "weights_sha256": feature_metric.weights_hash(metric.trunk),
-      "taps": ["reduction_1", "reduction_2"], "distance": "local", "lower_is_closer": True,
+      "taps": ["reduction_1", "reduction_2"], "distance": "local", "lower_is_better": True,
       "preprocessing": {
           "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225],
           "uint8_range": [0.0, 255.0], "float_range": [0.0, 1.0]},

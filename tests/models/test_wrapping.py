@@ -337,7 +337,8 @@ def test_an_illegal_number_of_classes_is_refused(value):
 _ON_A_BACKEND = """
 import sys
 import keras, numpy as np
-from perceptual import metric, models
+from perceptual import models
+from perceptual.metrics import feature_metric
 classifier = keras.models.load_model(sys.argv[1])
 pixels = np.load(sys.argv[2])
 network = models.wrap(classifier, ["base.first", "base"], preprocessing="caffe")

@@ -179,7 +179,7 @@ def test_the_first_step_is_that_of_the_formulas(train_set):
   guess = 1 / (1 + np.exp(-(x @ kernel + bias)[:, 0]))
   loss = -np.mean(judge * np.log(guess) + (1 - judge) * np.log(1 - guess))
   assert means["loss"] == pytest.approx(loss, rel=1e-5)
-  assert means["accuracy"] == pytest.approx(scores.two_afc(d0, d1, judge))
+  assert means["accuracy"] == pytest.approx(scores.two_afc_score(d0, d1, judge))
 
 
 def test_agreement_is_that_of_the_scores():

@@ -92,7 +92,7 @@ def _perceptual(folder):
   def compare(pairs):
     """Returns the seconds, the seconds of all CPUs, and the comparison."""
     start, cpu_start = time.perf_counter(), time.process_time()
-    comparison = run.compare(run.look(pairs), {"lpips-alex": metric})
+    comparison = run.compare(run.inspect(pairs), {"lpips-alex": metric})
     return time.perf_counter() - start, time.process_time() - cpu_start, comparison
 
   compare(quarter)

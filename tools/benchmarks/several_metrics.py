@@ -56,14 +56,14 @@ def _in_turns(folder, rounds):
   """Returns the median seconds of a comparison by each choice of metrics."""
   from perceptual.comparison import pairing, run
 
-  looked = run.look(pairing.folders(folder / "reference", folder / "candidate"))
+  inspected = run.inspect(pairing.folders(folder / "reference", folder / "candidate"))
   found = {label: [] for label in _choices()}
   metrics = _metrics()
   for number in range(1 + rounds):
     for label, names in _choices().items():
       start = time.perf_counter()
       with contextlib.redirect_stderr(io.StringIO()):  # the bar of its progress
-        run.compare(looked, {name: metrics[name] for name in names})
+        run.compare(inspected, {name: metrics[name] for name in names})
       if number:  # the first round is slower than others
         found[label].append(time.perf_counter() - start)
   return {label: statistics.median(seconds) for label, seconds in found.items()}

@@ -95,7 +95,7 @@ def prepare(source, data_dir, metric, *, split="val", seed=0, per_image=1, image
     source: as `references.read` takes it: files, `'imagenet64'` or `'demo'`.
     data_dir: the TFDS folder to write to.
     metric: the teacher: `metric(reference, candidate)` takes uint8 `[batch, height, width, 3]` and
-      returns `[batch]`; `metric.network` is its name, and `metric.lower_is_closer` and
+      returns `[batch]`; `metric.network` is its name, and `metric.lower_is_better` and
       `metric.fingerprint` are as those of `perceptual.metrics.feature_metric.FeatureMetric`.
     split: `'val'`, to score on, or `'train'`, to learn from: of `'imagenet64'` and `'demo'` it is
       made from the training images. Of files, say by `under` which are for which.
@@ -173,7 +173,7 @@ def judged(triplets, metric, counts):
 
 
 def _distances(batch, side, metric):
-  """Distances of one side's candidates to their references, lower is closer: [batch]."""
+  """Distances of one side's candidates to their references, lower is better: [batch]."""
   images = (np.stack([triplet[key] for triplet in batch])
             for key in ("reference", f"candidate_{side}"))
   values = ops.convert_to_numpy(metric(*images))
@@ -181,7 +181,7 @@ def _distances(batch, side, metric):
     culprit = batch[int(np.argmin(np.isfinite(values)))]["id"]
     raise UserError(f"{metric.network} cannot judge: its answer for candidate_{side} of {culprit} "
                     "is not finite.")
-  return values if metric.lower_is_closer else -values
+  return values if metric.lower_is_better else -values
 
 
 def _examples(triplets, counts):

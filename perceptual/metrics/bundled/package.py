@@ -39,7 +39,7 @@ def metric(*, distance="local", taps=None, float_range=(0.0, 1.0), folder=FOLDER
     folder: where its two files are.
 
   Returns:
-    `FeatureMetric`; lower is closer. Its fingerprint names the network, its options and what it was
+    `FeatureMetric`; lower is better. Its fingerprint names the network, its options and what it was
     trained on.
 
   Raises:

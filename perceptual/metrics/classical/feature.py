@@ -64,7 +64,7 @@ def _index(name, similarity_map):
     weighted = weights * similarity_map(features_0, features_1)
     return ops.sum(weighted, axis=(1, 2)) / ops.sum(weights, axis=(1, 2))
 
-  return Index(name, {}, lower_is_closer=False, smallest_side=WAVELENGTHS[0], embed=_features,
+  return Index(name, {}, lower_is_better=False, smallest_side=WAVELENGTHS[0], embed=_features,
                between=between)
 
 

@@ -11,7 +11,7 @@ class Index:
   Attributes:
     name: its name, a key of `classical.METRICS`.
     options: the options it was built with, as plain data.
-    lower_is_closer: True for a distance, False for a similarity.
+    lower_is_better: True for a distance, False for a similarity.
     smallest_side: the least height and width, in pixels, that the definition can be applied to.
     embed: [batch, height, width, 3] float32 in [0, 1] -> embedding: all that depends on one image
       alone, so that a reference is embedded once for many candidates. A tensor, or a tuple of them.
@@ -23,7 +23,7 @@ class Index:
 
   name: str
   options: dict
-  lower_is_closer: bool
+  lower_is_better: bool
   smallest_side: int
   embed: Callable
   between: Callable

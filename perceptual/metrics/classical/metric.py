@@ -20,7 +20,7 @@ class ClassicalMetric:
     name: `l2`, `psnr`, `ssim`, `ms-ssim`, `fsim` or `fsimc`.
     network: the same, for those who ask any metric for it.
     options: the options it was built with.
-    lower_is_closer: True for a distance, False for a similarity.
+    lower_is_better: True for a distance, False for a similarity.
     index: its definition, an `Index`.
     preprocessing: `preprocessing.Preprocessing` with the declared range.
   """
@@ -28,7 +28,7 @@ class ClassicalMetric:
   def __init__(self, index, float_range):
     self.name = self.network = index.name
     self.options = dict(index.options)
-    self.lower_is_closer = index.lower_is_closer
+    self.lower_is_better = index.lower_is_better
     self.index = index
     self.preprocessing = preprocessing.Preprocessing(float_range=float_range)
 
@@ -41,9 +41,9 @@ class ClassicalMetric:
     return self.index.between(*self._embed(reference, candidate=candidate))
 
   def two_afc(self, reference, candidate_0, candidate_1):
-    """Returns both candidates' distances as `scores.two_afc` takes them, each `[batch]` float32.
+    """Returns both candidates' distances, each `[batch]` float32, for `scores`.
 
-    Lower is closer here for every metric: the values of a similarity come with their sign changed.
+    Lower is better here for every metric: the values of a similarity come with their sign changed.
     The reference is embedded once.
 
     Raises:
@@ -51,7 +51,7 @@ class ClassicalMetric:
     """
     embedded, *candidates = self._embed(
         reference, candidate_0=candidate_0, candidate_1=candidate_1)
-    sign = 1.0 if self.lower_is_closer else -1.0
+    sign = 1.0 if self.lower_is_better else -1.0
     return tuple(sign * self.index.between(embedded, candidate) for candidate in candidates)
 
   def spatial_map(self, reference, candidate):
@@ -74,7 +74,7 @@ class ClassicalMetric:
     return {
         "network": self.name,
         "options": self.options,
-        "lower_is_closer": self.lower_is_closer,
+        "lower_is_better": self.lower_is_better,
         "preprocessing": {
             "uint8_range": list(preprocessing.UINT8_RANGE),
             "float_range": list(self.preprocessing.float_range),

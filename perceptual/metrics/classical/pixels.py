@@ -15,10 +15,10 @@ HIGHEST_PSNR = 100.0
 def l2():
   """Returns the mean squared difference of pixels in [0, 1], the L2 of Zhang et al. (CVPR 2018).
 
-  The mean is over pixels and colours. Lower is closer; 0 to 1. Its map is the squared difference,
+  The mean is over pixels and colours. Lower is better; 0 to 1. Its map is the squared difference,
   averaged over colours.
   """
-  return Index("l2", {}, lower_is_closer=True, smallest_side=1, embed=_pixels,
+  return Index("l2", {}, lower_is_better=True, smallest_side=1, embed=_pixels,
                between=_mean_squared_error, spatial_map=_squared_error)
 
 
@@ -29,7 +29,7 @@ def psnr():
   `tf.image.psnr` and `skimage.metrics.peak_signal_noise_ratio`. Higher is closer; 0 to
   `HIGHEST_PSNR`, which identical images get.
   """
-  return Index("psnr", {}, lower_is_closer=False, smallest_side=1, embed=_pixels,
+  return Index("psnr", {}, lower_is_better=False, smallest_side=1, embed=_pixels,
                between=_decibels)
 
 

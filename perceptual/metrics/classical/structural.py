@@ -58,7 +58,7 @@ def ssim(channels="rgb"):
     luminance, contrast = _terms(moments_0, moments_1)
     return ops.mean(luminance * contrast, axis=(1, 2, 3))
 
-  return Index("ssim", {"channels": channels}, lower_is_closer=False, smallest_side=WINDOW,
+  return Index("ssim", {"channels": channels}, lower_is_better=False, smallest_side=WINDOW,
                embed=lambda images: _moments(planes(images)), between=between,
                spatial_map=spatial_map)
 
@@ -102,7 +102,7 @@ def ms_ssim(scales=5, channels="rgb"):
     return ops.mean(by_channel, axis=-1)
 
   fewer = "".join(f", {_smallest_side(n)} with scales={n}" for n in range(scales - 1, 0, -1))
-  return Index("ms-ssim", {"scales": scales, "channels": channels}, lower_is_closer=False,
+  return Index("ms-ssim", {"scales": scales, "channels": channels}, lower_is_better=False,
                smallest_side=_smallest_side(scales), embed=embed, between=between,
                size_note=f" with scales={scales}{fewer}")
 

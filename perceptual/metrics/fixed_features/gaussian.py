@@ -33,7 +33,7 @@ def gaussian(network, *, seed=0, distance="local", taps=None, float_range=(0.0, 
       `preprocessing.FLOAT_RANGES`' values.
 
   Returns:
-    `feature_metric.FeatureMetric`; lower is closer.
+    `feature_metric.FeatureMetric`; lower is better.
 
   Raises:
     UserError: an unknown network, distance or tap, or an illegal seed.

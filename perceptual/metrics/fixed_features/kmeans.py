@@ -57,7 +57,7 @@ def kmeans(network="alexnet", *, images=None, seed=0, distance="local", taps=Non
       `preprocessing.FLOAT_RANGES`' values.
 
   Returns:
-    `feature_metric.FeatureMetric`; lower is closer.
+    `feature_metric.FeatureMetric`; lower is better.
 
   Raises:
     UserError: an unknown network, distance or tap, an illegal seed, images out of range, too few or

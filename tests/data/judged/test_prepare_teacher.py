@@ -15,7 +15,7 @@ class Teacher:
   """Finds the candidate closer whose mean is nearer to the reference's."""
 
   network = "mean-difference"
-  lower_is_closer = True
+  lower_is_better = True
   fingerprint = {"network": "mean-difference", "options": {"of": "all pixels"}}  # noqa: RUF012
 
   def __call__(self, reference, candidate):
@@ -26,7 +26,7 @@ class Teacher:
 class Similarity(Teacher):
   """The same teacher, which tells how alike images are."""
 
-  lower_is_closer = False
+  lower_is_better = False
 
   def __call__(self, reference, candidate):
     return -super().__call__(reference, candidate)

@@ -19,7 +19,7 @@ from perceptual.errors import UserError
 
 WNIDS = ("n01443537", "n01629819", "n02119789")  # goldfish, salamander, kit fox
 FOX_LABEL = 0  # the first of TFDS's list, though the last of these in the alphabet
-REPOSITORY = pathlib.Path(__file__).parents[2]
+REPOSITORY = pathlib.Path(__file__).parents[3]
 
 
 def pixels(number, size=(64, 64)):
@@ -270,7 +270,7 @@ def test_killed_and_run_again_gives_the_bytes_of_an_uninterrupted_run(
   prepare_imagenet64.prepare(source, tmp_path / "whole")
   child = f"""
 import os, signal
-from perceptual.data import prepare_imagenet64, shuffled_writer
+from perceptual.data.labelled import prepare_imagenet64, shuffled_writer
 prepare_imagenet64.COMMIT_EVERY = 4
 shuffled_writer.EXAMPLES_PER_SHARD = 7
 add = shuffled_writer.ShuffledWriter.add

@@ -52,7 +52,7 @@ def test_the_fingerprint_says_what_it_is_and_is_that_of_the_scores(metric):
       "data": "imagenet_resized/64x64: 50,000 images of 100 classes", "checkpoint": "best_score",
       "step": 3120}
   assert fingerprint["taps"] == [f"reduction_{i}" for i in (1, 2, 3, 4)]
-  assert (fingerprint["distance"], fingerprint["lower_is_closer"]) == ("local", True)
+  assert (fingerprint["distance"], fingerprint["lower_is_better"]) == ("local", True)
   scored = {**_RECORD["fingerprint"], "versions": fingerprint["versions"]}
   assert json.loads(json.dumps(fingerprint)) == scored
 
@@ -92,7 +92,8 @@ def test_it_beats_l2_and_ssim_where_they_fail_and_passes_where_they_pass(metric,
   triplets = judged_sets.load(f"graded/{subset}", limit=200).subsets[0]
   examples = list(triplets.images.as_numpy_iterator())
   images = [np.stack([e[key] for e in examples]) for key in judged_sets.IMAGE_KEYS["2afc"]]
-  found = {name: scores.two_afc(*scored.two_afc(*images), triplets.answers) for name, scored in [
+  found = {
+      name: scores.two_afc_score(*scored.two_afc(*images), triplets.answers) for name, scored in [
       ("box", metric), ("l2", classical.build("l2")), ("ssim", classical.build("ssim"))]}
   if subset == "nuisance":  # measured: 100, against 80 and 88
     assert found["box"] > 97 and found["box"] > max(found["l2"], found["ssim"]) + 8

@@ -46,14 +46,14 @@ def test_the_table_holds_the_names():
   for name in classical.METRICS:
     metric = classical.build(name)
     assert metric.name == metric.network == name
-    assert metric.lower_is_closer == (name == "l2")
+    assert metric.lower_is_better == (name == "l2")
 
 
 def test_an_image_is_closest_to_itself(metric, images):
   best = np.asarray(metric(images, images))
   np.testing.assert_array_equal(best, np.full(4, BEST[metric.name], np.float32))
   others = np.asarray(metric(images, _noisy(images, 0.003)))
-  assert (others > best).all() if metric.lower_is_closer else (others < best).all()
+  assert (others > best).all() if metric.lower_is_better else (others < best).all()
 
 
 def test_values_are_one_float32_a_pair(metric, images):
@@ -64,7 +64,7 @@ def test_values_are_one_float32_a_pair(metric, images):
 def test_more_noise_is_further(metric, images):
   values = [np.asarray(metric(images, _noisy(images, strength))) for strength in (0.02, 0.1, 0.3)]
   steps = np.diff(values, axis=0)
-  assert (steps > 0).all() if metric.lower_is_closer else (steps < 0).all()
+  assert (steps > 0).all() if metric.lower_is_better else (steps < 0).all()
 
 
 def test_the_two_images_may_change_places(metric, images):
@@ -135,9 +135,9 @@ def test_the_gradient_is_zero_at_the_image_itself_and_leads_towards_it(metric, i
   assert not np.any(tape.gradient(itself, reference))
   gradient = tape.gradient(value, candidate)
   step = 1e-3 * gradient / tf.reduce_max(tf.abs(gradient))
-  closer = candidate - step if metric.lower_is_closer else candidate + step
+  closer = candidate - step if metric.lower_is_better else candidate + step
   moved = float(metric(reference, tf.clip_by_value(closer, 0, 1))[0]) - float(value[0])
-  assert (moved < 0) == metric.lower_is_closer and moved != 0
+  assert (moved < 0) == metric.lower_is_better and moved != 0
 
 
 def test_a_graph_of_unknown_sizes_gives_the_same(metric):
@@ -155,11 +155,11 @@ def test_two_afc_gives_distances_of_both_candidates(metric, images):
   near, far = _noisy(images, 0.02), _noisy(images, 0.3)
   distance_0, distance_1 = metric.two_afc(images, near, far)
   assert (np.asarray(distance_0) < np.asarray(distance_1)).all()
-  sign = 1 if metric.lower_is_closer else -1
+  sign = 1 if metric.lower_is_better else -1
   np.testing.assert_allclose(sign * np.asarray(distance_0), metric(images, near), rtol=1e-6)
   np.testing.assert_allclose(sign * np.asarray(distance_1), metric(images, far), rtol=1e-6)
-  assert scores.two_afc(distance_0, distance_1, np.zeros(4)) == 100
-  assert scores.two_afc(*metric.two_afc(images, images, images), np.ones(4)) == 50  # all finite
+  assert scores.two_afc_score(distance_0, distance_1, np.zeros(4)) == 100
+  assert scores.two_afc_score(*metric.two_afc(images, images, images), np.ones(4)) == 50
 
 
 def test_a_map_has_the_images_size_or_is_refused(metric, images):
@@ -230,14 +230,14 @@ def test_the_fingerprint_is_plain_data_and_says_what_was_built():
   assert json.loads(json.dumps(fingerprint)) == fingerprint
   assert fingerprint["network"] == "ms-ssim"
   assert fingerprint["options"] == {"scales": 3, "channels": "luma"}
-  assert fingerprint["lower_is_closer"] is False
+  assert fingerprint["lower_is_better"] is False
   assert fingerprint["preprocessing"] == {"uint8_range": [0, 255], "float_range": [-1, 1]}
   assert {"perceptual", "keras", "tensorflow"} <= set(fingerprint["versions"])
   assert metric.fingerprint != classical.build("ms-ssim").fingerprint
 
 
 def test_the_snippets_of_the_page_run():
-  page = pathlib.Path(classical.__file__).parents[2] / "docs" / "classical.md"
+  page = pathlib.Path(classical.__file__).parents[3] / "docs" / "classical.md"
   snippets = re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
   names = {}
   for snippet in snippets:

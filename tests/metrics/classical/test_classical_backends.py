@@ -9,7 +9,7 @@ OTHER_BACKEND = """
 import sys
 import numpy as np
 import keras
-from perceptual import classical
+from perceptual.metrics import classical
 
 pair = np.load(sys.argv[1])
 reference, candidate = pair["reference"], pair["candidate"]

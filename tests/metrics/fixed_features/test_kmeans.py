@@ -97,7 +97,7 @@ def test_it_tells_a_harmless_change_from_damage_far_better_than_chance(metric):
   columns = {key: np.stack([t[key] for t in triplets])
              for key in ("reference", "candidate_0", "candidate_1")}
   judge = np.array([t["judge"] for t in triplets])
-  assert scores.two_afc(*metric.two_afc(*columns.values()), judge) > 70
+  assert scores.two_afc_score(*metric.two_afc(*columns.values()), judge) > 70
   assert not np.asarray(metric(columns["reference"], columns["reference"])).any()
 
 

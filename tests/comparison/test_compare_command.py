@@ -45,7 +45,7 @@ def test_a_reference_and_its_candidates(run, folder):
   status, out, _ = run("r/a.png", "c/x/b.png", "c/a.png")
   assert status == 0
   assert out == """\
-box to r/a.png; lower is closer
+box to r/a.png; lower is better
 
 candidate  distance
 -------------------
@@ -162,7 +162,7 @@ def test_wrong_command_lines(run, folder, arguments, message):
     (("r/a.png", "c/a.png", "--metric=no"), "Unknown metric 'no'."),
     (("r", "c", "--metric=l2", "--metric=l2"), "The metric l2 is given twice."),
     (("r", "c", "--output_dir=r/a.png"),
-     "Results cannot be written to r/a.png: {}/r/a.png is no folder."),
+     "Results cannot be written to r/a.png: {}/r/a.png is not a directory."),
     (("r", "c", "--output_dir=c/out"),
      "The output folder c/out lies inside c, whose images are compared; name another."),
     (("r", "c", "--metric=psnr", "--output_dir=out", "--heatmap"),

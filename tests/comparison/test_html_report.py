@@ -228,11 +228,11 @@ def test_a_browser_sorts_the_pairs_flips_pictures_and_runs_nothing_else(
     }
     const broken = [...document.querySelectorAll("td img")]
         .filter(image => image.complete && !image.naturalWidth);
-    const viewer = document.querySelector("dialog"), seen = [];
+    const dialog = document.querySelector("dialog"), seen = [];
     document.querySelectorAll("#pairs tbody tr")[0].querySelectorAll("img")[1].click();
     for (const step of [0, 1, 2]) {
-      seen.push([viewer.open, viewer.querySelector("p").textContent.split(" ")[0]]);
-      viewer.querySelector("img").click();
+      seen.push([dialog.open, dialog.querySelector("p").textContent.split(" ")[0]]);
+      dialog.querySelector("img").click();
     }
     document.body.dataset.found = JSON.stringify([found, broken.length, seen]);
   </script></body>"""

@@ -101,7 +101,7 @@ def load_chosen(*, metric=None, model_dir=None, **options):
     **options: options of `load_metric`; those that are None were not given.
 
   Raises:
-    UserError: as `load_metric`, or if `model_dir` is no run directory.
+    UserError: as `load_metric`, or if `model_dir` is not a run directory.
   """
   given = {name: value for name, value in options.items() if value is not None}
   if model_dir is None:

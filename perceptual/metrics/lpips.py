@@ -50,8 +50,8 @@ def lpips(net="alex", version="0.1", lpips=True, weights=None, *, float_range=(0
     for "squeeze".
 
   Raises:
-    UserError: an unknown net, version, range or dtype, weights that are not there (the message says which
-      files to get and how to convert them), or weights that are damaged or of something else.
+    UserError: an unknown net, version, range or dtype, weights that are not there (the message says
+      which files to get and how to convert them), or weights that are damaged or of something else.
   """
   if net not in catalogue.LPIPS_TRUNKS:
     raise errors.unknown("net of LPIPS", net, NETS)

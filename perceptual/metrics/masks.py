@@ -31,7 +31,8 @@ def check(mask, images):
     raise UserError(f"mask: shape {shape}; that of these images is {expected}.")
   if tensors.has_values(mask):
     with tensors.computed_now():
-      legal = bool(ops.convert_to_numpy(ops.all(ops.logical_and(_is_binary(mask), _counts_something(mask)))))
+      legal = ops.all(ops.logical_and(_is_binary(mask), _counts_something(mask)))
+      legal = bool(ops.convert_to_numpy(legal))
     if not legal:
       _raise_for_values(ops.convert_to_numpy(mask))
 

@@ -38,7 +38,7 @@ def made_in(dtype="float32"):
 
 
 def dtype_of(model):
-  """Returns the name of the dtype policy of a model's layers with weights; of several, all names."""
+  """Returns the name of the dtype policy of a model's layers with weights, or all, if several."""
   names = {layer.dtype_policy.name for layer in model.layers if layer.weights}
   return ", ".join(sorted(names)) or "float32"
 

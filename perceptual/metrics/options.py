@@ -57,8 +57,8 @@ def split(source):
   for part in filter(None, re.split(r",(?=[^,=]*=)", text)):
     option, equals, value = map(str.strip, part.partition("="))
     if not (option and equals and value):
-      raise UserError(f"{errors.shown(source)}: options after the colon are OPTION=VALUE, separated "
-                      f"by commas, not {errors.shown(part)}.")
+      raise UserError(f"{errors.shown(source)}: options after the colon are OPTION=VALUE, "
+                      f"separated by commas, not {errors.shown(part)}.")
     if option in found:
       raise UserError(f"{errors.shown(source)}: {option} is given twice.")
     found[option] = value

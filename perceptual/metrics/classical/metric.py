@@ -1,8 +1,8 @@
 """A classical metric in users' hands: the contract of every metric, kept by an `Index`."""
 
 from perceptual.metrics import base
-from perceptual.models import preprocessing
 from perceptual.metrics.versions import versions
+from perceptual.models import preprocessing
 
 
 class ClassicalMetric(base.Metric):

@@ -62,8 +62,8 @@ def kmeans(network="alexnet", *, images=None, seed=0, distance="local", taps=Non
     `feature_metric.FeatureMetric`; lower is better.
 
   Raises:
-    UserError: an unknown network, distance, tap or dtype, an illegal seed, images out of range, too few or
-      too small of them, or images without variety.
+    UserError: an unknown network, distance, tap or dtype, an illegal seed, images out of range, too
+      few or too small of them, or images without variety.
   """
   if network not in NETWORKS:
     raise errors.unknown("network of k-means", network, NETWORKS)

@@ -12,7 +12,7 @@ import perceptual
 from perceptual import models
 from perceptual.errors import UserError
 from perceptual.export import keras_files, keras_metric
-from perceptual.metrics import classical, feature_metric
+from perceptual.metrics import classical
 from perceptual.metrics.feature_metric import FeatureMetric
 from perceptual.models import preprocessing, taps
 
@@ -48,7 +48,7 @@ def _assert_same(found, metric, images):
   np.testing.assert_array_equal(found.two_afc(*images), metric.two_afc(*images))
 
 
-@pytest.mark.parametrize("make", [_resnet, perceptual.load_metric, feature_metric.pixel_l2])
+@pytest.mark.parametrize("make", [_resnet, perceptual.load_metric])
 def test_a_network_comes_back_with_all_that_it_is(make, images, tmp_path):
   metric = make()
   found = keras_metric(_written(metric, tmp_path / "m"))

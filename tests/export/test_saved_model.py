@@ -34,13 +34,14 @@ def metric():
   for layer in model.layers:  # as trained: statistics that are not 0 and 1
     if isinstance(layer, keras.layers.BatchNormalization):
       layer.moving_mean.assign(np.random.default_rng(0).normal(size=layer.moving_mean.shape))
-  return FeatureMetric(model, name="resnet4", options=_OPTIONS)
+  return FeatureMetric(model, name="resnet4", options=_OPTIONS,
+                       trained={"checkpoint": "last", "step": 7})
 
 
 @pytest.fixture(scope="module")
 def folder(metric, tmp_path_factory):
   path = tmp_path_factory.mktemp("export") / "metric"
-  saved_model.export(metric, path, extra={"checkpoint": "last", "step": 7})
+  saved_model.export(metric, path)
   return path
 
 

@@ -90,22 +90,7 @@ class PerceptualDistance(keras.metrics.Mean):
 
 def _values(metric, y_true, y_pred):
   """Returns a metric of each sample, `[batch]`; NaN where a float `y_true` is out of its range."""
-  values = metric(y_true, y_pred)
-  low, high = metric.preprocessing.accepted_float_range
-  in_range = ops.all(ops.logical_and(y_true >= low, y_true <= high), axis=(1, 2, 3))
-  if keras.backend.backend() == "tensorflow":
-    _assert(in_range, y_true, metric.preprocessing.float_range)
-  return ops.where(in_range, values, float("nan"))
-
-
-def _assert(in_range, y_true, declared):
-  """Adds an assertion to a graph of TensorFlow; XLA leaves it out."""
-  import tensorflow as tf
-
-  tf.debugging.Assert(
-      tf.reduce_all(in_range),
-      [f"y_true has values outside the declared range of float images, {declared[0]:g} to "
-       f"{declared[1]:g}, or NaN; lowest and highest:", ops.min(y_true), ops.max(y_true)])
+  return metric.compare_prediction(y_true, y_pred)
 
 
 def _floats(metric, images):
@@ -129,7 +114,6 @@ def _require_tensorflow():
 
 
 def _source(metric):
-  source = getattr(metric, "source", None)
-  if source is None:
+  if metric.source is None:
     raise UserError("Only a metric made by perceptual.load_metric can be serialised.")
-  return source
+  return metric.source

@@ -16,7 +16,7 @@ def require_outside(output_dir, folder):
 
 def require_maps(metrics):
   """Raises `UserError` unless one of `{label: metric}` may have a map of differences."""
-  if all(getattr(metric, "spatial_map", None) is None for metric in metrics.values()):
+  if not any(metric.has_map for metric in metrics.values()):
     raise UserError(f"--heatmap needs a metric with a map of differences; {', '.join(metrics)} "
                     "has none.")
 

@@ -14,6 +14,7 @@ from perceptual.version import __version__
 # Public name -> the module that has it, or the module that it is.
 _NAMES = {
     "load_metric": "perceptual.loading",
+    "list_metrics": "perceptual.loading",
     "PerceptualLoss": "perceptual.losses",
     "PerceptualDistance": "perceptual.losses",
 }

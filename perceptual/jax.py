@@ -89,8 +89,8 @@ class Metric:
 
     A jitted function then holds no copy of them, and they may lie on any device.
     """
-    options = {} if mask is None else {"mask": jax.numpy.asarray(mask)}
-    return self._call(params, "__call__", reference, candidate, **options)
+    masks = [] if mask is None else [mask]
+    return self._run(self._pure, params, reference, candidate, *masks)
 
   def per_tap(self, reference, candidate):
     """Returns `{tap: [batch] float32}`: the terms whose sum is the distance; see a call.
@@ -98,7 +98,7 @@ class Metric:
     Raises:
       UserError: as a call; or the metric has no taps.
     """
-    return self._call(self.params, "per_tap", reference, candidate)
+    return self._run(self._pure.per_tap, self.params, reference, candidate)
 
   def spatial_map(self, reference, candidate):
     """Returns where the images differ, `[batch, height, width]` float32; see a call.
@@ -106,11 +106,8 @@ class Metric:
     Raises:
       UserError: as a call; or the metric has no map.
     """
-    return self._call(self.params, "spatial_map", reference, candidate)
+    return self._run(self._pure.spatial_map, self.params, reference, candidate)
 
-  def _call(self, params, function, reference, candidate, **options):
-    if not hasattr(self._pure.metric, function):
-      raise UserError(f"{self.fingerprint['network']} has no {function}.")
+  def _run(self, function, params, reference, candidate, *mask):
     weights = [params[variable.path] for variable in self._pure.variables]
-    return self._pure(weights, jax.numpy.asarray(reference), jax.numpy.asarray(candidate),
-                      function=function, **options)
+    return function(weights, *map(jax.numpy.asarray, (reference, candidate, *mask)))

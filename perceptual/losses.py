@@ -11,8 +11,6 @@ JAX, nothing can raise, and the result is NaN. The range of `y_pred` is never ch
 model may overshoot while it learns.
 """
 
-import numbers
-
 import keras
 from keras import ops
 
@@ -65,7 +63,7 @@ class PerceptualLoss(keras.losses.Loss):
     """
     _check_sample_weight(sample_weight, y_pred)
     # Before Keras casts it to float, when uint8 can no longer be told.
-    y_true = functional.floats(self.metric, ops.convert_to_tensor(y_true))
+    y_true = functional.floats(self.metric, y_true)
     return super().__call__(y_true, y_pred, sample_weight)
 
   def call(self, y_true, y_pred):
@@ -136,7 +134,7 @@ class WeightedSum(keras.losses.Loss):
     """
     _check_sample_weight(sample_weight, y_pred)
     if self._perceptual is not None:
-      y_true = functional.floats(self._perceptual.metric, ops.convert_to_tensor(y_true))
+      y_true = functional.floats(self._perceptual.metric, y_true)
     return super().__call__(y_true, y_pred, sample_weight)
 
   def call(self, y_true, y_pred):
@@ -185,8 +183,7 @@ class PerceptualDistance(keras.metrics.Mean):
       UserError: as a call of the metric, or weights of another shape.
     """
     _check_sample_weight(sample_weight, y_pred)
-    pair = (functional.floats(self.metric, ops.convert_to_tensor(images))
-            for images in (y_true, y_pred))
+    pair = (functional.floats(self.metric, images) for images in (y_true, y_pred))
     super().update_state(_unchecked(self.metric, *pair), sample_weight=sample_weight)
 
   def get_config(self):
@@ -203,7 +200,7 @@ def _unchecked(metric, reference, candidate):
   """Returns a metric of each sample, `[batch]`; the reference's range is checked alone."""
   if isinstance(metric, ExportedMetric):
     candidate = _clipped(candidate, metric.preprocessing.float_range)
-  return functional.of_any_candidate(metric, reference, candidate, name="y_true")
+  return metric.compare_prediction(reference, candidate)
 
 
 def _clipped(images, float_range):
@@ -216,11 +213,11 @@ def _clipped(images, float_range):
 
 def _check_sample_weight(sample_weight, y_pred):
   """Raises `UserError` unless weights are a number, `[batch]` or `[batch, 1]`."""
-  if sample_weight is None or isinstance(sample_weight, numbers.Number):
+  if sample_weight is None:
     return
-  shape = list(ops.shape(sample_weight))
+  shape = list(ops.shape(ops.convert_to_tensor(sample_weight)))
+  batch = ops.shape(ops.convert_to_tensor(y_pred))[0]
   one_a_sample = len(shape) < 2 or (len(shape) == 2 and shape[1] == 1)
-  batch = ops.shape(y_pred)[0]
   known = all(isinstance(size, int) for size in (*shape[:1], batch))
   if not one_a_sample or (known and shape and shape[0] != batch):
     raise UserError(
@@ -252,7 +249,8 @@ def _by_sample(values, loss):
   """Returns values `[batch, ...]` averaged over all axes but the first, `[batch]` float32."""
   if not values.shape:
     raise UserError(f"{_label(loss)} gives one value for a batch; a sum needs one for each sample.")
-  return ops.mean(ops.cast(values, "float32"), axis=tuple(range(1, len(values.shape))))
+  by_sample = ops.reshape(ops.cast(values, "float32"), (ops.shape(values)[0], -1))
+  return ops.mean(by_sample, axis=1)
 
 
 def _of_one_range(losses):
@@ -276,7 +274,6 @@ def _require_tensorflow():
 
 
 def _source(metric):
-  source = getattr(metric, "source", None)
-  if source is None:
+  if metric.source is None:
     raise UserError("Only a metric made by perceptual.load_metric can be serialised.")
-  return source
+  return metric.source

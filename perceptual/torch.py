@@ -9,7 +9,7 @@ chooses that backend, unless Keras is imported already or `KERAS_BACKEND` names 
 
 import contextlib
 
-from perceptual.common import native_backend
+from perceptual.common import native_backend, private_api
 from perceptual.errors import UserError
 
 try:
@@ -94,8 +94,8 @@ class PerceptualMetric(torch.nn.Module):
       UserError: images of another shape, dtype or device, or values outside the declared range;
         where `torch.func.vmap` and the like hide the values, these give NaN.
     """
-    options = {} if mask is None else {"mask": _one_channel(mask)}
-    return self._call("__call__", reference, candidate, **options)
+    masks = [] if mask is None else [_one_channel(mask)]
+    return self._run(self._pure, reference, candidate, *masks)
 
   def per_tap(self, reference, candidate):
     """Returns `{tap: [batch] float32}`: the terms whose sum is the distance; see `forward`.
@@ -103,7 +103,7 @@ class PerceptualMetric(torch.nn.Module):
     Raises:
       UserError: as `forward`; or the metric has no taps.
     """
-    return self._call("per_tap", reference, candidate)
+    return self._run(self._pure.per_tap, reference, candidate)
 
   def spatial_map(self, reference, candidate):
     """Returns where the images differ, `[batch, 1, height, width]` float32; see `forward`.
@@ -111,31 +111,20 @@ class PerceptualMetric(torch.nn.Module):
     Raises:
       UserError: as `forward`; or the metric has no map.
     """
-    return self._call("spatial_map", reference, candidate).unsqueeze(1)
+    return self._run(self._pure.spatial_map, reference, candidate).unsqueeze(1)
 
   def extra_repr(self):
     """Describes the metric for `print`."""
-    fingerprint = self.fingerprint
-    low, high = self.float_range
-    parts = [fingerprint["network"]]
-    if "taps" in fingerprint:
-      parts += [f"taps={'+'.join(fingerprint['taps'])}", f"distance={fingerprint['distance']}"]
-    parts += [f"float_range=({low:g}, {high:g})",
-              f"{'lower' if self.lower_is_better else 'higher'} is better"]
-    return ", ".join(parts)
+    return repr(self._pure.metric)[len("<Metric "):-len(">")]
 
-  def _call(self, function, reference, candidate, **options):
+  def _run(self, function, reference, candidate, *mask):
     import keras
 
-    if not hasattr(self._pure.metric, function):
-      raise UserError(f"{self.fingerprint['network']} has no {function}.")
-    reference, candidate = (_channels_last(reference, "reference"),
-                            _channels_last(candidate, "candidate"))
+    images = _channels_last(reference, "reference"), _channels_last(candidate, "candidate")
     weights = [self.get_buffer(name) for name in self._buffer_names]
-    device = _one_device(reference, candidate, weights)
-    with (keras.device(str(device)), torch.autocast(device.type, enabled=False),
-          _any_layout(reference, candidate)):
-      return self._pure(weights, reference, candidate, function=function, **options)
+    device = _one_device(*images, weights)
+    with keras.device(str(device)), _any_layout(*images):
+      return function(weights, *images, *mask)
 
   def _apply(self, fn, recurse=True):
     """Moves the weights but leaves them float32, where `half()` and others would round them."""
@@ -188,14 +177,11 @@ def _one_device(reference, candidate, weights):
 
 
 def _any_layout(*images):
-  """Returns a context in which Keras's convolutions take maps under `torch.vmap` as they lie.
+  """Returns a context in which Keras's convolutions take maps as they lie under `torch.vmap`.
 
-  They ask each map whether it lies channels last, to be quick, and `vmap` has no answer.
+  To be quick, they lay each map out channels last, which `vmap` cannot do.
   """
-  try:
-    for image in images:
-      image.is_contiguous(memory_format=torch.channels_last)
-  except RuntimeError:
+  if any(private_api.is_transformed_by_torch_func(image) for image in images):
     return _EveryLayoutIsRight()
   return contextlib.nullcontext()
 

@@ -98,7 +98,7 @@ def weights_dir(tmp_path_factory):
 def test_a_published_network_is_a_metric_by_its_name(weights_dir, images, monkeypatch):
   metric = perceptual.load_metric(
       "squeezenet1_1", taps=["fire3", "fire5"], distance="mean_pool", weights=weights_dir)
-  expected = FeatureMetric(weights.load("squeezenet1_1", weights_dir), network="x",
+  expected = FeatureMetric(weights.load("squeezenet1_1", weights_dir), name="x",
                     taps=["fire3", "fire5"], distance="mean_pool")
   np.testing.assert_array_equal(metric(*images[:2]), expected(*images[:2]))
   assert metric.network == "squeezenet1_1" and metric.trunk.trainable_variables == []
@@ -129,7 +129,7 @@ def test_a_training_folder(trained, images):
   metric = perceptual.load_metric(trained)
   assert metric.trained == {"checkpoint": "best_score", "step": 7}
   model = model_dir.load_network(trained)[0]
-  np.testing.assert_array_equal(metric(*images[:2]), FeatureMetric(model, network="x")(*images[:2]))
+  np.testing.assert_array_equal(metric(*images[:2]), FeatureMetric(model, name="x")(*images[:2]))
   other = perceptual.load_metric(str(trained), distance="style", taps=["reduction_2"])
   assert other.distance.name == "style" and other.taps == ("reduction_2",)
 
@@ -217,7 +217,7 @@ def test_the_range_of_floats_is_declared(float_range, images):
 def test_networks_are_frozen_and_their_hash_is_as_before(trained):
   metric = perceptual.load_metric(trained)
   assert metric.trunk.trainable_variables == []
-  fresh = FeatureMetric(model_dir.load_network(trained)[0], network="resnet4")
+  fresh = FeatureMetric(model_dir.load_network(trained)[0], name="resnet4")
   assert metric.trunk_key == fresh.trunk_key
 
 

@@ -20,7 +20,7 @@ SIZE = 16
 @pytest.fixture(scope="module")
 def metric():
   keras.utils.set_random_seed(1)
-  return FeatureMetric(models.build("resnet4", width=0.0625, num_classes=3), network="resnet4")
+  return FeatureMetric(models.build("resnet4", width=0.0625, num_classes=3), name="resnet4")
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +168,7 @@ def _tiny_metric():
   keras.utils.set_random_seed(4)
   image = keras.Input([None, None, 3])
   x = keras.layers.Conv2D(4, 3, strides=2, activation="tanh")(image)
-  return FeatureMetric(keras.Model(image, {"map": Tap(stride=2, name="map")(x)}), network="tiny")
+  return FeatureMetric(keras.Model(image, {"map": Tap(stride=2, name="map")(x)}), name="tiny")
 
 
 def test_an_export_is_a_loss_on_tensorflow_alone(pair, tmp_path, monkeypatch):

@@ -2,8 +2,7 @@
 
 All pictures of a run and a metric have one scale, from 0, where the images are alike to the metric,
 to the highest value among the maps of the pairs that are farthest apart. Higher values, if there
-are any elsewhere, look like that one. Of a similarity such as SSIM the map shows what is missing to
-the value of an image with itself.
+are any elsewhere, look like that one. For similarities such as SSIM, the map shows 1 - SSIM.
 """
 
 import pathlib
@@ -86,7 +85,7 @@ class Maps:
                      {label: values[i] for label, values in maps.items()})
 
   def _top(self, label):
-    if getattr(self._metrics[label], "spatial_map", None) is None:
+    if not self._metrics[label].has_map:
       raise UserError(f"{label} has no map of differences")
     farthest = ranking.farthest_first(self._comparison, label)[:_SCALE_PAIRS]
     top = max((mapped.maps[label].max() for mapped in self.of(farthest, [label])), default=0.0)

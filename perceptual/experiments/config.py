@@ -80,10 +80,8 @@ def network(name=None, **options):
     raise UserError(f"network.name is not given. Available: {available}.")
   if "num_classes" in options:
     raise UserError("network.num_classes is not for gin: it is the number of the images' classes.")
-  known = [option for option in models.network_options(name) if option != "num_classes"]
-  for option in options:
-    if option not in known:
-      raise errors.unknown(f"option of {name}", option, known)
+  errors.require_options(name, options, [
+      option for option in models.network_options(name) if option != "num_classes"])
   return name, options
 
 
@@ -95,10 +93,8 @@ def images(data_dir, source=None, **options):
     raise UserError(f"images.source is not given. Available: {', '.join(SOURCES)}.")
   if source not in tuple(SOURCES):
     raise errors.unknown("image source", source, SOURCES)
-  known = [name for name in inspect.signature(SOURCES[source]).parameters if name != "data_dir"]
-  for option in options:
-    if option not in known:
-      raise errors.unknown(f"option of the image source {source}", option, known)
+  errors.require_options(f"the image source {source}", options, [
+      name for name in inspect.signature(SOURCES[source]).parameters if name != "data_dir"])
   if source == "demo":
     return SOURCES[source](**options)
   if data_dir is None:

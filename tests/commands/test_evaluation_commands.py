@@ -270,7 +270,7 @@ def exported(trained, tmp_path_factory):
 
 def test_export_writes_the_metric_asked_for(exported, trained):
   model, _, _, step = model_dir.load_network(trained, "last")
-  metric = FeatureMetric(model, network=_NETWORK, options=_OPTIONS, taps=["reduction_1"],
+  metric = FeatureMetric(model, name=_NETWORK, options=_OPTIONS, taps=["reduction_1"],
                   distance="mean_pool")
   loaded = tf.saved_model.load(str(exported))
   pair = np.random.default_rng(0).integers(0, 256, [2, 2, 20, 20, 3], np.uint8)

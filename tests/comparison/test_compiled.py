@@ -16,7 +16,7 @@ from perceptual.metrics.feature_metric import FeatureMetric
 @pytest.fixture(scope="module")
 def metric():
   keras.utils.set_random_seed(0)
-  return FeatureMetric(models.build("alexnet", width=0.1, num_classes=0), network="alexnet")
+  return FeatureMetric(models.build("alexnet", width=0.1, num_classes=0), name="alexnet")
 
 
 def _images(size, seed=0):
@@ -70,7 +70,7 @@ def test_a_metric_that_lacks_something_lacks_it_still():
 
 
 def test_metrics_of_one_trunk_in_one_graph_have_their_own_values(metric):
-  style = FeatureMetric(models.build("alexnet", width=0.1, num_classes=0), network="style",
+  style = FeatureMetric(models.build("alexnet", width=0.1, num_classes=0), name="style",
                  distance="style")
   metrics = {"local": compiled.Compiled(metric), "style": compiled.Compiled(style)}
   features = [metric.features(images) for images in _images((40, 48))]

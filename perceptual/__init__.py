@@ -8,6 +8,7 @@ What stands here is imported when first used, so that `import perceptual` costs 
 
 import importlib
 
+from perceptual import serialization as _serialization
 from perceptual.version import __version__
 
 # Public name -> the module that has it, or the module that it is.
@@ -23,17 +24,21 @@ _MODULES = {
         "comparison", "data", "errors", "evaluation", "export", "loading", "losses", "metrics",
         "models", "training", "weights")},
 }
+# Each needs a framework that may be missing, so that `from perceptual import *` leaves them out.
+_NATIVE = {"torch": "perceptual.torch", "jax": "perceptual.jax"}
 
 __all__ = ["__version__", *_NAMES, *_MODULES]
+
+_serialization.register_with_keras()
 
 
 def __getattr__(name):
   if name in _NAMES:
     return getattr(importlib.import_module(_NAMES[name]), name)
-  if name in _MODULES:
-    return importlib.import_module(_MODULES[name])
+  if name in _MODULES or name in _NATIVE:
+    return importlib.import_module({**_MODULES, **_NATIVE}[name])
   raise AttributeError(f"module 'perceptual' has no attribute {name!r}")
 
 
 def __dir__():
-  return sorted([*globals(), *_NAMES, *_MODULES])
+  return sorted([*globals(), *_NAMES, *_MODULES, *_NATIVE])

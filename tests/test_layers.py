@@ -10,9 +10,10 @@ from tools import build_files
 # From the top: a part may import itself and the parts of the lines below its own.
 _LAYERS = (
     ("perceptual", "perceptual.__main__"),
+    ("perceptual.serialization",),
     ("perceptual.commands",),
     ("perceptual.experiments",),
-    ("perceptual.losses",),
+    ("perceptual.losses", "perceptual.torch", "perceptual.jax"),
     ("perceptual.loading",),
     ("perceptual.comparison", "perceptual.training"),
     ("perceptual.export", "perceptual.evaluation"),

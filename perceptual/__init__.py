@@ -12,6 +12,7 @@ from perceptual.version import __version__
 
 # Public name -> the module that has it, or the module that it is.
 _NAMES = {
+    "load_image": "perceptual.data.images.loading",
     "load_metric": "perceptual.loading",
     "PerceptualLoss": "perceptual.losses",
     "PerceptualDistance": "perceptual.losses",

@@ -29,21 +29,23 @@ def is_archive_name(path):
 def members(path):
   """Yields `(name, size, read)` of every file of an archive, in its order.
 
-  `read()` returns the bytes, until the next one is taken; it raises `OSError` for links, sparse
-  files and files larger than any image. The checksum of a compressed archive stands behind its
+  `read()` returns the bytes, until the next one is taken; it raises `OSError` for links and for
+  files larger than any image. The checksum of a compressed archive stands behind its
   files: an archive is whole only when all have been taken.
 
   Args:
     path: of a tar archive, plain or compressed by gzip, bzip2 or xz.
 
   Raises:
-    UserError: if it cannot be read, is damaged or truncated, has no checksum, or grows out of all
-      proportion.
+    UserError: if it cannot be read, is damaged or truncated, has no checksum, holds a sparse file,
+      or grows out of all proportion.
   """
   with _archive_errors(path), _opened(path) as stream, \
        tarfile.open(fileobj=stream, mode="r|") as archive:
     while (member := archive.next()) is not None:
       archive.members.clear()  # the list would grow to a gigabyte over a million files
+      if member.issparse():  # a few bytes that stand for any number of zeros
+        raise UserError(f"The archive {path} holds a sparse file, {member.name}: it is not read.")
       if not member.isdir():
         name = str(pathlib.PurePosixPath(member.name)).lstrip("/")
         yield name, member.size, functools.partial(_read, path, archive, member)
@@ -124,8 +126,6 @@ def _require_checksum(path, start):
 def _read(path, archive, member):
   if not member.isfile():
     raise OSError("a link inside an archive, which is read in one pass, has no bytes")
-  if member.issparse():
-    raise OSError("a sparse file, whose size in the archive says nothing about its size")
   if member.size > formats.max_bytes():
     raise OSError(f"{member.size:,} bytes, more than an image of the pixels allowed needs")
   with _archive_errors(path):

@@ -47,7 +47,7 @@ def declared(image, stream):
   if code_points:
     return _of_code_points(*code_points)
   profile = image.info.get("icc_profile") or _jp2_profile(image, stream)
-  if profile:
+  if profile and image.mode != "LAB":  # which means the same colours everywhere
     return icc.space(bytes(profile), image.mode)
   if image.format != "PNG" or "srgb" in image.info:
     return None

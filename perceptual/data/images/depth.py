@@ -247,7 +247,9 @@ def _netpbm_samples(image, data):
     words = re.sub(rb"#[^\r\n]*", b"", raster).split()[:count]
     samples = np.fromiter(map(int, words), np.int64)
   else:
-    samples = np.frombuffer(raster, ">u2" if maximum > 255 else "u1")[:count]
+    dtype = np.dtype(">u2" if maximum > 255 else "u1")
+    raster = raster[:count * dtype.itemsize]
+    samples = np.frombuffer(raster, dtype, len(raster) // dtype.itemsize)
   if len(samples) < count:
     raise ValueError("image file is truncated")
   if samples.max() > maximum or samples.min() < 0:

@@ -45,8 +45,9 @@ FORMATS = (
     Format("AVIF", "AVIF", (".avif", ".avifs"), rb"....ftyp(avif|avis|mif1|msf1)"),
     Format("JPEG 2000", "JPEG2000", (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
            rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51"),
-    # TGA has no signature: the three first bytes are a length, 0 or 1, and a kind of image.
-    Format("TGA", "TGA", (".tga",), rb".[\0\1][\1-\3\x09-\x0b]"),
+    # TGA has no signature. Its header tells of a palette or has zeros there, and ends with a depth.
+    Format("TGA", "TGA", (".tga",), rb".(\0[\2\3\x0a\x0b]\0{5}|\1[\1-\3\x09-\x0b].{5}).{8}"
+                                    rb"[\1\x08\x0f\x10\x18\x20]"),
 )
 SUFFIXES = tuple(suffix for kind in FORMATS for suffix in kind.suffixes)
 NAMES = ", ".join(kind.name for kind in FORMATS)
@@ -102,19 +103,20 @@ def max_bytes():
 def _max_pixels():
   """Returns how many pixels an image may have: Pillow's limit, or what the user has set.
 
-  Pillow checks its own limit in several places, so a limit that the user sets becomes Pillow's.
+  Pillow checks its own limit in several places, so it is raised to one that the user sets.
   """
   megapixels = os.environ.get(MAX_MEGAPIXELS)
+  pillows = Image.MAX_IMAGE_PIXELS  # from there on Pillow warns; twice as many it refuses
   if megapixels is None:
-    warned = Image.MAX_IMAGE_PIXELS  # Pillow refuses twice as many
-    return math.inf if warned is None else 2 * warned
+    return math.inf if pillows is None else 2 * pillows
   try:
     limit = float(megapixels) * 1e6
   except ValueError:
     limit = math.nan
   if not limit > 0:
     raise UserError(f"{MAX_MEGAPIXELS}={megapixels!r} should be a positive number of megapixels.")
-  Image.MAX_IMAGE_PIXELS = None if math.isinf(limit) else math.ceil(limit)
+  if pillows is not None and pillows < limit:
+    Image.MAX_IMAGE_PIXELS = None if math.isinf(limit) else math.ceil(limit)
   return limit
 
 

@@ -1,7 +1,7 @@
 """ICC profiles, brought to sRGB.
 
-Images of 8 bits go through LittleCMS, Pillow's colour management. Pillow gives it no colour image of
-16 bits: for those the curves and the matrix of the profile are applied as ICC.1:2022 defines them.
+Images of 8 bits go through LittleCMS, Pillow's colour management. Pillow gives it no colour image
+of 16 bits: for those the curves and the matrix of the profile are applied by ICC.1:2022.
 """
 
 import functools
@@ -28,10 +28,14 @@ def space(data, mode):
   """
   try:
     profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
-    working = _MODES[profile.profile.xcolor_space.strip()]
+    colours = profile.profile.xcolor_space.strip()
+    working = _MODES.get(colours)
     if not _fits(working, mode):
-      return srgb.ignored(f"{working} profile of a {mode} image ignored")
-    transform = ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), working, "RGB")
+      return srgb.ignored(f"{colours} profile of a {mode} image ignored")
+    # LittleCMS's optimised transforms of grey are off by up to ten levels of 255 in the dark.
+    flags = ImageCms.Flags.NOOPTIMIZE if working == "L" else ImageCms.Flags.NONE
+    transform = ImageCms.buildTransform(
+        profile, ImageCms.createProfile("sRGB"), working, "RGB", flags=flags)
   except Exception:  # On damaged profiles Pillow and LittleCMS raise errors of many kinds.
     return srgb.ignored("damaged colour profile ignored")
   found = srgb.Space(
@@ -44,8 +48,10 @@ def space(data, mode):
 def _fits(working, mode):
   """Whether images of a mode have the colours of a profile; grey is a colour of RGB."""
   if working == "RGB":
-    return mode not in ("CMYK", "LAB")
-  return mode == "CMYK" if working == "CMYK" else mode.startswith(("1", "L", "I")) and mode != "LAB"
+    return mode != "CMYK"
+  if working == "L":
+    return mode.startswith(("1", "L", "I"))
+  return mode == working
 
 
 def _name(profile):

@@ -274,6 +274,6 @@ def _shape_and_dtype(arrays, key, where):
     shape, _, dtype = readers[version](stream)
     size = math.prod(shape) * dtype.itemsize
     if stream.tell() + size != info.file_size:
-      raise UserError(f"{where}: {key!r} should have {size:,} bytes by its header, {dtype} {shape}; "
-                      f"it has {info.file_size - stream.tell():,}.")
+      raise UserError(f"{where}: {key!r} is {dtype} {shape} by its header, {size:,} bytes; it has "
+                      f"{info.file_size - stream.tell():,}.")
   return shape, dtype

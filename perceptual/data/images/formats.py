@@ -46,8 +46,9 @@ FORMATS = (
     Format("JPEG 2000", "JPEG2000", (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
            rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51"),
     # TGA has no signature. Its header tells of a palette or has zeros there, and ends with a depth.
-    Format("TGA", "TGA", (".tga",), rb".(\0[\2\3\x0a\x0b]\0{5}|\1[\1-\3\x09-\x0b].{5}).{8}"
-                                    rb"[\1\x08\x0f\x10\x18\x20]"),
+    Format("TGA", "TGA", (".tga",),
+           rb".(\x00[\x02\x03\x0a\x0b]\x00{5}|\x01[\x01-\x03\x09-\x0b].{5})"
+           rb".{8}[\x01\x08\x0f\x10\x18\x20]"),
 )
 SUFFIXES = tuple(suffix for kind in FORMATS for suffix in kind.suffixes)
 NAMES = ", ".join(kind.name for kind in FORMATS)

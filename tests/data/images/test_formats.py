@@ -34,7 +34,7 @@ def test_every_format_is_read_under_every_name(kind, tmp_path):
 
 
 def test_postscript_does_not_reach_ghostscript(monkeypatch):
-  monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *args, **options: pytest.fail("started"))
+  monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *args, **options: pytest.fail("run"))
   stream = io.BytesIO()
   Image.fromarray(_PIXELS).save(stream, "EPS")
   for data in (stream.getvalue(), b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n"):
@@ -67,7 +67,7 @@ def test_the_limit_of_pixels_is_pillows_until_it_is_raised(limited, monkeypatch)
   monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # Pillow refuses twice as many
   for call in (lambda: decode(data, "a"), lambda: read_head(io.BytesIO(data), "a")):
     with pytest.raises(UnreadableImage, match=(
-        "a: more than 0.0002 megapixels; set the environment variable PERCEPTUAL_MAX_MEGAPIXELS")):
+        r"a: more than 0.0002 megapixels; set the environment variable PERCEPTUAL_MAX_MEGAPIXELS")):
       call()
   limited("0.0006")
   assert decode(data, "a").shape == (20, 30, 3)
@@ -77,7 +77,7 @@ def test_the_limit_of_pixels_is_pillows_until_it_is_raised(limited, monkeypatch)
 
 def test_the_limit_can_be_lowered(limited):
   limited("0.000599")
-  with pytest.raises(UnreadableImage, match="more than 0.000599 megapixels"):
+  with pytest.raises(UnreadableImage, match=r"more than 0.000599 megapixels"):
     decode(_saved("PNG"), "a")
 
 

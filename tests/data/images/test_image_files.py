@@ -96,7 +96,8 @@ def test_damaged_png_is_found_by_its_checksums():
     image_files.decode(bytes(data), "a")
 
 
-@pytest.mark.parametrize("data, reason", [(b"", "empty file"), (b"hello, world", r"not an image \(PNG, .*, TGA\)")])
+@pytest.mark.parametrize("data, reason", [
+    (b"", "empty file"), (b"hello, world", r"not an image \(PNG, .*, TGA\)")])
 def test_no_image(data, reason):
   with pytest.raises(image_files.UnreadableImage, match=f"^a.png: {reason}$"):
     image_files.decode(data, "a.png")

@@ -16,7 +16,7 @@ import numpy as np
 
 from perceptual.common.files import expanded
 from perceptual.data.images import folders as image_folders
-from perceptual.data.images import image_files
+from perceptual.data.images import formats, image_files
 from perceptual.errors import UserError
 
 COLUMNS = ("reference", "candidate")  # of a CSV of pairs
@@ -238,7 +238,7 @@ def _images(folder):
   sizes, _ = image_files.list_files(folder)
   images = [name for name in sizes if image_files.is_image_name(name)]
   if not images:
-    raise UserError(f"{folder} holds no image ({', '.join(image_files.SUFFIXES)}).")
+    raise UserError(f"{folder} holds no image ({formats.NAMES}).")
   others = [(name, "not the name of an image") for name in sizes
             if not image_files.is_image_name(name)]
   return images, [*others, *image_folders.passed_over(folder).items()]

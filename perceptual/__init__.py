@@ -13,6 +13,7 @@ from perceptual.version import __version__
 
 # Public name -> the module that has it, or the module that it is.
 _NAMES = {
+    "load_image": "perceptual.data.images.loading",
     "load_metric": "perceptual.loading",
     "list_metrics": "perceptual.loading",
     "PerceptualLoss": "perceptual.losses",

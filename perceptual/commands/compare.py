@@ -24,6 +24,7 @@ The two images of a pair must have one size. What cannot be compared is listed w
 images named one by one it is an error. Exit statuses: 0 something was compared, 1 nothing was.
 """
 
+import dataclasses
 import pathlib
 import shlex
 
@@ -63,6 +64,10 @@ flags.DEFINE_bool(
 flags.DEFINE_integer(
     "batch_size", None, "How many pairs go through a metric at a time; by default what suits the "
     "size of the images.", lower_bound=1, flag_values=FLAGS)
+flags.DEFINE_integer(
+    "bit_depth", None, "How many bits the samples of 16-bit files really have, for instance 10 "
+    "where 1023 is white; by default what each file declares.", lower_bound=8, upper_bound=16,
+    flag_values=FLAGS)
 flags.DEFINE_bool(
     "dry_run", False, "Look at the files, print what would be compared and what not, and stop.",
     flag_values=FLAGS)
@@ -77,7 +82,7 @@ def main(argv):
   from perceptual.comparison import outputs, run, scoring, tables
 
   sources = FLAGS.metric or ["perceptual"]
-  inspected = run.inspect(_pairing(named))
+  inspected = run.inspect(dataclasses.replace(_pairing(named), bit_depth=FLAGS.bit_depth))
   if FLAGS.dry_run:
     print(f"Dry run: would compare, by {', '.join(sources)}, {tables.outlook(inspected)}")
     return 0

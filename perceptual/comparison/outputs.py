@@ -41,7 +41,8 @@ def write(comparison, metrics, output_dir, *, sources, batch_size=None, heatmap=
   Raises:
     UserError: if something cannot be written, or there are no heat maps to write.
   """
-  settings = {"metrics": list(sources), "batch_size": batch_size}
+  settings = {"metrics": list(sources), "batch_size": batch_size,
+              "bit_depth": comparison.pairing.bit_depth}
   written = list(result_files.NAMES)
   result_files.write(comparison, output_dir, settings=settings)
   if not (heatmap or page) or not len(comparison.compared()):

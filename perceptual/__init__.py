@@ -8,6 +8,7 @@ What stands here is imported when first used, so that `import perceptual` costs 
 
 import importlib
 
+from perceptual.common import backends, packages
 from perceptual.version import __version__
 
 # Public name -> the module that has it, or the module that it is.
@@ -22,16 +23,28 @@ _MODULES = {
         "comparison", "data", "errors", "evaluation", "export", "loading", "losses", "metrics",
         "models", "training", "weights")},
 }
+# Those that import Keras: what it runs on is chosen first.
+_ON_KERAS = tuple(f"perceptual.{name}" for name in (
+    "export", "loading", "losses", "metrics", "models", "training", "weights"))
 
 __all__ = ["__version__", *_NAMES, *_MODULES]
 
 
 def __getattr__(name):
   if name in _NAMES:
-    return getattr(importlib.import_module(_NAMES[name]), name)
+    return getattr(_imported(_NAMES[name]), name)
   if name in _MODULES:
-    return importlib.import_module(_MODULES[name])
+    return _imported(_MODULES[name])
   raise AttributeError(f"module 'perceptual' has no attribute {name!r}")
+
+
+def _imported(module):
+  if module in _ON_KERAS:
+    backends.choose()
+  try:
+    return importlib.import_module(module)
+  except ModuleNotFoundError as error:
+    raise packages.explained(error) or error from None
 
 
 def __dir__():

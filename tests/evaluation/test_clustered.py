@@ -233,5 +233,5 @@ def test_fewer_than_ten_examples_have_no_interval():
   for call in (lambda: scores.two_afc_by_reference(nine, nine, nine / 9, np.arange(9)),
                lambda: scores.jnd_map_by_reference(nine, nine / 9, np.arange(9)),
                lambda: scores.opinion_scores(nine, nine, np.arange(9), higher_is_better=True)):
-    with pytest.raises(errors.UserError, match="at least 10 examples. Received: 9"):
+    with pytest.raises(errors.UserError, match="at least 10 examples"):
       call()

@@ -15,7 +15,13 @@ the set that a row belongs to, as the kind of distortion. Names of images are re
 import posixpath
 
 from perceptual.data.judged import source_files
-from perceptual.data.judged.judgements import SHARE_TOLERANCE, Judgement, Judgements, listed
+from perceptual.data.judged.judgements import (
+  SHARE_TOLERANCE,
+  Judgement,
+  Judgements,
+  counted,
+  listed,
+)
 from perceptual.errors import UserError, unknown
 
 DIRECTIONS = ("higher_is_better", "lower_is_better")
@@ -68,7 +74,7 @@ def _only_csv(files):
   found = [name for name in files.names if name.lower().endswith(".csv")]
   if len(found) != 1:
     raise UserError(
-        f"{files.path} holds {len(found) or 'no'} CSV files{': ' + listed(found) if found else ''}"
+        f"{files.path} holds {len(found) or 'no'} CSV{': ' + listed(found) if found else ''}"
         f"; name the table of judgements{' (--table)' if found else ', one is needed'}.")
   return found[0]
 
@@ -120,7 +126,7 @@ def _judgements(rows, kind, files, name):
     answer, votes = _answer(cells, kind, where)
     found.append(Judgement(tuple(images), answer, where, votes, cells.get("part", "")))
   if missing:
-    raise UserError(f"{len(missing)} images are not in {files.path}: " + listed(
+    raise UserError(f"{counted(len(missing), 'images')} not in {files.path}: " + listed(
         f"{image} ({where})" for image, where in missing.items()) + ".")
   return tuple(found)
 

@@ -88,13 +88,13 @@ def checked(judgements):
   rows = _without_repetitions(different, judgements.kind)
   what = EXAMPLES[judgements.kind]
   if itself:
-    _warn(f"{len(itself)} {what} that compare an image with itself are left out, the first in "
+    _warn(f"Left out {counted(len(itself), what)} of an image with itself, the first in "
           f"{itself[0].where}.")
   if len(rows) < len(different):
-    _warn(f"{len(different) - len(rows)} {what} are given twice with one answer: each counts once.")
+    _warn(f"Left out {counted(len(different) - len(rows), what)} given a second time.")
   if len(rows) < MIN_EXAMPLES:
-    raise UserError(f"{', '.join(judgements.tables[:_LISTED])}: {len(rows)} {what} can be scored; "
-                    f"at least {MIN_EXAMPLES} are needed.")
+    raise UserError(f"{listed(judgements.tables)}: {counted(len(rows), what)} to score; at least "
+                    f"{MIN_EXAMPLES} are needed.")
   if judgements.kind == "opinions":
     _warn_of_single_versions(rows)
   return dataclasses.replace(judgements, rows=tuple(rows), itself=itself)
@@ -139,12 +139,17 @@ def _warn_of_single_versions(rows):
     versions.setdefault(row.images[0], []).append(row)
   single = [reference for reference, found in versions.items() if len(found) < 2]
   if single:
-    _warn(f"{len(single)} of {len(versions)} references have one version alone, which nothing can "
-          f"be compared with: {listed(single)}.")
+    _warn(f"One version alone, with which nothing can be compared: {len(single)} of "
+          f"{counted(len(versions), 'references')}: {listed(single)}.")
 
 
 def _warn(message):
   warnings.warn(message, stacklevel=3)
+
+
+def counted(count, plural):
+  """A number of things as text, whose plural ends in s."""
+  return f"{count:,} {plural if count != 1 else plural.removesuffix('s')}"
 
 
 def listed(names):

@@ -46,18 +46,19 @@ class Report:
   def __str__(self):
     judged = self.judged
     sizes = sorted({f"{height}x{width}" for height, width in judged.image_sizes.tolist()})
-    counts = [f"{judged.size:,} {judgements.EXAMPLES[judged.kind]}",
-              f"{len(np.unique(judged.references)):,} references",
-              f"{len(judged.images):,} images ({judgements.listed(sizes)})"]
+    counted = judgements.counted
+    counts = [counted(judged.size, judgements.EXAMPLES[judged.kind]),
+              counted(len(np.unique(judged.references)), "references"),
+              f"{counted(len(judged.images), 'images')} ({judgements.listed(sizes)})"]
     if judged.votes is not None:
-      counts.insert(1, f"{judged.votes.sum():,} votes")
+      counts.insert(1, counted(int(judged.votes.sum()), "votes"))
     if judged.kind == "opinions":
       low, high = judged.answers.min(), judged.answers.max()
       counts.append(f"scores {low:g} to {high:g}, "
                     f"{'higher' if judged.higher_is_better else 'lower'} is better")
     lines = [f"judged/{judged.name}: {'; '.join(counts)}; in {judged.directory}"]
     if self.unused:
-      lines.append(f"{self.unused:,} images of the source are in no judgement and were left there")
+      lines.append(f"in no judgement, and left in the source: {counted(self.unused, 'images')}")
     return "\n".join(lines)
 
 
@@ -151,7 +152,7 @@ def _copy(building, source, places):
       bar.update()
   missing = [name for name, place in places.items() if images[place] is None]
   if missing:
-    raise UserError(f"{len(missing)} files are not images that can be read "
+    raise UserError(f"{judgements.counted(len(missing), 'files')} not of a format that is read "
                     f"({', '.join(image_files.SUFFIXES)}): {judgements.listed(missing)}.")
   _remove_others(building, images)
   return images

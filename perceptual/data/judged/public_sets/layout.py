@@ -2,7 +2,7 @@
 
 import warnings
 
-from perceptual.data.judged.judgements import listed
+from perceptual.data.judged.judgements import counted, listed
 from perceptual.errors import UserError
 
 
@@ -42,7 +42,7 @@ def require_all_labelled(layout, table, images, labelled):
   without = sorted(set(images) - set(labelled))
   if without:
     raise other_release(
-        layout, table, f"{len(without)} images have no score there ({listed(without)})")
+        layout, table, f"{counted(len(without), 'images')} without a score ({listed(without)})")
 
 
 def warn_of_counts(layout, rows, published):

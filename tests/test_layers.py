@@ -96,6 +96,7 @@ def test_absl_flags_are_imported_by_the_commands_alone():
         "scores", "two_afc", "jnd", "correlations", "weighted_correlations", "clustered", "paired",
         "checks")),
     ("perceptual.evaluation.logistic", {"numpy", "scipy"}),
+    ("perceptual.data.judged.prepared", {"numpy"}),
     ("perceptual.metrics.distances", {"keras", "numpy"}),
     ("perceptual.commands.command_line", {"absl"}),
     ("perceptual.commands.cli", set()),

@@ -1,6 +1,8 @@
 """Judged sets from files to the reader: whole, resumed, or not there at all."""
 
 import shutil
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -104,6 +106,15 @@ def test_images_that_nothing_names_are_counted_and_left(opinions, tmp_path):
   assert len(report.judged.images) == 18
 
 
+def test_a_set_is_read_without_tensorflow(opinions, tmp_path):
+  prepare(opinions, tmp_path / "data", direction=MOS)
+  code = ("import sys; from perceptual.data.judged import prepared; "
+          "prepared.load_judged('study', sys.argv[1]).image(0); "
+          "sys.exit(bool({'tensorflow', 'keras'} & {*sys.modules}))")
+  subprocess.run([sys.executable, "-c", code, tmp_path / "data"], check=True,
+                 cwd=prepared.__file__.rsplit("perceptual", 1)[0])
+
+
 # Written whole, or not at all
 
 
@@ -187,7 +198,8 @@ def test_opinions_of_the_wrong_direction_are_told(opinions, tmp_path):
 def test_references_that_score_worse_than_their_versions_are_told(opinions, tmp_path):
   with (opinions / "scores.csv").open("a") as file:
     file.write("photos/r0.png,photos/r0.png,5\n")
-  with pytest.warns(UserWarning, match="references compared with themselves have 5 in the mean"):
+  with (pytest.warns(UserWarning, match="Left out 1 opinion of an image with itself"),
+        pytest.warns(UserWarning, match="references compared with themselves have 5 in the mean")):
     prepare(opinions, tmp_path / "data", direction="lower_is_better")
 
 

@@ -25,6 +25,7 @@ images named one by one it is an error. Exit statuses: 0 something was compared,
 """
 
 import pathlib
+import shlex
 
 from absl import flags
 
@@ -90,7 +91,8 @@ def main(argv):
   if FLAGS.output_dir:
     written = outputs.write(
         comparison, metrics, FLAGS.output_dir, sources=sources, batch_size=FLAGS.batch_size,
-        heatmap=FLAGS.heatmap, page=FLAGS.report)
+        heatmap=FLAGS.heatmap, page=FLAGS.report,
+        command=_command(named))
     print(f"\nWrote to {FLAGS.output_dir}: {', '.join(written)}")
   return 0 if len(comparison.compared()) else 1
 
@@ -113,6 +115,13 @@ def _check_flags(named):
     raise command_line.UsageError("--frames needs --reference_dir and --candidate_dir.")
   if (FLAGS.heatmap or FLAGS.report) and not FLAGS.output_dir:
     raise command_line.UsageError("--heatmap and --report write files: give --output_dir.")
+
+
+def _command(named):
+  """Returns the command line that was given, as a shell takes it."""
+  flags_given = [line for name in FLAGS if FLAGS[name].present
+                 for line in FLAGS[name].serialize().splitlines()]
+  return shlex.join(["perceptual", "compare", *flags_given, *named])
 
 
 def _are_folders(named):

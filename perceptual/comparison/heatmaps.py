@@ -2,8 +2,7 @@
 
 All pictures of a run and a metric have one scale, from 0, where the images are alike to the metric,
 to the highest value among the maps of the pairs that are farthest apart. Higher values, if there
-are any elsewhere, look like that one. Of a similarity such as SSIM the map shows what is missing to
-the value of an image with itself.
+are any elsewhere, look like that one. For similarities such as SSIM, the map shows 1 - SSIM.
 """
 
 import pathlib

@@ -21,7 +21,8 @@ def require_maps(metrics):
                     "has none.")
 
 
-def write(comparison, metrics, output_dir, *, sources, batch_size=None, heatmap=False, page=False):
+def write(comparison, metrics, output_dir, *, sources, batch_size=None, heatmap=False, page=False,
+          command=None):
   """Writes results.csv, results.json, skipped.csv and, if asked for, heat maps and report.html.
 
   Args:
@@ -32,6 +33,7 @@ def write(comparison, metrics, output_dir, *, sources, batch_size=None, heatmap=
     batch_size: pairs in a call of a metric; None for what suits the images' size.
     heatmap: whether to write a picture of each pair.
     page: whether to write the page.
+    command: the command line that asked for it, as text, which the page shows; or None.
 
   Returns:
     The names of what was written, below the folder.
@@ -51,7 +53,7 @@ def write(comparison, metrics, output_dir, *, sources, batch_size=None, heatmap=
     pictures = heatmaps.draw(comparison, maps, output_dir)
     written.append(f"{heatmaps.FOLDER}/")
   if page:
-    report.write(comparison, maps, output_dir, settings=settings)
+    report.write(comparison, maps, output_dir, settings=settings, command=command)
     written.append(report.FILE)
   result_files.write(comparison, output_dir, settings=settings, heatmaps=pictures)
   return written

@@ -9,7 +9,7 @@ from perceptual.comparison import summary
 
 _SKIPPED_SHOWN = 10
 _SIZES_SHOWN = 3
-DIRECTIONS = {True: "lower is better", False: "higher is closer"}
+DIRECTIONS = {True: "lower is better", False: "higher is better"}
 
 
 def text(comparison):

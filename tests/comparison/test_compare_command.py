@@ -100,7 +100,7 @@ def test_heat_maps_and_the_page(run, folder):
   settings = json.loads((folder / "out" / "results.json").read_text())["settings"]
   assert settings["heat_map_scales"] == {"l2": [0.0, pytest.approx(0.4)]}
   with open("out/results.csv", newline="") as stream:
-    assert next(csv.DictReader(stream))["l2 heat map"] == "heatmaps/l2/000001_a.png"
+    assert next(csv.DictReader(stream))["l2_heatmap"] == "heatmaps/l2/000001_a.png"
 
 
 def test_a_second_run_compares_nothing_again(run, folder):

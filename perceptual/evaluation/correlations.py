@@ -2,7 +2,7 @@
 
 `distance` is any metric's, lower is better. `opinion` is the mean opinion of an image: with
 `higher_is_better` a quality (MOS), without it a degradation (DMOS). Every correlation is 1 where
-the two agree perfectly and -1 where the metric is upside down, whichever way the opinions run.
+the two agree perfectly and -1 where the metric is reversed, whichever way the opinions run.
 
 PLCC and RMSE are taken after the monotone logistic of four parameters (VQEG 2000; ITU-T P.1401 and
 J.149) is fitted to all examples by least squares:

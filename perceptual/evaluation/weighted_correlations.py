@@ -7,6 +7,8 @@ import dataclasses
 
 import numpy as np
 
+_ROWS = 128  # examples compared with all others at once, which bounds the memory
+
 
 def pearson(x, y, weights):
   """Returns Pearson's correlation for each row of weights; NaN where one of the two is constant.
@@ -58,24 +60,24 @@ class Concordance:
 
   @classmethod
   def between(cls, x, y, index, count):
-    """Compares all pairs of examples, cluster by cluster: `examples` squared steps.
+    """Compares all pairs of examples: `examples` squared steps, block by block.
 
     Args:
       x: `[examples]`.
       y: `[examples]`.
-      index: `[examples]` cluster of each example, from 0.
+      index: `[examples]` cluster of each example, from 0; no cluster is empty.
       count: number of clusters.
     """
     order = np.argsort(index, kind="stable")
     x, y, index = x[order], y[order], index[order]
     begins = np.searchsorted(index, np.arange(count))
-    tables = np.empty([3, count, count])
-    for cluster in range(count):
-      rows = slice(begins[cluster], begins[cluster] + np.count_nonzero(index == cluster))
+    tables = np.zeros([3, count, count])
+    for start in range(0, len(x), _ROWS):
+      rows = slice(start, start + _ROWS)
       sign_x = np.sign(x[rows, None] - x)
       sign_y = np.sign(y[rows, None] - y)
       for table, pairs in zip(tables, (sign_x * sign_y, np.abs(sign_x), np.abs(sign_y))):
-        table[cluster] = np.add.reduceat(pairs.sum(axis=0), begins)
+        np.add.at(table, index[rows], np.add.reduceat(pairs, begins, axis=1))
     return cls(*tables)
 
 

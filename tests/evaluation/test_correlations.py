@@ -29,6 +29,13 @@ def test_rank_correlations_equal_scipys(judged):
   assert scores.krcc(distance, opinion) == pytest.approx(stats.kendalltau(-distance, opinion)[0])
 
 
+def test_kendalls_of_more_examples_than_are_compared_at_once():
+  generator = np.random.default_rng(3)
+  distance = generator.integers(0, 200, size=1000)
+  opinion = generator.integers(0, 50, size=1000) - distance
+  assert scores.krcc(distance, opinion) == pytest.approx(stats.kendalltau(-distance, opinion)[0])
+
+
 def test_plcc_and_rmse_are_those_of_the_fitted_logistic(judged):
   distance, opinion, _ = judged
   mapped = scores.fit_logistic(distance, opinion)(distance)

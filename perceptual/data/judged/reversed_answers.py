@@ -1,4 +1,4 @@
-"""Whether the answers of a judged set look upside down, by what plain arithmetic can tell.
+"""Whether the answers of a judged set look reversed, as far as plain arithmetic can tell.
 
 The name of a column is not to be trusted: "dmos" may be higher for better (KADID-10k), and `p` may
 be the share for the other candidate. The squared error of pixels orders images badly, but a whole

@@ -31,6 +31,7 @@ import shlex
 from absl import flags
 
 from perceptual.commands import command_line
+from perceptual.common import backends, packages
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_multi_string(
@@ -118,8 +119,10 @@ def _check_flags(named):
     raise command_line.UsageError("compare needs a reference image and at least one candidate.")
   if FLAGS.frames and not (FLAGS.reference_dir or _are_folders(named)):
     raise command_line.UsageError("--frames needs --reference_dir and --candidate_dir.")
-  if (FLAGS.heatmap or FLAGS.report) and not FLAGS.output_dir:
-    raise command_line.UsageError("--heatmap and --report write files: give --output_dir.")
+  if FLAGS.heatmap or FLAGS.report:
+    if not FLAGS.output_dir:
+      raise command_line.UsageError("--heatmap and --report write files: give --output_dir.")
+    packages.require("matplotlib", extra="report", purpose="--heatmap or --report")
 
 
 def _command(named):
@@ -155,9 +158,13 @@ def _pairing(named):
 
 def _load(sources):
   from perceptual import loading
+
+  metrics = [loading.load_metric(source) for source in sources]
+  if backends.choose() != "tensorflow":
+    return metrics
   from perceptual.comparison import compiled
 
-  return [compiled.Compiled(loading.load_metric(source)) for source in sources]
+  return [compiled.Compiled(metric) for metric in metrics]
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ class Maps:
                      {label: values[i] for label, values in maps.items()})
 
   def _top(self, label):
-    if getattr(self._metrics[label], "spatial_map", None) is None:
+    if not self._metrics[label].has_map:
       raise UserError(f"{label} has no map of differences")
     farthest = ranking.farthest_first(self._comparison, label)[:_SCALE_PAIRS]
     top = max((mapped.maps[label].max() for mapped in self.of(farthest, [label])), default=0.0)

@@ -1,16 +1,10 @@
 """Which colours the numbers of an image file mean."""
 
 import functools
-import re
-import struct
 
 import numpy as np
 
-from perceptual.data.images import icc, png, srgb
-
-_HEAD_BYTES = 2**20  # the boxes before an AVIF's or a JPEG 2000's pixels, profile and all
-_NCLX = re.compile(rb"colrnclx(....)", re.DOTALL)
-_JP2_PROFILE = re.compile(rb"(....)colr\x02..", re.DOTALL)
+from perceptual.data.images import boxes, icc, png, srgb
 
 # Code points of ITU-T H.273: primaries by its table 2, exponents of transfer curves by table 3.
 _UNSPECIFIED = 2
@@ -37,7 +31,7 @@ def declared(image, stream):
   a declaration of sRGB, and that before a gamma (PNG, third edition, 4.3).
 
   Args:
-    image: a `PIL.ImageFile.ImageFile`.
+    image: a `PIL.ImageFile.ImageFile`; of a PNG, with what `png.complete_info` adds.
     stream: its file.
 
   Raises:
@@ -46,7 +40,9 @@ def declared(image, stream):
   code_points = _code_points(image, stream)
   if code_points:
     return _of_code_points(*code_points)
-  profile = image.info.get("icc_profile") or _jp2_profile(image, stream)
+  profile = image.info.get("icc_profile")
+  if image.format == "JPEG2000":
+    profile = boxes.jpeg2000_profile(stream)
   if profile and image.mode != "LAB":  # which means the same colours everywhere
     return icc.space(bytes(profile), image.mode)
   if image.format != "PNG" or "srgb" in image.info:
@@ -57,26 +53,11 @@ def declared(image, stream):
 def _code_points(image, stream):
   """Returns the code points of the primaries and of the transfer curve, or None."""
   if image.format == "PNG":
-    data = png.find(stream, b"cICP")
-    return tuple(data[:2]) if data and len(data) >= 2 else None
+    data = image.info.get(png.CODE_POINTS, b"")
+    return tuple(data[:2]) if len(data) >= 2 else None
   if image.format == "AVIF" and "icc_profile" not in image.info:
-    found = _NCLX.search(_head(stream))
-    return struct.unpack(">HH", found[1]) if found else None
+    return boxes.avif_code_points(stream)
   return None
-
-
-def _jp2_profile(image, stream):
-  """Returns the profile in a JPEG 2000's colour box (ISO 15444-1, I.5.3.3), or None."""
-  if image.format != "JPEG2000":
-    return None
-  head = _head(stream)
-  found = _JP2_PROFILE.search(head)
-  return found and head[found.end():found.start() + struct.unpack(">I", found[1])[0]]
-
-
-def _head(stream):
-  stream.seek(0)
-  return stream.read(_HEAD_BYTES)
 
 
 def _of_code_points(primaries, transfer):

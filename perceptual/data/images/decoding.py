@@ -11,10 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import ExifTags, Image
 
-from perceptual.data.images import colour, depth, formats, png, srgb
+from perceptual.data.images import boxes, colour, depth, formats, png, srgb
 from perceptual.errors import UserError, require_integer
 
-_PNG_END = b"IEND\xae\x42\x60\x82"
 # Pillow keeps the sample of a PNG's transparent grey as it is, and multiplies the image's.
 _GREY_FACTORS = {"L;2": 85, "L;4": 17}
 # Modes that become RGB without a loss.
@@ -30,6 +29,7 @@ _UPRIGHT = {
     7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
     8: lambda a: a.swapaxes(0, 1)[::-1],
 }
+_ORIENTATION_KEYS = frozenset(("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"))
 _SIDES_EXCHANGED = (5, 6, 7, 8)
 
 
@@ -130,12 +130,8 @@ def decode_with_head(data, name, *, bit_depth=None):
   with _reasons(name):
     stream = io.BytesIO(data)
     with formats.open_image(stream) as image:
-      image.verify()  # the checksums of a PNG, which decoding alone does not look at
-      if image.format == "PNG" and _PNG_END not in data:
-        raise ValueError("truncated PNG file")
-    stream = io.BytesIO(data)
-    with formats.open_image(stream) as image:
       head = _head(image, stream)
+      _check_whole(image.format, data)
       if head.depth.kept:
         pixels = _deep_pixels(image, data, head, bit_depth)
       else:
@@ -162,11 +158,21 @@ def _reasons(name):
     raise UnreadableImage(name, str(error) or type(error).__name__) from error
 
 
+def _check_whole(kind, data):
+  """Looks at what decoding alone does not look at."""
+  if kind == "PNG":
+    png.check(io.BytesIO(data))
+  elif kind == "JPEG2000":
+    boxes.check_jpeg2000(data)
+
+
 def _head(image, stream):
   if image.mode in ("I", "F") and image.format != "PPM":
     raise ValueError(f"32-bit pixels (mode {image.mode}) have no defined range")
   position = stream.tell()
-  orientation = _orientation(image, stream)
+  if image.format == "PNG":
+    png.complete_info(image, stream)
+  orientation = _orientation(image)
   height, width = image.height, image.width
   if orientation in _SIDES_EXCHANGED and image.format != "TIFF":  # of a TIFF, Pillow has done so
     height, width = width, height
@@ -178,15 +184,9 @@ def _head(image, stream):
   return head
 
 
-def _orientation(image, stream):
-  """Returns the value of the tag of orientation, 1 where there is none or another one."""
-  if image.format == "PNG" and "exif" not in image.info:
-    # Pillow would decode the whole image to look for this chunk behind it.
-    data = png.find(stream, b"eXIf")
-    if data is not None:
-      image.info["exif"] = b"Exif\0\0" + data
-  if image.format != "TIFF" and not {"exif", "xmp", "XML:com.adobe.xmp",
-                                     "Raw profile type exif"} & image.info.keys():
+def _orientation(image):
+  """Returns the value of the tag of orientation, 1 where there is none or an impossible one."""
+  if image.format != "TIFF" and _ORIENTATION_KEYS.isdisjoint(image.info):
     return 1
   try:
     value = Image.Image.getexif(image).get(ExifTags.Base.Orientation)

@@ -14,19 +14,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from perceptual.data.images import formats
+from perceptual.data.images import boxes, formats
 
 _OTHER_ORDER = {  # of Pillow's raw modes whose samples have two bytes, which one it keeps
     f"{mode};16{order}": f"{mode};16{other}"
     for mode in ("RGB", "RGBA", "RGBX") for order, other in (("B", "L"), ("L", "B"))}
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANAR_CONFIGURATION = 258, 262, 284  # tags of TIFF 6.0
 _WHITE_IS_ZERO, _SEPARATE_PLANES = 0, 2
-_HEAD_BYTES = 2**16  # the boxes before an AVIF's or a JPEG 2000's pixels
-# JPEG 2000 (ISO 15444-1, A.5.1): start of codestream and SIZ, 36 bytes, the count of components.
-_SIZ = re.compile(rb"\xff\x4f\xff\x51.{36}", re.DOTALL)
-# AV1 codec configuration box (AV1-ISOBMFF 2.3.3): version 1, profile and level, then the flags.
-_AV1C = re.compile(rb"av1C\x81.(.)", re.DOTALL)
-_HIGH_BIT_DEPTH, _TWELVE_BIT = 0x40, 0x20
 
 # A 16-bit file that uses less than a sixteenth of its range holds 12 bits or fewer, or a black
 # picture: nobody but its maker knows which, and the values differ by that factor.
@@ -94,28 +88,18 @@ def _declared_by_ppm(image, stream):
 
 
 def _declared_by_jpeg2000(image, stream):
-  stream.seek(0)
-  head = stream.read(_HEAD_BYTES)
-  found = _SIZ.search(head)
-  if not found:
-    return Depth()
-  components, = struct.unpack_from(">H", head, found.end())
-  sizes = head[found.end() + 2:found.end() + 2 + 3 * components:3]
-  bits = max((size & 0x7f) + 1 for size in sizes)
+  bits = boxes.jpeg2000_bits(stream)
   if bits <= 8:
     return Depth()
+  if bits > 16:
+    raise ValueError(f"a JPEG 2000 of {bits} bits; at most 16 are read")
   # Pillow pads a grey image with zero bits.
-  return Depth(2**bits - 1, scale=2**(16 - bits), kept=image.mode == "I;16" and bits <= 16)
+  return Depth(2**bits - 1, scale=2**(16 - bits), kept=image.mode == "I;16")
 
 
 def _declared_by_avif(image, stream):
   del image
-  stream.seek(0)
-  found = _AV1C.search(stream.read(_HEAD_BYTES))
-  flags = found[1][0] if found else 0
-  if not flags & _HIGH_BIT_DEPTH:
-    return Depth()
-  return Depth(4095 if flags & _TWELVE_BIT else 1023)
+  return Depth(2**boxes.avif_bits(stream) - 1)
 
 
 _DECLARED = {

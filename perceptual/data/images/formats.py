@@ -25,30 +25,34 @@ class Format(NamedTuple):
     name: for people.
     pillow_name: Pillow's name for it.
     suffixes: of file names, in lower case.
-    signature: a regular expression for the first bytes of a file.
+    signature: what matches the first bytes of a file.
   """
 
   name: str
   pillow_name: str
   suffixes: tuple[str, ...]
-  signature: bytes
+  signature: re.Pattern
+
+
+def _format(name, pillow_name, suffixes, signature):
+  return Format(name, pillow_name, suffixes, re.compile(signature, re.DOTALL))
 
 
 FORMATS = (
-    Format("PNG", "PNG", (".png", ".apng"), rb"\x89PNG\r\n\x1a\n"),
-    Format("JPEG", "JPEG", (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), rb"\xff\xd8\xff"),
-    Format("GIF", "GIF", (".gif",), rb"GIF8[79]a"),
-    Format("BMP", "BMP", (".bmp", ".dib"), rb"BM"),
-    Format("WebP", "WEBP", (".webp",), rb"RIFF....WEBP"),
-    Format("TIFF", "TIFF", (".tif", ".tiff"), rb"II[\x2a\x2b]\0|MM\0[\x2a\x2b]"),
-    Format("PPM", "PPM", (".ppm", ".pgm", ".pbm", ".pnm"), rb"P[1-6]\s"),
-    Format("AVIF", "AVIF", (".avif", ".avifs"), rb"....ftyp(avif|avis|mif1|msf1)"),
-    Format("JPEG 2000", "JPEG2000", (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
-           rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51"),
+    _format("PNG", "PNG", (".png", ".apng"), rb"\x89PNG\r\n\x1a\n"),
+    _format("JPEG", "JPEG", (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), rb"\xff\xd8\xff"),
+    _format("GIF", "GIF", (".gif",), rb"GIF8[79]a"),
+    _format("BMP", "BMP", (".bmp", ".dib"), rb"BM"),
+    _format("WebP", "WEBP", (".webp",), rb"RIFF....WEBP"),
+    _format("TIFF", "TIFF", (".tif", ".tiff"), rb"II[\x2a\x2b]\0|MM\0[\x2a\x2b]"),
+    _format("PPM", "PPM", (".ppm", ".pgm", ".pbm", ".pnm"), rb"P[1-6]\s"),
+    _format("AVIF", "AVIF", (".avif", ".avifs"), rb"....ftyp(avif|avis|mif1|msf1)"),
+    _format("JPEG 2000", "JPEG2000", (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
+            rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51"),
     # TGA has no signature. Its header tells of a palette or has zeros there, and ends with a depth.
-    Format("TGA", "TGA", (".tga",),
-           rb".(\x00[\x02\x03\x0a\x0b]\x00{5}|\x01[\x01-\x03\x09-\x0b].{5})"
-           rb".{8}[\x01\x08\x0f\x10\x18\x20]"),
+    _format("TGA", "TGA", (".tga",),
+            rb".(\x00[\x02\x03\x0a\x0b]\x00{5}|\x01[\x01-\x03\x09-\x0b].{5})"
+            rb".{8}[\x01\x08\x0f\x10\x18\x20]"),
 )
 SUFFIXES = tuple(suffix for kind in FORMATS for suffix in kind.suffixes)
 NAMES = ", ".join(kind.name for kind in FORMATS)
@@ -61,7 +65,7 @@ def is_image_name(name):
 
 def identify(start):
   """Returns the `Format` of a file that starts with these bytes, or None."""
-  return next((kind for kind in FORMATS if re.match(kind.signature, start, re.DOTALL)), None)
+  return next((kind for kind in FORMATS if kind.signature.match(start)), None)
 
 
 def open_image(stream):

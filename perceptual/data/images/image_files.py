@@ -8,14 +8,16 @@ import dataclasses
 import functools
 import io
 import pathlib
+import warnings
 from collections.abc import Callable
 
+import numpy as np
 from PIL import Image
 
 from perceptual.common.files import expanded
 from perceptual.common.progress import progress
 from perceptual.data.images import archives, decoding, depth, folders, loading
-from perceptual.data.images.decoding import UnreadableImage, decode
+from perceptual.data.images.decoding import UnreadableImage
 from perceptual.data.images.formats import SUFFIXES, is_image_name
 from perceptual.errors import UserError
 
@@ -36,16 +38,32 @@ class ImageFile:
   read: Callable[[], bytes]
 
   def decode(self):
-    """Returns the pixels as `decoding.decode` does, rounded to uint8.
-
-    Raises:
-      UnreadableImage: if it does not decode.
-    """
+    """Returns the pixels as `decode` does; raises `UnreadableImage`."""
     try:
       data = self.read()
     except OSError as error:
       raise UnreadableImage(self.name, error.strerror or str(error)) from error
-    return depth.to_uint8(decoding.decode(data, self.name))
+    return decode(data, self.name)
+
+
+def decode(data, name):
+  """Decodes an image for a data set, which holds 8 bits: deeper ones are rounded, with a warning.
+
+  Args:
+    data: the bytes of a file.
+    name: its name, for the error.
+
+  Returns:
+    `[height, width, 3]` uint8, a new array, as `decoding.decode` gives it.
+
+  Raises:
+    UnreadableImage: if it does not decode.
+  """
+  pixels = decoding.decode(data, name)
+  if pixels.dtype != np.uint8:
+    warnings.warn("images of more than 8 bits are rounded to 8, which is what data sets hold",
+                  stacklevel=2)
+  return depth.to_uint8(pixels)
 
 
 def list_files(source, *, keep=()):

@@ -7,7 +7,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from perceptual.data.images.decoding import UnreadableImage, decode, decode_with_head
+from perceptual.data.images.decoding import UnreadableImage, decode, decode_with_head, read_head
 
 _MAXIMUM = np.float32(65535)
 
@@ -177,3 +177,36 @@ def test_16_bits_that_repeat_8_are_those_8(png):
 def test_grey_of_4_bits_with_a_transparent_level(png):
   data = png(np.uint8([[[0x35]]]), {b"tRNS": b"\0\3"}, bits=4)
   np.testing.assert_array_equal(decode(data, "a")[..., 0], [[255, 5 * 17]])
+
+
+@pytest.fixture(params=["with boxes", "codestream"])
+def jpeg_2000(request):
+  data = _saved(np.full((20, 18), 200, np.uint8), "JPEG2000")
+  return data if request.param == "with boxes" else data[data.index(b"\xff\x4f\xff\x51"):]
+
+
+@pytest.mark.parametrize("bits", [9, 16, 17])
+def test_a_jpeg_2000_says_its_bits(jpeg_2000, bits):
+  data = bytearray(jpeg_2000)
+  place = data.index(b"\xff\x4f\xff\x51") + 42  # Ssiz
+  assert data[place] == 7
+  data[place] = bits - 1
+  if bits == 17:
+    with pytest.raises(UnreadableImage, match="a JPEG 2000 of 17 bits; at most 16 are read"):
+      read_head(io.BytesIO(data), "a")
+  else:
+    assert read_head(io.BytesIO(data), "a").depth.bits == bits
+
+
+def test_a_codestream_without_its_end_is_refused(jpeg_2000):
+  assert (decode(jpeg_2000, "a") == 200).all()
+  for damaged in (jpeg_2000[:-2], jpeg_2000[:-2] + b"\0\0"):
+    with pytest.raises(UnreadableImage):
+      decode(damaged, "a")
+
+
+def test_boxes_may_follow_a_codestream():
+  data = _saved(np.full((20, 18), 200, np.uint8), "JPEG2000")
+  start = data.index(b"jp2c") - 4
+  sized = data[:start] + (len(data) - start).to_bytes(4) + data[start + 4:]
+  assert (decode(sized + b"\0\0\0\x0cfree\0\0\0\0", "a") == 200).all()

@@ -49,6 +49,13 @@ def test_greyscale_gives_three_equal_channels():
   assert (pixels == pixels[..., :1]).all()
 
 
+def test_for_data_sets_deep_images_are_rounded_with_a_warning():
+  grey = np.array([[0, 128, 129], [32768, 65278, 65535]], np.uint16)
+  with pytest.warns(UserWarning, match="more than 8 bits are rounded to 8"):
+    pixels = image_files.decode(encoded(Image.fromarray(grey)), "a")
+  np.testing.assert_array_equal(pixels[..., 0], [[0, 0, 1], [128, 254, 255]])
+
+
 def test_transparent_images_are_laid_over_white():
   rgba = np.zeros((1, 3, 4), np.uint8)
   rgba[0, :, 3] = 0, 255, 51  # black: clear, solid, one fifth

@@ -14,6 +14,7 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from perceptual.data.images import archives
 from perceptual.data.labelled import labelled_sources, prepare_imagenet64, shuffled_writer
 from perceptual.errors import UserError
 
@@ -459,6 +460,19 @@ def saved(**arrays):
 ROW = np.zeros((2, 12288), np.uint8)
 
 
+def of_huge(key):
+  """An npz one of whose arrays asks for 800 GB in its head."""
+  stream = io.BytesIO()
+  np.lib.format.write_array_header_1_0(
+      stream, {"descr": "<i8", "fortran_order": False, "shape": (10**11,)})
+  arrays = {"data": ROW, "labels": np.array([1, 2])}
+  del arrays[key]
+  archive = io.BytesIO(saved(**arrays))
+  with zipfile.ZipFile(archive, "a") as opened:
+    opened.writestr(f"{key}.npy", stream.getvalue())
+  return archive.getvalue()
+
+
 @pytest.mark.parametrize("damage, message", [
     (lambda root: (root / "Imagenet64_train_part2_npz.zip").unlink(),
      "^.*zips lacks Imagenet64_train_part2_npz.zip; needed are Imagenet64_train_part1_npz.zip, "),
@@ -474,6 +488,11 @@ ROW = np.zeros((2, 12288), np.uint8)
     (replace("val_data.npz", saved(data=ROW, labels=[1, 2, 3])), "'data' should be uint8"),
     (replace("val_data.npz", saved(data=ROW, labels=[0, 1])), "'labels' should be from 1 to 1000"),
     (replace("val_data.npz", saved(data=ROW, labels=[1, 1001])), "'labels' should be from 1"),
+    (replace("val_data.npz", saved(data=ROW, labels=[1.9, 2.5])),
+     r"'labels' should be a row of whole numbers, is float64 \(2,\)"),
+    (replace("val_data.npz", of_huge("labels")),
+     r"'labels' is int64 \(100000000000,\) by its header, 800,000,000,000 bytes; it has 0"),
+    (replace("val_data.npz", of_huge("data")), "'data' is int64 .* 800,000,000,000 bytes"),
 ])
 def test_npz_zips_that_are_not_whole(tmp_path, npz_folder, damage, message):
   damage(npz_folder[0])
@@ -481,6 +500,15 @@ def test_npz_zips_that_are_not_whole(tmp_path, npz_folder, damage, message):
     prepare_imagenet64.prepare(npz_folder[0], tmp_path / "data")
   assert "\n" not in str(error.value)
   assert not (tmp_path / "data").exists()
+
+
+def test_an_npz_that_grows_out_of_proportion_is_refused(tmp_path, npz_folder, monkeypatch):
+  monkeypatch.setattr(archives, "_ALWAYS_ALLOWED", 2**16)
+  zeros = np.zeros((100, 12288), np.uint8)
+  replace("val_data.npz", saved(data=zeros, labels=np.ones(100, int)))(npz_folder[0])
+  with pytest.raises(UserError, match=r"val_data\.npz unpacks to more than 200 times its"):
+    prepare_imagenet64.prepare(npz_folder[0], tmp_path / "data")
+
 
 
 def test_tiny_imagenet_photographs(testdata, tmp_path):

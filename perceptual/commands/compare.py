@@ -80,6 +80,7 @@ def main(argv):
   """Runs the command; returns its exit status."""
   named = argv[1:]
   _check_flags(named)
+  backends.choose()
   from perceptual.comparison import outputs, run, scoring, tables
 
   sources = FLAGS.metric or ["perceptual"]

@@ -191,7 +191,7 @@ class ExportedMetric(base.Metric):
   """A metric that `perceptual export` wrote; it keeps the contract of `base.Metric`.
 
   It runs on TensorFlow, whatever Keras's backend, and returns its tensors. The SavedModel itself
-  checks what only a running graph can see, predictions too.
+  checks what only a running graph can see; of predictions it sees what is in range.
 
   Attributes:
     taps: names of the taps; none without a network.
@@ -222,7 +222,7 @@ class ExportedMetric(base.Metric):
     self.taps = tuple(self._fingerprint.get("taps", ()))
     self.has_taps = bool(self.taps)
     self.has_map = getattr(self._loaded, "spatial_map", None) is not None
-    self.required_side = self._fingerprint["smallest_side"]
+    self.required_side = self._fingerprint.get("smallest_side", 1)
 
   @property
   def fingerprint(self):
@@ -278,6 +278,8 @@ class ExportedMetric(base.Metric):
     prepared = []
     for name, image in base.with_files_read(images, self.preprocessing.float_range).items():
       image = _tensorflow(preprocessing.as_array(image, name))
+      if name in predictions:
+        image = _clipped(image, self.preprocessing.float_range)
       self.preprocessing.check(image, name)
       prepared.append(image)
       preprocessing.check_pair(prepared[0], image, (next(iter(images)), name))
@@ -313,6 +315,18 @@ def _tensorflow(images):
   if keras.ops.is_tensor(images) and not tf.is_tensor(images):
     images = keras.ops.convert_to_numpy(images)
   return tf.convert_to_tensor(images)
+
+
+def _clipped(images, float_range):
+  """Returns float images clipped to a range, with the gradient of what they were.
+
+  An exported graph checks every image that it is given.
+  """
+  import tensorflow as tf
+
+  if not images.dtype.is_floating:
+    return images
+  return images + tf.stop_gradient(tf.clip_by_value(images, *float_range) - images)
 
 
 def _as_exported(images):

@@ -95,6 +95,8 @@ def test_absl_flags_are_imported_by_the_commands_alone():
     ("perceptual.version", set()),
     ("perceptual.evaluation.scores", {"numpy"}),
     ("perceptual.metrics.distances", {"keras", "numpy"}),
+    ("perceptual.metrics.registry", set()),
+    ("perceptual.metrics.options", set()),
     ("perceptual.commands.command_line", {"absl"}),
     ("perceptual.commands.cli", set()),
     ("perceptual", set()),

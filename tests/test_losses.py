@@ -15,7 +15,7 @@ from perceptual.losses import WeightedSum
 from perceptual.metrics.feature_metric import FeatureMetric
 from perceptual.models.taps import Tap
 
-SIZE = 16
+SIZE = 32
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def test_similarities_are_negated_in_the_loss_and_not_in_the_metric(name, pair):
 
 @pytest.mark.parametrize("float_range", ["0,1", "0,255", "-1,1"])
 def test_targets_of_uint8_mean_the_same_as_floats(pair, float_range):
-  metric = perceptual.load_metric("l2", float_range=float_range)
+  metric = perceptual.load_metric("mse", float_range=float_range)
   low, high = metric.preprocessing.float_range
   targets = np.round(255 * pair[0]).astype(np.uint8)
   as_floats = (low + (high - low) * targets / 255).astype(np.float32)
@@ -115,7 +115,7 @@ def test_greyscale_models_have_a_loss(metric, pair):
       rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", [None, "ssim", "psnr", "fsim", "l2"])
+@pytest.mark.parametrize("name", [None, "ssim", "psnr", "fsim", "mse"])
 def test_the_gradient_is_finite_and_where_images_are_equal_zero(pair, name):
   loss = PerceptualLoss(name)
   for candidate, is_zero in ((pair[0], True), (pair[1], False)):
@@ -131,10 +131,9 @@ def test_the_gradient_is_finite_and_where_images_are_equal_zero(pair, name):
 
 
 def test_eagerly_targets_out_of_range_are_errors(metric, pair):
-  with pytest.raises(UserError, match="y_true: .* the declared range of float images is 0 to 1"):
-    PerceptualLoss(metric)(255 * pair[0], pair[1])
-  with pytest.raises(UserError, match="y_true: .* the declared range of float images is 0 to 1"):
-    PerceptualDistance(metric).update_state(255 * pair[0], pair[1])
+  for compare in (PerceptualLoss(metric), PerceptualDistance(metric).update_state):
+    with pytest.raises(UserError, match="the declared range of float images is 0 to 1"):
+      compare(255 * pair[0], pair[1])
 
 
 @pytest.mark.parametrize("shape", [
@@ -213,7 +212,7 @@ def test_an_export_is_a_loss_on_tensorflow_alone(pair, tmp_path, monkeypatch):
   overshooting = tf.Variable(pair[1] + 0.5)
   with tf.GradientTape() as tape:
     value = PerceptualLoss(exported)(pair[0], overshooting)
-  assert np.all(np.abs(tape.gradient(value, overshooting)[overshooting.numpy() > 1]).max() > 0)
+  assert np.abs(tape.gradient(value, overshooting)[overshooting.numpy() > 1]).max() > 0
   np.testing.assert_allclose(
       value, PerceptualLoss(metric)(pair[0], np.clip(pair[1] + 0.5, 0, 1)), rtol=1e-4)
   monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
@@ -314,7 +313,7 @@ def test_a_configuration_makes_the_same_again(cls, options, pair):
 
 
 def test_the_reduction_is_written_down_too():
-  loss = keras.losses.deserialize(keras.losses.serialize(PerceptualLoss("l2", reduction="sum")))
+  loss = keras.losses.deserialize(keras.losses.serialize(PerceptualLoss("mse", reduction="sum")))
   assert isinstance(loss, PerceptualLoss) and loss.reduction == "sum"
 
 

@@ -42,9 +42,10 @@ def test_every_registered_class_has_a_stand_in():
   assert ("perceptual.losses", "PerceptualLoss") in listed
 
 
-@pytest.mark.parametrize("name", ["resnet4", "vit-s16", "efficientnet-b0", "alexnet"])
-def test_networks_are_saved_and_loaded(name, tmp_path, as_if_nothing_were_imported):
-  options = {"resnet4": {"width": 0.0625}}.get(name, {})
+@pytest.mark.parametrize(("name", "options"), [
+    ("resnet4", {"width": 0.0625}), ("vit_b8", {"width": 0.25, "depth": 1 / 6}),
+    ("efficientnet_b0", {"width": 0.25, "depth": 0.25}), ("squeezenet1_1", {})])
+def test_networks_are_saved_and_loaded(name, options, tmp_path, as_if_nothing_were_imported):
   model = models.build(name, num_classes=3, **options)
   model.save(tmp_path / "model.keras")
   loaded = keras.saving.load_model(tmp_path / "model.keras")

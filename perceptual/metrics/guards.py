@@ -3,7 +3,8 @@
 Eagerly a wrong image raises `UserError`. While a function is traced or transformed, its tensors
 have shapes alone. What is wrong with their values then shows as it runs: in a graph of TensorFlow
 an assertion raises `tf.errors.InvalidArgumentError`; where nothing can raise (XLA, `jax.jit`,
-`torch.vmap`, a model converted to ONNX) the result of that image is NaN, and so is its gradient.
+`torch.vmap`, a model converted to ONNX) the result of that image is NaN, and so is its gradient:
+but not that of a prediction in training, which would spoil all weights.
 """
 
 import keras
@@ -23,14 +24,15 @@ class Admitted:
     images: a list of tensors, in the order given.
   """
 
-  def __init__(self, images, conditions):
+  def __init__(self, images, conditions, *, in_training):
     """Takes tensors and what must hold of them as they run: `[(bool tensor, message), ...]`.
 
     A condition is a scalar, or `[batch]`, one for each sample; a message is a list of text and
-    tensors.
+    tensors. In training a wrong sample has no gradient, so that no weight is spoiled.
     """
     self.images = images
     self._holds = None
+    self._in_training = in_training
     if not conditions:
       return
     if any(tensors.is_in_tensorflow_graph(holds) for holds, _ in conditions):
@@ -39,20 +41,18 @@ class Admitted:
       self._holds = holds if self._holds is None else ops.logical_and(self._holds, holds)
 
   def guard(self, results):
-    """Returns results, a nest of tensors `[batch, ...]`, with NaN for samples that were wrong.
-
-    The factor of one or NaN makes gradients NaN as well, which a choice between two values does
-    not.
-    """
+    """Returns results, a nest of tensors `[batch, ...]`, with NaN for samples that were wrong."""
     if self._holds is None:
       return results
-    factor = ops.where(self._holds, 1.0, float("nan"))
 
-    def poisoned(values):
-      shape = (-1, *(1,) * (len(values.shape) - 1))
-      return values * ops.cast(ops.reshape(factor, shape), values.dtype)
+    def guarded(values):
+      holds = ops.reshape(self._holds, (-1, *(1,) * (len(values.shape) - 1)))
+      if self._in_training:
+        return ops.where(holds, values, ops.cast(float("nan"), values.dtype))
+      # A factor makes the gradient NaN as well, which a choice between two values does not.
+      return values * ops.cast(ops.where(holds, 1.0, float("nan")), values.dtype)
 
-    return keras.tree.map_structure(poisoned, results)
+    return keras.tree.map_structure(guarded, results)
 
 
 def admit(images, metric, *, mask=None, predictions=()):
@@ -88,7 +88,7 @@ def admit(images, metric, *, mask=None, predictions=()):
     admitted.append(mask)
     if not tensors.has_values(mask):
       conditions += masks.conditions(mask)
-  return Admitted(admitted, conditions)
+  return Admitted(admitted, conditions, in_training=bool(predictions))
 
 
 def _tensor(images, name):

@@ -36,9 +36,9 @@ learn.eval_batch_size = 4
 class Teacher:
   """Finds the candidate closer whose mean is nearer to the reference's."""
 
-  network = "mean-difference"
+  name = "mean-difference"
   lower_is_better = True
-  fingerprint = {"network": "mean-difference"}  # noqa: RUF012
+  fingerprint = {"name": "mean-difference"}  # noqa: RUF012
 
   def __call__(self, reference, candidate):
     return np.abs(reference.mean(axis=(1, 2, 3)) - candidate.mean(axis=(1, 2, 3)))

@@ -110,8 +110,8 @@ import numpy as np
 from perceptual.comparison import pairing, run
 
 class Mortal:
-  lower_is_better = True
-  fingerprint = {{"network": "difference", "taps": ["low", "high"]}}
+  lower_is_better, has_taps, has_map = True, False, True
+  fingerprint = {{"name": "difference", "taps": ["low", "high"]}}
   calls = 0
 
   def __call__(self, reference, candidate):

@@ -182,7 +182,7 @@ def test_progress_is_on_stderr_one_bar_a_metric(capsys):
   assert out == ""
   ends = [line.rpartition("\r")[2] for line in err.removesuffix("\n").split("\n")]
   assert [end.partition(":")[0] for end in ends] == [
-      "scoring resnet4", "scoring resnet4, random init", "scoring pixels"]
+      "scoring resnet4", "scoring resnet4, random init", "scoring mse"]
   assert all(" 11/11 " in end for end in ends)
 
 

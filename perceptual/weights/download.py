@@ -30,7 +30,6 @@ def fetch(url, path, *, verify):
   """
   part = path.with_name(path.name + PART)
   try:
-    part.parent.mkdir(parents=True, exist_ok=True)
     if not any(_transferred(url, part) for _ in range(_ATTEMPTS)):
       raise errors.UserError(
           f"The download of {url} broke off after {part.stat().st_size:,} bytes, which are kept: "
@@ -55,6 +54,7 @@ def _transferred(url, part):
     return False
   with response:
     start, total = _extent(response, have)
+    part.parent.mkdir(parents=True, exist_ok=True)
     with part.open("ab" if start else "wb") as file, progress(
         description=f"downloading {url.rpartition('/')[2]}", total=total, initial=start,
         unit="byte") as bar:

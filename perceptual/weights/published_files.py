@@ -52,7 +52,7 @@ def not_found(entries):
   hosts = " and ".join(dict.fromkeys(
       urllib.parse.urlsplit(ADDRESSES[entry.role]).hostname for entry in entries))
   return errors.UserError(f"Not on this machine: {looked}. Add --download to fetch what is missing "
-                          f"from {hosts}, or name all files, {flags}.")
+                          f"from {hosts}, or convert files that you have: {flags}.")
 
 
 def _places(entry):

@@ -93,8 +93,8 @@ def test_what_is_not_found_says_where_it_was_looked_for(machine, monkeypatch):
   assert str(published_files.not_found(entries)) == (
       f"Not on this machine: alexnet-owt-7be5be79.pth, looked for in {machine['trunk']}; alex.pth, "
       f"looked for in {machine['heads']}. Add --download to fetch what is missing from "
-      "download.pytorch.org and raw.githubusercontent.com, or name all files, --trunk=FILE "
-      "--heads=FILE.")
+      "download.pytorch.org and raw.githubusercontent.com, or convert files that you have: "
+      "--trunk=FILE --heads=FILE.")
   monkeypatch.setattr(published_files.importlib.util, "find_spec", lambda name: None)
   assert ("alex.pth, looked for in the lpips package, which is not installed. Add" in
           str(published_files.not_found(entries[1:])))

@@ -158,7 +158,7 @@ def test_without_files_those_of_this_machine_are_found(published, trunk, heads, 
 def test_what_is_not_found_is_not_downloaded_unless_asked(published, trunk, tmp_path):
   _copy(trunk, published["alexnet"])
   with pytest.raises(errors.UserError, match=r"^Not on this machine: alex\.pth, looked for in .*"
-                                             "Add --download .* convert files that you have: --heads"):
+                                             "Add --download .* files that you have: --heads"):
     _run("--network=lpips-alex", "--weights_dir=w")
   assert not (tmp_path / "w").exists()
 

@@ -1,4 +1,4 @@
-"""`perceptual prepare images`: by the command, and with the gin file that trains on what it made."""
+"""`perceptual prepare images`: by the command, and with the gin file that trains on its result."""
 
 import numpy as np
 import pytest

@@ -24,6 +24,14 @@
       before: perceptual convert --help. With --split=train the triplets are for perceptual learn
       to learn from, made from the training images.
 
+  perceptual prepare judged --source=DIR_OR_TAR --name=mine --data_dir=data
+      Judgements of people from a CSV beside its images, of any size: triplets (columns reference,
+      a, b and p or votes_a, votes_b), opinions (reference, distorted, score, and --direction) or
+      same/different pairs (reference, distorted, and same or votes_same, votes_different).
+
+  perceptual prepare judged --source=DIR_OR_TAR --layout=tid2013 --data_dir=data
+      A public set as it is downloaded: tid2013, kadid10k, csiq, live, pipal, pieapp or nights.
+
 An interrupted preparation leaves no data set that reads as complete; give the command again.
 """
 
@@ -34,7 +42,9 @@ from absl import flags
 from perceptual.commands import command_line
 from perceptual.data.labelled import registry
 
-DATASETS = (*registry.preparers(), "bapps", "graded", "teacher")
+DATASETS = (*registry.preparers(), "bapps", "graded", "teacher", "judged")
+LAYOUTS = ("tid2013", "kadid10k", "csiq", "live", "pipal", "pieapp", "nights")
+DIRECTIONS = ("higher_is_better", "lower_is_better")
 TEACHERS = ("lpips-alex", "lpips-vgg", "lpips-squeeze")
 
 FLAGS = flags.FlagValues()
@@ -51,7 +61,9 @@ flags.DEFINE_integer(
     "max_unreadable", None, "imagenet64, images: how many unreadable images are passed over (and "
     "listed) before nothing is prepared; by default 10, or one in a hundred if that is more.",
     lower_bound=0, flag_values=FLAGS)
-flags.DEFINE_string("name", None, "images: what to call them.", flag_values=FLAGS)
+flags.DEFINE_string(
+    "name", None, "images, judged: what to call the set; for judged by default the layout's name.",
+    flag_values=FLAGS)
 flags.DEFINE_integer(
     "image_size", 64, "images: height and width to which they are resized, in pixels.",
     flag_values=FLAGS)
@@ -76,6 +88,18 @@ flags.DEFINE_enum(
 flags.DEFINE_string(
     "weights_dir", None, "teacher: the folder of converted weights; by default PERCEPTUAL_WEIGHTS, "
     "or perceptual/weights in the user's cache.", flag_values=FLAGS)
+flags.DEFINE_enum(
+    "layout", None, LAYOUTS, "judged: the public set whose files these are; by default a CSV tells "
+    "the judgements.", flag_values=FLAGS)
+flags.DEFINE_enum(
+    "direction", None, DIRECTIONS, "judged: which opinions are better; higher for mean opinion "
+    "scores (MOS), lower for differential ones (DMOS).", flag_values=FLAGS)
+flags.DEFINE_list(
+    "columns", [], "judged: what the columns of the CSV are called, as reference=ref,score=mos.",
+    flag_values=FLAGS)
+flags.DEFINE_string(
+    "table", None, "judged: the CSV of judgements, where the source holds several.",
+    flag_values=FLAGS)
 flags.DEFINE_bool("dry_run", False, "Print what would be made, and stop.", flag_values=FLAGS)
 flags.mark_flag_as_required("data_dir", flag_values=FLAGS)
 
@@ -95,6 +119,7 @@ def main(argv):
     source = FLAGS.source or "the official archives, by download"
     print(f"Dry run: would prepare {dataset} from {source} below {FLAGS.data_dir}.")
     return
+  command_line.use_tensorflow("Preparing data sets", extra="train")
   print(_PREPARERS[dataset]() if dataset in _PREPARERS else _labelled(dataset))
 
 
@@ -129,7 +154,23 @@ def _teacher():
       per_image=FLAGS.per_image, limit=FLAGS.limit, under=FLAGS.under, overwrite=FLAGS.overwrite)
 
 
-_PREPARERS = {"bapps": _bapps, "graded": _graded, "teacher": _teacher}
+def _judged():
+  from perceptual.data.judged import prepare_judged
+
+  if not (FLAGS.name or FLAGS.layout):
+    raise command_line.UsageError("prepare judged needs --name or --layout.")
+  columns = {}
+  for pair in FLAGS.columns:
+    column, equals, called = pair.partition("=")
+    if not (column and equals and called):
+      raise command_line.UsageError(f"--columns has {pair!r}; each is written reference=ref.")
+    columns[column] = called
+  return prepare_judged.prepare(
+      FLAGS.source, FLAGS.data_dir, name=FLAGS.name or FLAGS.layout, layout=FLAGS.layout,
+      table=FLAGS.table, columns=columns, direction=FLAGS.direction, overwrite=FLAGS.overwrite)
+
+
+_PREPARERS = {"bapps": _bapps, "graded": _graded, "teacher": _teacher, "judged": _judged}
 
 
 if __name__ == "__main__":

@@ -24,7 +24,6 @@ import inspect
 import logging
 import pathlib
 import re
-import sys
 
 import gin
 
@@ -33,6 +32,7 @@ from perceptual.data.judged import judged_sets
 from perceptual.data.labelled import augment, registry
 from perceptual.errors import UserError
 from perceptual.evaluation import scoring
+from perceptual.experiments import gin_files
 from perceptual.training import learning_settings, optimizers, schedules, settings
 
 TRAINING = ("network", "images", "augmentation", "judged", *schedules.SCHEDULES,
@@ -43,12 +43,7 @@ LEARNING = ("network", "triplets", "judged", *schedules.SCHEDULES, *optimizers.O
 _RECIPE_PARTS = {"augmentation": augment.Augmentation, **schedules.SCHEDULES,
                  **optimizers.OPTIMIZERS}
 
-# Folders that hold a `gin/` folder: where the process was started, the repository, and the place of
-# an installed package's.
-_PLACES = (pathlib.Path(), pathlib.Path(__file__).resolve().parents[2],
-           pathlib.Path(sys.prefix) / "share" / "perceptual")
-
-for _place in _PLACES:
+for _place in gin_files.places():
   gin.add_config_file_search_path(str(_place))
 
 
@@ -79,10 +74,8 @@ def network(name=None, **options):
     raise UserError(f"network.name is not given. Available: {available}.")
   if "num_classes" in options:
     raise UserError("network.num_classes is not for gin: it is the number of the images' classes.")
-  known = [option for option in models.network_options(name) if option != "num_classes"]
-  for option in options:
-    if option not in known:
-      raise errors.unknown(f"option of {name}", option, known)
+  errors.require_options(name, options, [
+      option for option in models.network_options(name) if option != "num_classes"])
   return name, options
 
 
@@ -133,8 +126,7 @@ def parse(files, params=()):
   """Reads gin files and single bindings, in this order; what comes later wins.
 
   Args:
-    files: paths, looked for from the working directory, the repository's root, and the place where
-      an installed package keeps its `gin/` folder.
+    files: paths, looked for as `gin_files` says.
     params: bindings such as `'train.batch_size = 64'`.
 
   Raises:
@@ -143,8 +135,7 @@ def parse(files, params=()):
   """
   files = [pathlib.Path(file).expanduser() for file in files]
   for file in files:
-    if not any((place / file).is_file() for place in _PLACES):
-      raise UserError(f"There is no gin file {file}. Available: {', '.join(_run_files())}.")
+    gin_files.require(file)
   gin.clear_config()
   disabled = logging.root.manager.disable
   logging.disable(logging.ERROR)  # gin logs every place where it finds an included file missing
@@ -185,11 +176,6 @@ def given():
 def operative():
   """Returns the configuration as used, defaults included, as gin text."""
   return gin.operative_config_str()
-
-
-def _run_files():
-  return sorted({str(file.relative_to(place)) for place in _PLACES
-                 for file in place.glob("gin/runs/*.gin")})
 
 
 def _check_macros():

@@ -108,10 +108,9 @@ class Run(outer_loop.OuterLoop):
   def _metric_in_training(self):
     """The metric with the weights as they are whenever it is called."""
     metric = FeatureMetric(
-        self.trunk.model, network=self.trunk.network, taps=self.trunk.model.output)
-    metric.tap_distances = {
-        tap: distances.linear(weights) for tap, weights in self.model.channel_weights.items()}
-    return metric
+        self.trunk.model, name=self.trunk.network, taps=self.trunk.model.output)
+    return metric.with_tap_distances({
+        tap: distances.linear(weights) for tap, weights in self.model.channel_weights.items()})
 
   def _learned(self):
     """What the metric is learned from, as plain data."""

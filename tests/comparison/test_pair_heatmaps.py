@@ -22,7 +22,7 @@ def folders(tmp_path):
 
 def _draw(found, compare, folder, *metrics):
   result = compare(found, *metrics)
-  maps = heatmaps.Maps(result, {metric.fingerprint["network"]: metric for metric in metrics})
+  maps = heatmaps.Maps(result, {metric.name: metric for metric in metrics})
   return maps, heatmaps.draw(result, maps, folder)
 
 

@@ -34,13 +34,14 @@ def metric():
   for layer in model.layers:  # as trained: statistics that are not 0 and 1
     if isinstance(layer, keras.layers.BatchNormalization):
       layer.moving_mean.assign(np.random.default_rng(0).normal(size=layer.moving_mean.shape))
-  return FeatureMetric(model, network="resnet4", options=_OPTIONS)
+  return FeatureMetric(model, name="resnet4", options=_OPTIONS,
+                       trained={"checkpoint": "last", "step": 7})
 
 
 @pytest.fixture(scope="module")
 def folder(metric, tmp_path_factory):
   path = tmp_path_factory.mktemp("export") / "metric"
-  saved_model.export(metric, path, extra={"checkpoint": "last", "step": 7})
+  saved_model.export(metric, path)
   return path
 
 
@@ -61,7 +62,7 @@ def _pixels():
   """A metric whose features are what the network sees."""
   image = keras.Input([None, None, 3], name="image")
   model = keras.Model(image, {"pixels": taps.Tap(stride=1, name="pixels")(image)})
-  return FeatureMetric(model, network="pixels", distance="l2")
+  return FeatureMetric(model, name="pixels", distance="l2")
 
 
 # -- The same numbers everywhere
@@ -342,7 +343,7 @@ def test_the_fingerprint_is_the_metrics_and_stands_in_both_places(folder, loaded
 
 
 def test_only_the_weights_of_the_taps_selected_are_exported(tmp_path, metric):
-  part = FeatureMetric(models.build("resnet4", **_OPTIONS), network="resnet4", options=_OPTIONS,
+  part = FeatureMetric(models.build("resnet4", **_OPTIONS), name="resnet4", options=_OPTIONS,
                 taps=["reduction_1"])
   saved_model.export(part, tmp_path / "m")
   loaded = tf.saved_model.load(str(tmp_path / "m"))

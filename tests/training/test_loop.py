@@ -145,7 +145,7 @@ def test_the_kept_checkpoints_are_what_they_were_kept_for(make, images, judged_s
     best = records.peak(rows, column)
     assert step == best["step"], "the first of the highest"
     scored = judged_pass.JudgedPass(
-        FeatureMetric(model, network=network), distances=("local",), batch_size=4)
+        FeatureMetric(model, name=network), distances=("local",), batch_size=4)
     distances = {subset.name: scored(subset, "2afc") for subset in judged_set.subsets}
     assert report.summed_score(judged_set, distances, "local") == best["score/local"]
     evaluator = classifier.ClassifierEvaluator(

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageStat, UnidentifiedImageError
 
 from perceptual import errors
+from perceptual.common import packages
 from perceptual.data import distortions
 
 IMAGE_SIZE = 64
@@ -113,11 +114,8 @@ def load(photograph):
   Raises:
     UserError: the package, or the file in it, is not there or cannot be read.
   """
-  spec = importlib.util.find_spec(photograph.package)
-  if spec is None or spec.origin is None:
-    raise errors.UserError(
-        f"The demo data need the package {photograph.package!r}, which is not installed.")
-  path = pathlib.Path(spec.origin).parent / photograph.file
+  packages.require(photograph.package, extra="demo", purpose="The demo data set")
+  path = pathlib.Path(importlib.util.find_spec(photograph.package).origin).parent / photograph.file
   try:
     with Image.open(path) as image:
       return image.convert("RGB")

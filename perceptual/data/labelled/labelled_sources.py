@@ -19,7 +19,7 @@ import functools
 import hashlib
 import itertools
 import json
-import pathlib
+import math
 import posixpath
 import shutil
 import tempfile
@@ -29,8 +29,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from perceptual.common.files import expanded
 from perceptual.common.progress import progress
-from perceptual.data.images import image_files
+from perceptual.data.images import archives, image_files
 from perceptual.data.labelled import class_folders
 from perceptual.errors import UserError
 
@@ -76,7 +77,7 @@ def open_source(path, *, imagenet_labels, seed=0):
   Raises:
     UserError: if the source is of neither kind, or not whole.
   """
-  path = pathlib.Path(path).expanduser()
+  path = expanded(path)
   if any((path / name).exists() for name in NPZ_ZIPS):
     return NpzSource(path, imagenet_labels)
   return FolderSource(path, imagenet_labels, seed)
@@ -224,15 +225,22 @@ def _npz(path, member):
   """Gives the lazily read arrays of an npz inside a zip."""
   try:
     with tempfile.TemporaryFile() as unpacked:
-      with zipfile.ZipFile(path) as archive, archive.open(member) as packed:
-        shutil.copyfileobj(packed, unpacked)
+      with zipfile.ZipFile(path) as archive:
+        _require_growth(f"{path}/{member}", archive.getinfo(member))
+        with archive.open(member) as packed:
+          shutil.copyfileobj(packed, unpacked)  # to its end, where the checksum is compared
       unpacked.seek(0)
       with np.load(unpacked, allow_pickle=False) as arrays:
         yield arrays
   except UserError:
     raise
-  except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
+  except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError,
+          RuntimeError) as error:  # the last two: a compression unknown to zipfile, a password
     raise UserError(f"{path}/{member} is damaged: {error}.") from error
+
+
+def _require_growth(name, info):
+  archives.require_growth(name, info.compress_size, info.file_size)
 
 
 def _examples_in(path, member, num_classes):
@@ -242,7 +250,11 @@ def _examples_in(path, member, num_classes):
     for key in ("data", "labels"):
       if key not in arrays.files:
         raise UserError(f"{where} holds no array {key!r}; its arrays: {', '.join(arrays.files)}.")
-    shape, dtype = _shape_and_dtype(arrays, "data")
+    shape, dtype = _shape_and_dtype(arrays, "data", where)
+    label_shape, label_dtype = _shape_and_dtype(arrays, "labels", where)
+    if len(label_shape) != 1 or not np.issubdtype(label_dtype, np.integer):
+      raise UserError(f"{where}: 'labels' should be a row of whole numbers, is {label_dtype} "
+                      f"{label_shape}.")
     labels = arrays["labels"]
   expected = (len(labels), 3 * NPZ_IMAGE_SIZE**2)
   if shape != expected or dtype != np.uint8:
@@ -252,10 +264,23 @@ def _examples_in(path, member, num_classes):
   return len(labels)
 
 
-def _shape_and_dtype(arrays, key):
-  """What the header of an array tells, without reading the array."""
+def _shape_and_dtype(arrays, key, where):
+  """Returns what the header of an array tells, without reading the array.
+
+  Raises:
+    UserError: if the array has another size than its header says, or grows out of all proportion.
+  """
   readers = {(1, 0): np.lib.format.read_array_header_1_0,
              (2, 0): np.lib.format.read_array_header_2_0}
-  with arrays.zip.open(f"{key}.npy") as stream:
-    shape, _, dtype = readers[np.lib.format.read_magic(stream)](stream)
+  info = arrays.zip.getinfo(f"{key}.npy")
+  _require_growth(f"{where}/{key}", info)
+  with arrays.zip.open(info) as stream:
+    version = np.lib.format.read_magic(stream)
+    if version not in readers:
+      raise UserError(f"{where}: {key!r} is an array of an unknown version, {version}.")
+    shape, _, dtype = readers[version](stream)
+    size = math.prod(shape) * dtype.itemsize
+    if stream.tell() + size != info.file_size:
+      raise UserError(f"{where}: {key!r} is {dtype} {shape} by its header, {size:,} bytes; it has "
+                      f"{info.file_size - stream.tell():,}.")
   return shape, dtype

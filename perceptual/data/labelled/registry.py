@@ -78,9 +78,7 @@ def load(source, data_dir=None, **given):
   if source not in tuple(SOURCES):  # a list cannot be looked up in a dict
     raise errors.unknown("image source", source, SOURCES)
   known = options(source)
-  for option in given:
-    if option not in known:
-      raise errors.unknown(f"option of the image source {source}", option, known)
+  errors.require_options(f"the image source {source}", given, known)
   for option, default in known.items():
     if default is inspect.Parameter.empty and option not in given:
       raise errors.UserError(f"images.{option} is not given: the image source {source!r} needs it.")

@@ -193,7 +193,7 @@ def array(*values, dtype=np.float32):
     ("judge/000003.npy", lambda path: path.unlink(), r"000003 lacks judge"),
     ("ref/000099.png", lambda path: path.write_bytes(png(0)),
      r"1 of 9 examples .* 000099 lacks p0 and p1 and judge"),
-    ("p1/000003.png", text_file, r"val/cnn/p1/000003.png: not an image$"),
+    ("p1/000003.png", text_file, r"val/cnn/p1/000003.png: not an image \(PNG, "),
     ("ref/000003.png", truncated, r"val/cnn/ref/000003.png: "),
     ("p1/000003.png", other_size, r"^The images of 2afc/val/cnn/000003 differ in size: "
                                   r"reference 12x16, candidate_0 12x16, candidate_1 8x8\.$"),

@@ -192,7 +192,7 @@ def test_what_cannot_be_read_is_named_and_left_out(tmp_path, folder):
   report = imagenet64.prepare(folder, tmp_path / "data")
   assert [name for name, _ in report.unreadable] == sorted(bad)
   assert dict(report.unreadable)["train/n01443537/n01443537_2.png"] == "empty file"
-  assert dict(report.unreadable)["train/n01443537/n01443537_3.png"] == "not an image"
+  assert dict(report.unreadable)["train/n01443537/n01443537_3.png"].startswith("not an image")
   assert report.ignored == ["train/n01443537/n01443537_boxes.txt"]
   assert report.sizes == {"train": 15, "validation": 6}
   assert len(read(tmp_path / "data")["train"]) == 15

@@ -12,6 +12,7 @@ from perceptual.version import __version__
 
 COMMANDS = {
     "prepare": ("perceptual.commands.prepare", "write a data set from archives or folders"),
+    "metrics": ("perceptual.commands.metrics", "list the metrics: direction, range, weights"),
     "models": ("perceptual.commands.models", "list the networks: parameters, operations, taps"),
     "train": ("perceptual.commands.train", "train a classifier, scoring its features on the way"),
     "learn": ("perceptual.commands.learn", "learn a metric from judgements, on top of a network"),

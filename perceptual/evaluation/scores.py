@@ -107,19 +107,19 @@ def distortion_sensitivity(distance_0, distance_1, judge):
 
 
 def pareto_frontier(accuracy, score):
-  """Returns the points that no other point beats in both respects.
+  """Returns the points that no other point beats: as good in both respects, and better in one.
 
   Args:
     accuracy: [points] accuracies, higher is better.
     score: [points] perceptual scores, higher is better.
 
   Returns:
-    [frontier] int64 indices, by ascending accuracy, then descending score. A point that another
-    only equals in one respect and beats in the other is kept.
+    [frontier] int64 indices, by ascending accuracy. Of equal points all are kept.
   """
   accuracy, score = _finite("accuracy", accuracy), _finite("score", score)
   _check_same_length({"accuracy": accuracy, "score": score})
-  beaten = (accuracy[:, None] < accuracy) & (score[:, None] < score)
+  as_good = (accuracy[:, None] <= accuracy) & (score[:, None] <= score)
+  beaten = as_good & ((accuracy[:, None] < accuracy) | (score[:, None] < score))
   order = np.lexsort((-score, accuracy))
   return order[~beaten.any(axis=1)[order]]
 

@@ -213,14 +213,19 @@ def test_distortion_sensitivity_by_hand():
 def test_pareto_frontier_by_hand():
   accuracy = [10, 20, 30, 20, 5, 30]
   score = [69, 70, 65, 66, 69, 64]
-  # 0 and 4 are beaten by 1; 3 equals the accuracy of 1, and 5 that of 2: kept.
-  np.testing.assert_array_equal(scores.pareto_frontier(accuracy, score), [1, 3, 2, 5])
+  # 3 equals 1 in accuracy alone, and 5 equals 2: both are beaten.
+  np.testing.assert_array_equal(scores.pareto_frontier(accuracy, score), [1, 2])
+
+
+def test_pareto_frontier_keeps_equal_points_and_drops_equal_scores_of_lower_accuracy():
+  np.testing.assert_array_equal(scores.pareto_frontier([10, 20, 20], [70, 70, 70]), [1, 2])
 
 
 def test_pareto_frontier_equals_its_definition():
   accuracy, score = np.round(np.random.default_rng(5).normal(size=(2, 80)), 1)
   expected = {i for i in range(80) if not any(
-      accuracy[j] > accuracy[i] and score[j] > score[i] for j in range(80))}
+      accuracy[j] >= accuracy[i] and score[j] >= score[i]
+      and (accuracy[j], score[j]) != (accuracy[i], score[i]) for j in range(80))}
   frontier = scores.pareto_frontier(accuracy, score)
   assert set(frontier) == expected and len(frontier) == len(expected)
   assert (np.diff(accuracy[frontier]) >= 0).all()

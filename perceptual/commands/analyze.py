@@ -48,7 +48,7 @@ flags.DEFINE_enum(
 flags.DEFINE_string(
     "dataset", None, "The judged set, as perceptual evaluate takes it.", flag_values=FLAGS)
 flags.DEFINE_string(
-    "data_dir", None, "The folder of prepared data sets; without it, the embedded demo photographs.",
+    "data_dir", None, "The folder of prepared data sets; without it, the demo photographs.",
     flag_values=FLAGS)
 flags.DEFINE_string("table", None, "The collected table of a study, a CSV file.", flag_values=FLAGS)
 flags.DEFINE_string("distance", "local", "The distance between features.", flag_values=FLAGS)

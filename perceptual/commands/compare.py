@@ -81,7 +81,9 @@ def main(argv):
   """Runs the command; returns its exit status."""
   named = argv[1:]
   _check_flags(named)
-  backends.choose()
+  by_onnx = _may_run_by_onnx(named)
+  if not by_onnx:
+    backends.choose()
   from perceptual.comparison import outputs, run, scoring, tables
 
   sources = FLAGS.metric or ["perceptual"]
@@ -89,7 +91,7 @@ def main(argv):
   if FLAGS.dry_run:
     print(f"Dry run: would compare, by {', '.join(sources)}, {tables.outlook(inspected)}")
     return 0
-  metrics = scoring.labelled(sources, _load(sources, quickly=inspected.pairing.explicit))
+  metrics = scoring.labelled(sources, _load(sources, by_onnx=by_onnx))
   if FLAGS.heatmap:
     outputs.require_maps(metrics)
   comparison = run.compare(
@@ -158,14 +160,21 @@ def _pairing(named):
   return pairing.one_with_many(named[0], named[1:])
 
 
-def _load(sources, *, quickly):
-  """Returns metrics as the comparison takes them.
+def _may_run_by_onnx(named):
+  """Whether ONNX Runtime is to be asked first, before anything of Keras is imported.
 
-  ONNX Runtime has values soonest, and a backend of Keras more of them a second, features to reuse
-  and heat maps. The user's KERAS_BACKEND wins.
+  It has values soonest; a backend of Keras has more of them a second, features to reuse and heat
+  maps. The user's KERAS_BACKEND wins.
   """
-  writes = FLAGS.output_dir is not None
-  if "KERAS_BACKEND" not in os.environ and ((quickly and not writes) or not backends.installed()):
+  if "KERAS_BACKEND" in os.environ or not packages.is_installed("onnxruntime"):
+    return False
+  shows_few = bool(named) and not _are_folders(named) and not FLAGS.output_dir
+  return shows_few or not backends.installed()
+
+
+def _load(sources, *, by_onnx):
+  """Returns metrics as the comparison takes them."""
+  if by_onnx:
     from perceptual.comparison import onnx_runtime
 
     found = [onnx_runtime.find(source) for source in sources]

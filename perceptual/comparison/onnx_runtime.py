@@ -9,7 +9,7 @@ import json
 
 import numpy as np
 
-from perceptual.common import packages
+from perceptual.common import folders, packages
 from perceptual.errors import UserError
 from perceptual.metrics import registry
 from perceptual.version import __version__
@@ -28,19 +28,9 @@ def find(source):
   spec = registry.find(source) if isinstance(source, str) else None
   if spec is None or not packages.is_installed("onnxruntime"):
     return None
-  for folder in (FOLDER, *_folders_of_weights(spec)):
-    file = folder / f"{spec.name}{SUFFIX}"
-    if file.is_file():
-      return OnnxMetric(file)
-  return None
-
-
-def _folders_of_weights(spec):
-  if not spec.needs_weights:
-    return ()
-  from perceptual.weights import store
-
-  return (store.weights_dir(),)
+  folder = folders.weights_dir() if spec.needs_weights else FOLDER
+  file = folder / f"{spec.name}{SUFFIX}"
+  return OnnxMetric(file) if file.is_file() else None
 
 
 class OnnxMetric:

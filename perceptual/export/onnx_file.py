@@ -7,7 +7,10 @@
 Values outside [0, 1] give NaN.
 """
 
+import contextlib
 import json
+import logging
+import os
 
 import tensorflow as tf
 
@@ -40,9 +43,9 @@ def write(metric, path):
   names = ["value", *(f"tap/{tap}" for tap in metric.taps)] if metric.has_taps else ["value"]
   images = [tf.TensorSpec([None, None, None, 3], tf.float32, name=name)
             for name in ("reference", "candidate")]
-  model, _ = tf2onnx.convert.from_function(
-      tf.function(_values_of(metric, names), autograph=False), input_signature=images,
-      opset=_OPSET)
+  function = tf.function(_values_of(metric, names), autograph=False)
+  with _in_silence():
+    model, _ = tf2onnx.convert.from_function(function, input_signature=images, opset=_OPSET)
   for output, name in zip(model.graph.output, names, strict=True):
     _rename(model.graph, output.name, name)
   try:
@@ -59,6 +62,23 @@ def write(metric, path):
       temporary.write_bytes(model.SerializeToString())
   except OSError as error:
     raise UserError(f"{path} cannot be written: {error.strerror}.") from None
+
+
+@contextlib.contextmanager
+def _in_silence():
+  """Keeps what TensorFlow's C++ and tf2onnx write while they convert off the screen."""
+  logger = logging.getLogger("tf2onnx")
+  level = logger.level
+  logger.setLevel(logging.CRITICAL)
+  screen = os.dup(2)
+  with open(os.devnull, "w") as nothing:
+    os.dup2(nothing.fileno(), 2)
+  try:
+    yield
+  finally:
+    os.dup2(screen, 2)
+    os.close(screen)
+    logger.setLevel(level)
 
 
 def _values_of(metric, names):

@@ -14,6 +14,7 @@ import pytest
 
 from perceptual import errors
 from perceptual.commands import command_line, convert
+from perceptual.common import folders
 from perceptual.weights import catalogue, state_dicts, store
 
 HEADS = (64, 192, 384, 256, 256)
@@ -63,7 +64,7 @@ def test_trunk_and_heads_in_one_command(trunk, heads, tmp_path, capsys):
 
 
 def test_heads_alone_and_the_folder_of_the_environment(heads, tmp_path, monkeypatch):
-  monkeypatch.setenv(store.ENVIRONMENT_VARIABLE, str(tmp_path / "w"))
+  monkeypatch.setenv(folders.WEIGHTS_VARIABLE, str(tmp_path / "w"))
   with pytest.warns(UserWarning, match="not what was published"):
     _run("--network=lpips-alex", f"--heads={heads}")
   assert store.has("lpips-alex-v0.1") and not store.has("alexnet")

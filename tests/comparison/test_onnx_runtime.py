@@ -71,7 +71,7 @@ def test_without_onnx_runtime_there_is_none(monkeypatch):
 
 def test_a_file_of_something_else_is_refused(tmp_path):
   (tmp_path / "x.onnx").write_bytes(b"nothing")
-  with pytest.raises(UserError, match="x.onnx is not a metric in ONNX"):
+  with pytest.raises(UserError, match=r"x\.onnx is not a metric in ONNX"):
     onnx_runtime.OnnxMetric(tmp_path / "x.onnx")
 
 

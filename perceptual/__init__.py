@@ -9,10 +9,12 @@ What stands here is imported when first used, so that `import perceptual` costs 
 import importlib
 
 from perceptual import serialization as _serialization
+from perceptual.common import backends, packages
 from perceptual.version import __version__
 
 # Public name -> the module that has it, or the module that it is.
 _NAMES = {
+    "load_image": "perceptual.data.images.loading",
     "load_metric": "perceptual.loading",
     "list_metrics": "perceptual.loading",
     "PerceptualLoss": "perceptual.losses",
@@ -26,6 +28,9 @@ _MODULES = {
 }
 # Each needs a framework that may be missing, so that `from perceptual import *` leaves them out.
 _NATIVE = {"torch": "perceptual.torch", "jax": "perceptual.jax"}
+# Those that import Keras: what it runs on is chosen first.
+_ON_KERAS = tuple(f"perceptual.{name}" for name in (
+    "export", "loading", "losses", "metrics", "models", "training", "weights"))
 
 __all__ = ["__version__", *_NAMES, *_MODULES]
 
@@ -34,10 +39,19 @@ _serialization.register_with_keras()
 
 def __getattr__(name):
   if name in _NAMES:
-    return getattr(importlib.import_module(_NAMES[name]), name)
+    return getattr(_imported(_NAMES[name]), name)
   if name in _MODULES or name in _NATIVE:
-    return importlib.import_module({**_MODULES, **_NATIVE}[name])
+    return _imported({**_MODULES, **_NATIVE}[name])
   raise AttributeError(f"module 'perceptual' has no attribute {name!r}")
+
+
+def _imported(module):
+  if module in _ON_KERAS:
+    backends.choose()
+  try:
+    return importlib.import_module(module)
+  except ModuleNotFoundError as error:
+    raise packages.explained(error) or error from None
 
 
 def __dir__():

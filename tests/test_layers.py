@@ -12,6 +12,7 @@ _LAYERS = (
     ("perceptual", "perceptual.__main__"),
     ("perceptual.serialization",),
     ("perceptual.commands",),
+    ("perceptual.studies",),
     ("perceptual.experiments",),
     ("perceptual.losses", "perceptual.torch", "perceptual.jax"),
     ("perceptual.loading",),
@@ -93,7 +94,11 @@ def test_absl_flags_are_imported_by_the_commands_alone():
 @pytest.mark.parametrize(("name", "allowed"), [
     ("perceptual.errors", set()),
     ("perceptual.version", set()),
-    ("perceptual.evaluation.scores", {"numpy"}),
+    *((f"perceptual.evaluation.{module}", {"numpy"}) for module in (
+        "scores", "two_afc", "jnd", "correlations", "weighted_correlations", "clustered", "paired",
+        "checks")),
+    ("perceptual.evaluation.logistic", {"numpy", "scipy"}),
+    ("perceptual.data.judged.prepared", {"numpy"}),
     ("perceptual.metrics.distances", {"keras", "numpy"}),
     ("perceptual.metrics.registry", set()),
     ("perceptual.metrics.options", set()),

@@ -50,6 +50,7 @@ def main(argv):
   """Runs the command."""
   command_line.refuse_arguments(argv)
   command_line.require_one(FLAGS, "metric", "model_dir")
+  command_line.use_tensorflow("Scoring against judgements", extra="train")
   import dataclasses
 
   from perceptual import loading

@@ -49,6 +49,7 @@ def main(argv):
   """Runs the command."""
   command_line.refuse_arguments(argv)
   command_line.require_one(FLAGS, "metric", "model_dir")
+  command_line.use_tensorflow("Exporting", extra="tensorflow")
   from perceptual import loading
   from perceptual.export import saved_model
 

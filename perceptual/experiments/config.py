@@ -4,7 +4,7 @@ Flags say where and how to run; gin files define the experiment. Nothing below t
 module knows of gin. The list:
 
     network       name and options of the network             models.build
-    images        the labelled images                         data.labelled.classification
+    images        the labelled images                         data.labelled.registry
     augmentation  how training images are varied              data.labelled.augment.Augmentation
     judged        the judged set that scores training         data.judged.judged_sets.load
     step_decay, exponential_decay, cosine, linear_decay
@@ -24,18 +24,17 @@ import inspect
 import logging
 import pathlib
 import re
-import sys
 
 import gin
 
 from perceptual import errors, models
 from perceptual.data.judged import judged_sets
-from perceptual.data.labelled import augment, classification
+from perceptual.data.labelled import augment, registry
 from perceptual.errors import UserError
 from perceptual.evaluation import scoring
+from perceptual.experiments import gin_files
 from perceptual.training import learning_settings, optimizers, schedules, settings
 
-SOURCES = {"imagenet64": classification.imagenet64, "demo": classification.demo}
 TRAINING = ("network", "images", "augmentation", "judged", *schedules.SCHEDULES,
             *optimizers.OPTIMIZERS, "train")
 LEARNING = ("network", "triplets", "judged", *schedules.SCHEDULES, *optimizers.OPTIMIZERS, "learn")
@@ -44,12 +43,7 @@ LEARNING = ("network", "triplets", "judged", *schedules.SCHEDULES, *optimizers.O
 _RECIPE_PARTS = {"augmentation": augment.Augmentation, **schedules.SCHEDULES,
                  **optimizers.OPTIMIZERS}
 
-# Folders that hold a `gin/` folder: where the process was started, the repository, and the place of
-# an installed package's.
-_PLACES = (pathlib.Path(), pathlib.Path(__file__).resolve().parents[2],
-           pathlib.Path(sys.prefix) / "share" / "perceptual")
-
-for _place in _PLACES:
+for _place in gin_files.places():
   gin.add_config_file_search_path(str(_place))
 
 
@@ -88,18 +82,10 @@ def network(name=None, **options):
 @_strip_gin_context
 @gin.configurable(denylist=["data_dir"])
 def images(data_dir, source=None, **options):
-  """Returns the `LabelledImages` of a source, one of `SOURCES`, with the source's own options."""
+  """Returns the `LabelledImages` of one of `registry.SOURCES`, with the source's own options."""
   if source is None:
-    raise UserError(f"images.source is not given. Available: {', '.join(SOURCES)}.")
-  if source not in tuple(SOURCES):
-    raise errors.unknown("image source", source, SOURCES)
-  errors.require_options(f"the image source {source}", options, [
-      name for name in inspect.signature(SOURCES[source]).parameters if name != "data_dir"])
-  if source == "demo":
-    return SOURCES[source](**options)
-  if data_dir is None:
-    raise UserError(f"The image source {source!r} needs --data_dir.")
-  return SOURCES[source](data_dir, **options)
+    raise UserError(f"images.source is not given. Available: {', '.join(registry.SOURCES)}.")
+  return registry.load(source, data_dir, **options)
 
 
 @_strip_gin_context
@@ -140,8 +126,7 @@ def parse(files, params=()):
   """Reads gin files and single bindings, in this order; what comes later wins.
 
   Args:
-    files: paths, looked for from the working directory, the repository's root, and the place where
-      an installed package keeps its `gin/` folder.
+    files: paths, looked for as `gin_files` says.
     params: bindings such as `'train.batch_size = 64'`.
 
   Raises:
@@ -150,8 +135,7 @@ def parse(files, params=()):
   """
   files = [pathlib.Path(file).expanduser() for file in files]
   for file in files:
-    if not any((place / file).is_file() for place in _PLACES):
-      raise UserError(f"There is no gin file {file}. Available: {', '.join(_run_files())}.")
+    gin_files.require(file)
   gin.clear_config()
   disabled = logging.root.manager.disable
   logging.disable(logging.ERROR)  # gin logs every place where it finds an included file missing
@@ -192,11 +176,6 @@ def given():
 def operative():
   """Returns the configuration as used, defaults included, as gin text."""
   return gin.operative_config_str()
-
-
-def _run_files():
-  return sorted({str(file.relative_to(place)) for place in _PLACES
-                 for file in place.glob("gin/runs/*.gin")})
 
 
 def _check_macros():

@@ -34,7 +34,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
     return self._fused_by_batch(inputs) if by_batch else self._fused(inputs)
 
   def _can_be_fused(self, inputs, by_batch):
-    plain = self.scale and self.center and not self.renorm
+    renorm = getattr(self, "renorm", False)  # Keras has it from 3.14 on
+    plain = self.scale and self.center and not renorm
     return (plain and not (by_batch and self.synchronized)
             and keras.backend.backend() == "tensorflow" and inputs.dtype == "float32"
             and len(inputs.shape) == 4 and self.axis in (-1, 3))

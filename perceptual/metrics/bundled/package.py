@@ -7,6 +7,7 @@
 """
 
 import hashlib
+import importlib.resources
 import io
 import json
 import pathlib
@@ -22,7 +23,7 @@ from perceptual.metrics.feature_metric import FeatureMetric
 from perceptual.models import preprocessing
 from perceptual.models import taps as feature_taps
 
-FOLDER = pathlib.Path(__file__).parent
+FOLDER = pathlib.Path(str(importlib.resources.files(__package__)))
 WEIGHTS = "weights.npz"
 MANIFEST = "manifest.json"
 SMALLEST_SIDE = 32

@@ -21,13 +21,10 @@ import hashlib
 
 import keras
 import numpy as np
-import threadpoolctl
 from keras import ops
-from sklearn import cluster, decomposition
 
 from perceptual import errors, models
-from perceptual.common import progress
-from perceptual.data.labelled import demo
+from perceptual.common import packages, progress
 from perceptual.metrics import networks
 from perceptual.metrics.feature_metric import FeatureMetric
 from perceptual.models import preprocessing
@@ -67,6 +64,7 @@ def kmeans(network="alexnet", *, images=None, seed=0, distance="local", taps=Non
   """
   if network not in NETWORKS:
     raise errors.unknown("network of k-means", network, NETWORKS)
+  packages.require("sklearn", "threadpoolctl", extra="demo", purpose=f"kmeans-{network}")
   preprocess = preprocessing.Preprocessing(float_range=float_range)
   if images is not None:
     images = preprocessing.as_array(images)
@@ -78,6 +76,8 @@ def kmeans(network="alexnet", *, images=None, seed=0, distance="local", taps=Non
         model, name=f"kmeans-{network}", taps=taps, distance=distance, preprocess=preprocess,
         options={"seed": seed, "images": "demo" if images is None else _hash(images)})
     if images is None:
+      from perceptual.data.labelled import demo
+
       images, _ = demo.crops("train", per_photograph=DEMO_CROPS)
     fit(model, ops.convert_to_numpy(preprocess(images)), seed=seed)
   return metric
@@ -136,6 +136,9 @@ def _patches(features, convolution, rng):
 
 def _centroids(patches, count, seed):
   """Returns centroids of whitened patches as filters of patches, `[count, values of a patch]`."""
+  import threadpoolctl
+  from sklearn import cluster, decomposition
+
   # One thread, since sums in another order have k-means stop elsewhere; here it is no slower.
   with threadpoolctl.threadpool_limits(1):
     pca = decomposition.PCA(

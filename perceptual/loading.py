@@ -222,7 +222,7 @@ class ExportedMetric(base.Metric):
     self.taps = tuple(self._fingerprint.get("taps", ()))
     self.has_taps = bool(self.taps)
     self.has_map = getattr(self._loaded, "spatial_map", None) is not None
-    self.required_side = self._fingerprint["smallest_side"]
+    self.required_side = self._fingerprint.get("smallest_side", 1)
 
   @property
   def fingerprint(self):

@@ -68,7 +68,7 @@ class PerceptualLoss(keras.losses.Loss):
 
   def call(self, y_true, y_pred):
     """Returns the loss of each sample, `[batch]`."""
-    values = _unchecked(self.metric, y_true, y_pred)
+    values = self.metric.compare_prediction(y_true, y_pred)
     return values if self.metric.lower_is_better else -values
 
   def get_config(self):
@@ -184,7 +184,7 @@ class PerceptualDistance(keras.metrics.Mean):
     """
     _check_sample_weight(sample_weight, y_pred)
     pair = (functional.floats(self.metric, images) for images in (y_true, y_pred))
-    super().update_state(_unchecked(self.metric, *pair), sample_weight=sample_weight)
+    super().update_state(self.metric.compare_prediction(*pair), sample_weight=sample_weight)
 
   def get_config(self):
     """Returns the configuration; `UserError` for a metric that `load_metric` did not make."""
@@ -194,21 +194,6 @@ class PerceptualDistance(keras.metrics.Mean):
   def from_config(cls, config):
     """Returns the metric; its own metric is loaded again from where it was loaded."""
     return cls(**{**config, "metric": load_metric(**config["metric"])})
-
-
-def _unchecked(metric, reference, candidate):
-  """Returns a metric of each sample, `[batch]`; the reference's range is checked alone."""
-  if isinstance(metric, ExportedMetric):
-    candidate = _clipped(candidate, metric.preprocessing.float_range)
-  return metric.compare_prediction(reference, candidate)
-
-
-def _clipped(images, float_range):
-  """Returns images clipped to a range, with the gradient of what they were.
-
-  An export holds a check of its own in its graph, which nothing from outside can leave out.
-  """
-  return images + ops.stop_gradient(ops.clip(images, *float_range) - images)
 
 
 def _check_sample_weight(sample_weight, y_pred):

@@ -17,8 +17,8 @@ import pytest
 # Its tests, long and many, are handed out to the workers one by one; other files as a whole.
 _HANDED_OUT_SINGLY = "test_gin_runs.py"
 
-# What `tools/test.sh` leaves to `--all`: long tests whose subject has shorter ones too. Starts of
-# test names below tests/, then parameters. Tests on another backend are slow wherever they are.
+# What `tools/test.sh` leaves to `--all`: long tests, most with shorter ones beside them, by how
+# their names begin or by a parameter. Tests on another backend are slow wherever they are.
 _SLOW = (
     "commands/test_any_classifier.py",
     "commands/test_learn_command.py",
@@ -26,7 +26,7 @@ _SLOW = (
     "commands/test_train_command.py::test_a_killed_run",
     "commands/test_train_command.py::test_two_workers",
     "comparison/test_comparing_docs.py",
-    "data/labelled/test_prepare_imagenet64.py::test_killed_and_run_again",
+    "data/labelled/test_imagenet64.py::test_killed_and_run_again",
     "experiments/test_gin_runs.py",
     "export/test_conversions.py",
     "export/test_serving.py",

@@ -12,6 +12,7 @@ _LAYERS = (
     ("perceptual", "perceptual.__main__"),
     ("perceptual.serialization",),
     ("perceptual.commands",),
+    ("perceptual.studies",),
     ("perceptual.experiments",),
     ("perceptual.losses", "perceptual.torch", "perceptual.jax"),
     ("perceptual.loading",),

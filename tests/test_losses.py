@@ -11,6 +11,7 @@ import perceptual
 from perceptual import PerceptualDistance, PerceptualLoss, models
 from perceptual.errors import UserError
 from perceptual.export import saved_model
+from perceptual.losses import WeightedSum
 from perceptual.metrics.feature_metric import FeatureMetric
 from perceptual.models.taps import Tap
 
@@ -135,6 +136,30 @@ def test_eagerly_targets_out_of_range_are_errors(metric, pair):
       compare(255 * pair[0], pair[1])
 
 
+@pytest.mark.parametrize("shape", [
+    (4, SIZE, SIZE, 1), (4, SIZE, SIZE), (4, 3), (3,), (1, 1, 1)])
+def test_weights_that_are_not_one_a_sample_are_refused(shape, metric, pair):
+  weights = np.ones(shape, np.float32)
+  for take in (PerceptualLoss(metric), PerceptualDistance(metric).update_state,
+               WeightedSum({PerceptualLoss(metric): 1.0})):
+    with pytest.raises(UserError, match=r"sample_weight: shape .*; expected \[batch\]"):
+      take(*pair, sample_weight=weights)
+
+
+def test_fit_refuses_weights_of_pixels(metric, images):
+  model = denoiser()
+  model.compile("adam", loss=PerceptualLoss(metric))
+  with pytest.raises(UserError, match=r"sample_weight: shape .*; expected \[batch\]"):
+    model.fit(images, images, sample_weight=np.ones([8, SIZE, SIZE, 1]), verbose=0)
+
+
+@pytest.mark.parametrize("weights", [2.0, [[1.0], [0.0], [2.0], [0.5]]])
+def test_a_number_and_a_column_are_weights_too(weights, metric, pair):
+  found = PerceptualLoss(metric)(*pair, sample_weight=weights)
+  expected = np.mean(metric(*pair).numpy() * np.ravel(weights))
+  np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
 @pytest.mark.parametrize("compiled", [
     lambda metric: {"loss": PerceptualLoss(metric)},
     lambda metric: {"loss": "mse", "metrics": [PerceptualDistance(metric)]}])
@@ -155,11 +180,14 @@ def test_where_xla_compiles_targets_out_of_range_give_nan_and_spoil_no_weight(me
   assert all(np.isfinite(weight).all() for weight in model.get_weights())
 
 
-def test_fit_lets_outputs_overshoot(metric, images):
+@pytest.mark.parametrize("run_eagerly", [False, True])
+def test_outputs_may_overshoot(run_eagerly, metric, images):
   model = denoiser("linear")
   model.layers[-1].bias.assign([2.0, 2.0, -1.0])
-  model.compile("adam", loss=PerceptualLoss(metric), metrics=[PerceptualDistance(metric)])
-  assert np.isfinite(model.fit(images, images, verbose=0).history["loss"]).all()
+  model.compile("adam", loss=PerceptualLoss(metric), metrics=[PerceptualDistance(metric)],
+                run_eagerly=run_eagerly)
+  history = model.fit(images, images, verbose=0).history
+  assert np.isfinite(history["loss"]).all() and np.isfinite(history["perceptual_distance"]).all()
 
 
 def _tiny_metric():
@@ -180,9 +208,70 @@ def test_an_export_is_a_loss_on_tensorflow_alone(pair, tmp_path, monkeypatch):
       value = PerceptualLoss(each)(pair[0], candidate)
     slopes.append(tape.gradient(value, candidate))
   np.testing.assert_allclose(*slopes, rtol=1e-3, atol=1e-7)
+  # A SavedModel checks its images itself: what overshoots is clipped, with a gradient all the same.
+  overshooting = tf.Variable(pair[1] + 0.5)
+  with tf.GradientTape() as tape:
+    value = PerceptualLoss(exported)(pair[0], overshooting)
+  assert np.abs(tape.gradient(value, overshooting)[overshooting.numpy() > 1]).max() > 0
+  np.testing.assert_allclose(
+      value, PerceptualLoss(metric)(pair[0], np.clip(pair[1] + 0.5, 0, 1)), rtol=1e-4)
   monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
   with pytest.raises(UserError, match="An export has no gradients on jax"):
     PerceptualLoss(exported)
+
+
+# Sums.
+
+
+def test_a_sum_is_that_of_its_losses(metric, pair):
+  perceptual_loss = PerceptualLoss(metric)
+  found = WeightedSum({"mean_absolute_error": 1.0, perceptual_loss: 0.1,
+                       keras.losses.MeanSquaredError(): 3, keras.losses.huber: -1})(*pair)
+  expected = (np.abs(pair[0] - pair[1]).mean() + 0.1 * perceptual_loss(*pair)
+              + 3 * np.square(pair[0] - pair[1]).mean() - keras.losses.Huber()(*pair))
+  np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("reduction", ["sum", "none", "sum_over_batch_size"])
+def test_a_sum_weighs_and_reduces_as_its_losses_would(reduction, metric, pair):
+  weights = np.array([1.0, 0.0, 2.0, 0.5], np.float32)
+  found = WeightedSum({"mse": 2.0, PerceptualLoss(metric): 1}, reduction=reduction)(*pair, weights)
+  by_sample = 2 * np.square(pair[0] - pair[1]).mean(axis=(1, 2, 3)) + metric(*pair).numpy()
+  reduce = {"sum": np.sum, "none": np.asarray, "sum_over_batch_size": np.mean}[reduction]
+  np.testing.assert_allclose(found, reduce(weights * by_sample), rtol=1e-5)
+
+
+def test_all_losses_of_a_sum_take_uint8_targets_for_the_declared_range(pair):
+  targets = np.round(255 * pair[0]).astype(np.uint8)
+  loss = WeightedSum({"mae": 1.0, PerceptualLoss("mse"): 1.0})
+  np.testing.assert_allclose(
+      loss(targets, pair[1]), loss((targets / 255).astype(np.float32), pair[1]), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("losses", "message"), [
+    ({}, "losses must be a dict of at least one loss: weight"),
+    ([("mse", 1.0)], "losses must be a dict of at least one loss: weight"),
+    ({"nothing": 1.0}, "Unknown loss 'nothing'"),
+    ({3: 1.0}, "3 is not a loss"),
+    ({"mse": "1"}, "The weight of mse must be a number, not '1'"),
+    ({"mse": float("nan")}, "The weight of mse must be a number"),
+    ({keras.losses.MeanSquaredError(reduction="sum", name="a"): 1.0}, "a has the reduction 'sum'"),
+])
+def test_what_is_no_sum_of_losses_is_refused(losses, message):
+  with pytest.raises(UserError, match=message) as error:
+    WeightedSum(losses)
+  assert "\n" not in str(error.value)
+
+
+def test_the_losses_of_a_sum_are_of_one_range_and_of_every_sample(pair):
+  ranges = {PerceptualLoss(perceptual.load_metric("mse", float_range=each)): 1.0
+            for each in ("0,1", "-1,1")}
+  with pytest.raises(UserError, match="two ranges of images, -1 to 1 and 0 to 1"):
+    WeightedSum(ranges)
+  with pytest.raises(UserError, match="total gives one value for a batch"):
+    def total(y_true, y_pred):
+      return keras.ops.sum(y_true - y_pred)
+    WeightedSum({total: 1.0})(*pair)
 
 
 # What they train.
@@ -236,12 +325,13 @@ def test_a_metric_from_elsewhere_cannot_be_written_down(metric):
 
 def test_a_compiled_model_is_saved_and_trained_on(images, tmp_path):
   model = denoiser()
-  model.compile("adam", loss=PerceptualLoss(), metrics=[PerceptualDistance("ssim", name="ssim")])
+  loss = WeightedSum({"mean_absolute_error": 1.0, PerceptualLoss(): 0.1, keras.losses.huber: 0.5})
+  model.compile("adam", loss=loss, metrics=[PerceptualDistance("ssim", name="ssim")])
   model.fit(images, images, verbose=0)
   expected = model.evaluate(images, images, verbose=0)
   model.save(tmp_path / "model.keras")
   loaded = keras.saving.load_model(tmp_path / "model.keras")
-  assert isinstance(loaded.loss, PerceptualLoss)
+  assert isinstance(loaded.loss, WeightedSum) and loaded.loss.weights == [1.0, 0.1, 0.5]
   np.testing.assert_allclose(loaded.evaluate(images, images, verbose=0), expected, rtol=1e-5)
   loaded.fit(images, images, verbose=0)
 
@@ -251,8 +341,9 @@ def test_a_compiled_model_is_saved_and_trained_on(images, tmp_path):
 
 _ELSEWHERE = """
 import json, sys
-import keras, numpy as np
 import perceptual
+import keras, numpy as np
+loaded = keras.saving.load_model(sys.argv[2])
 from perceptual.errors import UserError
 images = np.load(sys.argv[1])
 noisy = np.clip(images + np.random.default_rng(3).normal(0, 0.1, images.shape), 0, 1)
@@ -270,7 +361,11 @@ try:
   refused = np.isnan(model.fit(images, 255 * images, verbose=0).history["loss"]).all()
 except UserError:
   refused = True
+overshooting = perceptual.PerceptualLoss("mse")(images, images + 1)
+loaded.layers[-1].bias.assign([2.0, 2.0, -1.0])
 print(json.dumps({"loss": history["loss"], "metric": history["perceptual_distance"],
+                  "overshooting": [float(overshooting)] + [
+                      float(loaded.train_on_batch(images, images)) for _ in range(2)],
                   "same": same, "refused": bool(refused),
                   "value": float(perceptual.PerceptualLoss()(images[:4], images[4:]))}))
 """
@@ -278,8 +373,13 @@ print(json.dumps({"loss": history["loss"], "metric": history["perceptual_distanc
 
 def test_other_backends_train_too(on_another_backend, images, tmp_path):
   np.save(tmp_path / "images.npy", images)
-  printed = on_another_backend(_ELSEWHERE, tmp_path / "images.npy")
+  model = denoiser("linear")
+  model.compile("sgd", loss=WeightedSum({"mae": 1.0, PerceptualLoss("mse"): 0.1}))
+  model.save(tmp_path / "model.keras")
+  printed = on_another_backend(_ELSEWHERE, tmp_path / "images.npy", tmp_path / "model.keras")
   found = json.loads(printed.splitlines()[-1])
+  assert found["overshooting"][0] == pytest.approx(1)
+  assert np.isfinite(found["overshooting"]).all()
   assert found["same"] and found["refused"]
   assert found["loss"][-1] < 0.9 * found["loss"][0]
   np.testing.assert_allclose(found["metric"], found["loss"], rtol=1e-4)

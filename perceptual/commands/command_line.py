@@ -176,9 +176,10 @@ def _parse(flag_values, argv):
 def _refuse_empty(flag_values):
   """Raises `UsageError` for a flag that was given without a value, as `--output_dir=$UNSET`."""
   for flag in _defined(flag_values):
+    if not flag.present or flag.flag_type() not in ("string", "multi string"):
+      continue
     values = flag.value if isinstance(flag.value, list) else [flag.value]
-    is_empty = not all(str(value).strip() for value in values or [""])
-    if flag.present and is_empty and flag.default != "":
+    if flag.default != "" and not all(value.strip() for value in values):
       raise UsageError(f"--{flag.name}= has no value: give one, or leave the flag out.")
 
 

@@ -25,6 +25,7 @@ images named one by one it is an error. Exit statuses: 0 something was compared,
 """
 
 import dataclasses
+import os
 import pathlib
 import shlex
 
@@ -80,6 +81,7 @@ def main(argv):
   """Runs the command; returns its exit status."""
   named = argv[1:]
   _check_flags(named)
+  backends.choose()
   from perceptual.comparison import outputs, run, scoring, tables
 
   sources = FLAGS.metric or ["perceptual"]
@@ -87,7 +89,7 @@ def main(argv):
   if FLAGS.dry_run:
     print(f"Dry run: would compare, by {', '.join(sources)}, {tables.outlook(inspected)}")
     return 0
-  metrics = scoring.labelled(sources, _load(sources))
+  metrics = scoring.labelled(sources, _load(sources, quickly=inspected.pairing.explicit))
   if FLAGS.heatmap:
     outputs.require_maps(metrics)
   comparison = run.compare(
@@ -156,7 +158,19 @@ def _pairing(named):
   return pairing.one_with_many(named[0], named[1:])
 
 
-def _load(sources):
+def _load(sources, *, quickly):
+  """Returns metrics as the comparison takes them.
+
+  ONNX Runtime has values soonest, and a backend of Keras more of them a second, features to reuse
+  and heat maps. The user's KERAS_BACKEND wins.
+  """
+  writes = FLAGS.output_dir is not None
+  if "KERAS_BACKEND" not in os.environ and ((quickly and not writes) or not backends.installed()):
+    from perceptual.comparison import onnx_runtime
+
+    found = [onnx_runtime.find(source) for source in sources]
+    if None not in found:
+      return found
   from perceptual import loading
 
   metrics = [loading.load_metric(source) for source in sources]

@@ -17,8 +17,8 @@ class _Package(NamedTuple):
   extra: str
 
 
-# By the name that is imported.
-_OPTIONAL = {
+# What the core does without, by the name that is imported.
+OPTIONAL = {
     "gin": _Package("gin-config", "train"),
     "jax": _Package("JAX", "jax"),
     "matplotlib": _Package("Matplotlib", "report"),
@@ -40,7 +40,7 @@ _OPTIONAL = {
 
 def called(module):
   """Returns what the package is called that is imported as `module`."""
-  return _OPTIONAL[module].name if module in _OPTIONAL else module
+  return OPTIONAL[module].name if module in OPTIONAL else module
 
 
 def is_installed(module):
@@ -76,6 +76,6 @@ def explained(error):
   Args:
     error: a `ModuleNotFoundError`.
   """
-  package = _OPTIONAL.get((error.name or "").partition(".")[0])
+  package = OPTIONAL.get((error.name or "").partition(".")[0])
   return package and UserError(
       f"{package.name} is needed and not installed: {install(package.extra)}")

@@ -27,7 +27,7 @@ TRUNK = "trunk.json"
 WEIGHTS = "metric.weights.h5"
 CHANNEL_WEIGHTS = "channel_weights.npz"
 
-_OF_ALL = {"name", "options", "preprocessing", "smallest_side"}
+_OF_ALL = {"name", "options", "preprocessing"}
 _OF_NETWORKS = {"taps", "distance", "weights_sha256"}
 
 
@@ -79,7 +79,7 @@ def keras_metric(folder):
   metric = FeatureMetric(
       trunk, name=fingerprint["name"], options=fingerprint["options"], taps=fingerprint["taps"],
       learned=fingerprint.get("learned"), preprocess=Preprocessing(**declared),
-      required_side=fingerprint["smallest_side"], **_distance(fingerprint, folder))
+      required_side=fingerprint.get("smallest_side", 1), **_distance(fingerprint, folder))
   if weights_hash(metric.trunk, metric.channel_weights) != fingerprint["weights_sha256"]:
     raise UserError(f"{folder} cannot be used: its weights do not match {FINGERPRINT}. Export the "
                     "metric again.")

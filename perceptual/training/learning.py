@@ -5,6 +5,7 @@ import dataclasses
 import keras
 import orbit
 
+from perceptual.common import progress
 from perceptual.data.judged import judged_batches
 from perceptual.errors import UserError
 from perceptual.evaluation import judged_pass
@@ -77,7 +78,8 @@ class Run(outer_loop.OuterLoop):
         f"{self.trunk.model.count_params():,} parameters, taps "
         f"{', '.join(self.trunk.model.output)}",
         f"learns    {self.settings.mode}: {self.mode.tells}; {channels:,} channels",
-        f"from      {self.train_set.name}, {self.train_set.size} triplets",
+        f"from      {self.train_set.name}, "
+        f"{progress.plural(self.train_set.size, 'triplet')}",
         f"          {self.train_set.note}" if self.train_set.note else "",
         *self._common_description()]
     return "\n".join(filter(None, lines))

@@ -390,9 +390,12 @@ def _evaluate(run, tmp_path, **flags):
 def test_data_sets_that_are_not_there(run, trained, tmp_path):
   assert _evaluate(run, tmp_path, model_dir=trained, dataset="bapps/2afc") == (
       "bapps/2afc needs a data_dir: the folder in which it was prepared.")
-  for name in ("bapps/2afc", "bapps/jnd", "graded/nuisance"):
-    assert f"No data set in {tmp_path}/{name}/1.0.0: prepare it first." == _evaluate(
-        run, tmp_path, model_dir=trained, dataset=name, data_dir=tmp_path)
+  for name, arguments in (
+      ("bapps/2afc", "bapps"), ("bapps/jnd", "bapps"),
+      ("graded/nuisance", "graded --kinds=nuisance --source=DIR_OR_TAR")):
+    assert (f"No data set in {tmp_path}/{name}/1.0.0: prepare it first, with: perceptual prepare "
+            f"{arguments} --data_dir={tmp_path}") == _evaluate(
+                run, tmp_path, model_dir=trained, dataset=name, data_dir=tmp_path)
 
 
 def test_a_half_written_data_set(run, trained, data_dir, tmp_path):
@@ -400,7 +403,7 @@ def test_a_half_written_data_set(run, trained, data_dir, tmp_path):
   next((tmp_path / "data").rglob("*val_color.tfrecord*")).unlink()
   line = _evaluate(run, tmp_path, model_dir=trained, dataset="bapps/2afc",
                    data_dir=tmp_path / "data")
-  assert "is not whole" in line and "val_color" in line and line.endswith("Prepare it again.")
+  assert "is not whole" in line and "val_color" in line and "Prepare it again, with: " in line
 
 
 def test_model_dirs_that_are_none(run, trained, tmp_path):

@@ -35,16 +35,6 @@ class Difference(base.Metric):
     return np.abs(np.float32(reference) - candidate).mean(-1) / 255
 
 
-class Tapped(Difference):
-  """With terms by tap: a quarter and three quarters of the difference."""
-
-  has_taps = True
-
-  def per_tap(self, reference, candidate):
-    value = self(reference, candidate)
-    return {"high": 0.75 * value, "low": 0.25 * value}
-
-
 class Featured(Difference):
   """With features, of which it counts the images."""
 
@@ -66,12 +56,20 @@ class Featured(Difference):
     return (difference ** self._power).mean((1, 2, 3))
 
 
+class Tapped(Featured):
+  """With terms by tap: a quarter and three quarters of the difference."""
+
+  def per_tap(self, reference, candidate):
+    value = self(reference, candidate)
+    return {"high": 0.75 * value, "low": 0.25 * value}
+
+
 class Likeness(Difference):
   """A similarity: infinite for the same image, and without a map."""
 
   has_map = False
 
-  def __init__(self, name):
+  def __init__(self, name="likeness"):
     super().__init__(name, lower_is_better=False)
 
   def __call__(self, reference, candidate):

@@ -180,10 +180,10 @@ def test_progress_is_on_stderr_one_bar_a_metric(capsys):
   scoring.evaluate(_metric(), _judged_set(), _SETTINGS)
   out, err = capsys.readouterr()
   assert out == ""
-  ends = [line.rpartition("\r")[2] for line in err.removesuffix("\n").split("\n")]
+  ends = err.splitlines()
   assert [end.partition(":")[0] for end in ends] == [
-      "scoring resnet4", "scoring resnet4, random init", "scoring pixels"]
-  assert all(" 11/11 " in end for end in ends)
+      "scoring resnet4", "scoring resnet4, random init", "scoring mse"]
+  assert all(" 11 of 11 triplets" in end for end in ends)
 
 
 def test_results_are_a_table_a_csv_and_a_json_with_the_note_in_each(evaluated, tmp_path):

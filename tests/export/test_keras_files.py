@@ -52,7 +52,7 @@ def _assert_same(found, metric, images):
 def test_a_network_comes_back_with_all_that_it_is(make, images, tmp_path):
   metric = make()
   found = keras_metric(_written(metric, tmp_path / "m"))
-  _assert_same(found, metric, images(24, 31, count=3))
+  _assert_same(found, metric, images(33, 40, count=3))
   assert found.taps == metric.taps and found.trunk.trainable_variables == []
 
 
@@ -141,7 +141,7 @@ def test_weights_of_another_metric_are_refused(learned, learned_folder, small, t
     copy = tmp_path / f"with_other_{name}"
     shutil.copytree(learned_folder, copy)
     shutil.copy(elsewhere / name, copy)
-    assert _refusal(copy).endswith("its weights are not those that fingerprint.json speaks of. "
+    assert _refusal(copy).endswith("its weights do not match fingerprint.json. "
                                    "Export the metric again.")
 
 

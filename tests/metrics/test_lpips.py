@@ -271,10 +271,11 @@ def test_unknown_names_list_the_known():
 
 def test_missing_weights_say_what_to_get_and_what_to_run(tmp_path):
   assert refusal("vgg", weights=tmp_path) == (
-      f"There are no weights of vgg16 and lpips-vgg-v0.1 in {tmp_path}, and none are downloaded. "
-      "Get vgg16-397923af.pth (torchvision's vgg16, IMAGENET1K_V1) and vgg.pth (the lpips "
-      "package's lpips/weights/v0.1/vgg.pth), then run: perceptual convert --network=lpips-vgg "
-      f"--trunk=vgg16-397923af.pth --heads=vgg.pth --version=0.1 --weights_dir={tmp_path}")
+      f"There are no weights of vgg16 and lpips-vgg-v0.1 in {tmp_path}, and nothing is downloaded "
+      "unasked. They come from vgg16-397923af.pth (torchvision's vgg16, IMAGENET1K_V1) and vgg.pth "
+      "(the lpips package's lpips/weights/v0.1/vgg.pth). To download and convert what this machine "
+      "does not have yet, run: perceptual convert --network=lpips-vgg --download "
+      f"--weights_dir={tmp_path}")
 
 
 def test_only_what_is_missing_is_asked_for(random_weights):

@@ -357,7 +357,7 @@ def test_wrong_settings(options, culprit):
     ({"trunk": lambda n: trunks.published("resnet6", {}, n)},
      "There are no published weights of 'resnet6', only of alexnet, "),
     ({"trunk": lambda n: trunks.published("alexnet", {}, n, "nowhere")},
-     "There are no weights of alexnet in nowhere, and none are downloaded. Get "),
+     "There are no weights of alexnet in nowhere, and nothing is downloaded "),
     ({"score_subset": "third"}, "Unknown subset of red 'third'."),
 ])
 def test_parts_that_do_not_fit_are_refused(make, tmp_path, change, culprit):

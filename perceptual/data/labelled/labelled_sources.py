@@ -86,17 +86,18 @@ def open_source(path, *, imagenet_labels, seed=0):
 class FolderSource:
   """Images by class, in folders or a tar archive.
 
-  Labels are the classes' places among the ImageNet labels where all of them are found there, and
-  their places among the source's own classes, sorted, otherwise.
+  Labels are the classes' places among the ImageNet labels where these are given and all classes are
+  found there, and their places among the source's own classes, sorted, otherwise.
   """
 
-  def __init__(self, path, imagenet_labels, seed):
+  def __init__(self, path, imagenet_labels=(), seed=0, held_out=None):
     sizes, contents = image_files.list_files(
         path, keep=(*_CLASS_NAME_FILES, class_folders.ANNOTATIONS))
     names = [name for name in sizes if image_files.is_image_name(name)]
     annotations = _called(class_folders.ANNOTATIONS, contents)
     try:
-      self._assigned = class_folders.assign(names, annotations=annotations, seed=seed)
+      self._assigned = class_folders.assign(
+          names, annotations=annotations, seed=seed, held_out=held_out)
     except UserError as error:
       raise UserError(f"{path}: {error}") from error
     self._path = path
@@ -105,13 +106,16 @@ class FolderSource:
     classes = sorted({label for _, label in self._assigned.values()})
     strangers = sorted(set(classes) - set(imagenet_labels))
     self.label_names = classes if strangers else list(imagenet_labels)
+    untrained = sorted(set(classes) - {
+        label for split, label in self._assigned.values() if split == "train"})
     self.class_names = _class_names(contents, classes)
     self.ignored = [
         name for name in sizes
         if not image_files.is_image_name(name) and name not in contents]
     self.notes = _folder_notes(
-        classes, strangers, images_left_out=len(names) - len(self._assigned))
-    self.fingerprint = _fingerprint([list(sizes.items()), seed])
+        classes, strangers if imagenet_labels else (), untrained,
+        images_left_out=len(names) - len(self._assigned))
+    self.fingerprint = _fingerprint([list(sizes.items()), seed, held_out])
 
   def examples(self, start=0):
     """Yields the `Example`s from number `start` on: by name, or in the archive's order."""
@@ -138,8 +142,11 @@ def _class_names(contents, classes):
   return {name: words[name] for name in classes if name in words}
 
 
-def _folder_notes(classes, strangers, *, images_left_out):
+def _folder_notes(classes, strangers, untrained, *, images_left_out):
   notes = []
+  if untrained:
+    notes.append(f"{len(untrained)} of {len(classes)} classes, such as {untrained[0]!r}, have no "
+                 "training images, so training leaves them out.")
   if images_left_out:
     notes.append(f"{images_left_out} images outside the train and validation folders are left out.")
   if strangers:
@@ -169,7 +176,7 @@ class NpzSource:
           f"{folder} lacks {', '.join(missing)}; needed are {', '.join(NPZ_ZIPS)}.")
     self._folder = folder
     members = [(name, member) for name in NPZ_ZIPS for member in _npz_members(folder / name)]
-    with progress(members, description="listing", unit="npz") as bar:
+    with progress(members, description="listing", unit="npz file") as bar:
       self._arrays = [
           (name, member, _examples_in(folder / name, member, len(imagenet_labels)))
           for name, member in bar]

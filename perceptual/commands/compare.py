@@ -68,8 +68,8 @@ flags.DEFINE_integer(
     "size of the images.", lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_integer(
     "bit_depth", None, "How many bits the samples of 16-bit files really have, for instance 10 "
-    "where 1023 is white; by default what each file declares.", lower_bound=8, upper_bound=16,
-    flag_values=FLAGS)
+    "where 1023 is white; by default 16, and dark files are refused.", lower_bound=8,
+    upper_bound=16, flag_values=FLAGS)
 flags.DEFINE_bool(
     "dry_run", False, "Look at the files, print what would be compared and what not, and stop.",
     flag_values=FLAGS)

@@ -58,6 +58,26 @@ def load_metric(source=None, *, float_range=None, **given):
   return metric.loaded_from({"source": source, "float_range": float_range, **given})
 
 
+def load_in_keras(metric=None, **given):
+  """Returns a metric that Keras runs, so that its weights and gradients are at hand.
+
+  Args:
+    metric: a metric, or the first argument of `load_metric`.
+    **given: the others, of a metric that is not made yet.
+
+  Raises:
+    UserError: as `load_metric`, options for a metric that is made already, or an export that runs
+      on TensorFlow alone.
+  """
+  if isinstance(metric, base.Metric) and given:
+    raise UserError(f"{', '.join(given)}: a metric that is made already takes no options.")
+  loaded = metric if isinstance(metric, base.Metric) else load_metric(metric, **given)
+  if isinstance(loaded, ExportedMetric):
+    raise UserError(f"{loaded.source['source'] if loaded.source else loaded.name} runs on "
+                    "TensorFlow alone: give an export folder, a name or a run directory.")
+  return loaded
+
+
 def list_metrics():
   """Returns what can be loaded by name: a tuple of `metrics.registry.Spec`, one for each metric.
 

@@ -4,18 +4,19 @@
   distance = metric(reference, candidate)  # [batch, 3, height, width] each -> [batch]
 
 They are the metrics of `perceptual.load_metric`, run by Keras on PyTorch. Importing this module
-chooses that backend, unless Keras is imported already or `KERAS_BACKEND` names another.
+chooses that backend; it raises `UserError` if Keras runs on another already, or `KERAS_BACKEND`
+names another.
 """
 
-from perceptual.common import native_backend
+from perceptual.common import backends, packages
 from perceptual.errors import UserError
 
 try:
   import torch
 except ModuleNotFoundError as error:
-  raise native_backend.missing("torch", error) from None
+  raise packages.explained(error) or error from None
 
-native_backend.prefer("torch")
+backends.choose("torch", purpose="perceptual.torch")
 
 
 class PerceptualMetric(torch.nn.Module):
@@ -44,16 +45,17 @@ class PerceptualMetric(torch.nn.Module):
         `float_range="-1,1"`.
 
     Raises:
-      UserError: as `perceptual.load_metric`; or Keras runs on another backend than PyTorch.
+      UserError: as `perceptual.load_metric`, options for a metric that is made already, or a TF Hub
+        handle, which runs on TensorFlow alone.
     """
     super().__init__()
-    native_backend.require("torch")
     import keras
 
+    from perceptual import loading
     from perceptual.metrics import functional
 
     with keras.device("cpu"):
-      loaded = _loaded(metric, options)
+      loaded = loading.load_in_keras(metric, **options)
     self._pure = functional.PureMetric(loaded, check_candidate=check_candidate)
     self._buffer_names = []
     for variable in self._pure.variables:
@@ -131,21 +133,6 @@ class PerceptualMetric(torch.nn.Module):
       return result if result.dtype == tensor.dtype else tensor.to(result.device)
 
     return super()._apply(moved, recurse)
-
-
-def _loaded(metric, options):
-  from perceptual.loading import ExportedMetric, load_metric
-
-  if callable(metric):
-    if options:
-      raise UserError(f"{', '.join(options)}: a metric that is made already takes no options.")
-    loaded = metric
-  else:
-    loaded = load_metric(metric, **options)
-  if isinstance(loaded, ExportedMetric):
-    raise UserError("A TF Hub handle runs on TensorFlow alone: give an export folder, a name or a "
-                    "run directory.")
-  return loaded
 
 
 def _channels_last(images, name):

@@ -23,7 +23,7 @@ _CORE = [
     "h5py>=3.11,<4",
     "keras>=3.10,<4",
     "numpy>=2.0.2,<3",
-    "pillow>=10.4,<14",
+    "pillow>=11.3,<14",  # the first that reads AVIF
     "tqdm>=4.66.3,<5",
 ]
 

@@ -14,7 +14,7 @@ _VERSION = re.search(
     r'__version__ = "(.+)"', (_ROOT / "perceptual" / "version.py").read_text("utf-8")).group(1)
 
 # Floors are the oldest versions that pass. `tools/test.sh --lowest` proves those of the core and of
-# the extras tensorflow, demo and report; those of jax and torch were tried by hand with the core's;
+# the extras tensorflow, demo and report; those of jax and torch were tried by hand;
 # what train, hub and export add begins at the versions of requirements.lock. Caps are the next
 # major version, or say why.
 
@@ -31,11 +31,16 @@ _TENSORFLOW = ["tensorflow>=2.18,<3"]
 _JAX = ["jax>=0.4.34,<1"]
 _TORCH = ["torch>=2.6,<3"]
 _ONNXRUNTIME = ["onnxruntime>=1.20,<2"]
-_REPORT = ["matplotlib>=3.9.2,<4"]
+_SCIPY = ["scipy>=1.13.1,<2"]
+_REPORT = [  # pages and figures, fits of opinions, labels that come as Excel files
+    *_SCIPY,
+    "matplotlib>=3.9.2,<4",
+    "openpyxl>=3.1.5,<4",
+]
 _DEMO = [  # the embedded photographs, their distortions, and k-means features of them
     "scikit-image>=0.24,<0.27",  # this and the next ship the photographs, whose list is exact
     "scikit-learn>=1.5.1,<2",
-    "scipy>=1.13.1,<2",
+    *_SCIPY,
     "threadpoolctl>=3.5,<4",
 ]
 _HUB = [
@@ -89,6 +94,7 @@ setuptools.setup(
     # In a wheel gin/ lies inside the package, where `importlib.resources` finds it.
     package_dir={"perceptual.gin": "gin"},
     package_data={
+        "perceptual.metrics": ["onnx/*.onnx"],
         "perceptual.metrics.bundled": ["*.npz", "*.json", "*.md"],
         **{name: ["*.gin"] for name in _gin_packages()},
     },

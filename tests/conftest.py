@@ -26,7 +26,7 @@ _SLOW = (
     "commands/test_train_command.py::test_a_killed_run",
     "commands/test_train_command.py::test_two_workers",
     "comparison/test_comparing_docs.py",
-    "data/labelled/test_prepare_imagenet64.py::test_killed_and_run_again",
+    "data/labelled/test_imagenet64.py::test_killed_and_run_again",
     "experiments/test_gin_runs.py",
     "export/test_conversions.py",
     "export/test_serving.py",

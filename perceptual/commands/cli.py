@@ -12,10 +12,12 @@ from perceptual.version import __version__
 
 COMMANDS = {
     "prepare": ("perceptual.commands.prepare", "write a data set from archives or folders"),
+    "metrics": ("perceptual.commands.metrics", "list the metrics: direction, range, weights"),
     "models": ("perceptual.commands.models", "list the networks: parameters, operations, taps"),
     "train": ("perceptual.commands.train", "train a classifier, scoring its features on the way"),
     "learn": ("perceptual.commands.learn", "learn a metric from judgements, on top of a network"),
     "evaluate": ("perceptual.commands.evaluate", "score metrics against judgements"),
+    "analyze": ("perceptual.commands.analyze", "analyse networks, metrics or a study's table"),
     "export": ("perceptual.commands.export", "write a trained network as a metric: one SavedModel"),
     "convert": ("perceptual.commands.convert", "convert PyTorch weights, such as LPIPS's"),
     "compare": ("perceptual.commands.compare", "compare images: pairs, folders, clips, lists"),

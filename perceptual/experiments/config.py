@@ -4,7 +4,7 @@ Flags say where and how to run; gin files define the experiment. Nothing below t
 module knows of gin. The list:
 
     network       name and options of the network             models.build
-    images        the labelled images                         data.labelled.classification
+    images        the labelled images                         data.labelled.registry
     augmentation  how training images are varied              data.labelled.augment.Augmentation
     judged        the judged set that scores training         data.judged.judged_sets.load
     step_decay, exponential_decay, cosine, linear_decay
@@ -29,13 +29,12 @@ import gin
 
 from perceptual import errors, models
 from perceptual.data.judged import judged_sets
-from perceptual.data.labelled import augment, classification
+from perceptual.data.labelled import augment, registry
 from perceptual.errors import UserError
 from perceptual.evaluation import scoring
 from perceptual.experiments import gin_files
 from perceptual.training import learning_settings, optimizers, schedules, settings
 
-SOURCES = {"imagenet64": classification.imagenet64, "demo": classification.demo}
 TRAINING = ("network", "images", "augmentation", "judged", *schedules.SCHEDULES,
             *optimizers.OPTIMIZERS, "train")
 LEARNING = ("network", "triplets", "judged", *schedules.SCHEDULES, *optimizers.OPTIMIZERS, "learn")
@@ -75,30 +74,18 @@ def network(name=None, **options):
     raise UserError(f"network.name is not given. Available: {available}.")
   if "num_classes" in options:
     raise UserError("network.num_classes is not for gin: it is the number of the images' classes.")
-  known = [option for option in models.network_options(name) if option != "num_classes"]
-  for option in options:
-    if option not in known:
-      raise errors.unknown(f"option of {name}", option, known)
+  errors.require_options(name, options, [
+      option for option in models.network_options(name) if option != "num_classes"])
   return name, options
 
 
 @_strip_gin_context
 @gin.configurable(denylist=["data_dir"])
 def images(data_dir, source=None, **options):
-  """Returns the `LabelledImages` of a source, one of `SOURCES`, with the source's own options."""
+  """Returns the `LabelledImages` of one of `registry.SOURCES`, with the source's own options."""
   if source is None:
-    raise UserError(f"images.source is not given. Available: {', '.join(SOURCES)}.")
-  if source not in tuple(SOURCES):
-    raise errors.unknown("image source", source, SOURCES)
-  known = [name for name in inspect.signature(SOURCES[source]).parameters if name != "data_dir"]
-  for option in options:
-    if option not in known:
-      raise errors.unknown(f"option of the image source {source}", option, known)
-  if source == "demo":
-    return SOURCES[source](**options)
-  if data_dir is None:
-    raise UserError(f"The image source {source!r} needs --data_dir.")
-  return SOURCES[source](data_dir, **options)
+    raise UserError(f"images.source is not given. Available: {', '.join(registry.SOURCES)}.")
+  return registry.load(source, data_dir, **options)
 
 
 @_strip_gin_context

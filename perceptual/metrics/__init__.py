@@ -2,4 +2,5 @@
 
 from perceptual.common import backends
 
-backends.choose()  # before Keras is imported
+if backends.installed():  # without one, metrics may still be listed, and run by ONNX Runtime
+  backends.choose()  # before Keras is imported

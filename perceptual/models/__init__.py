@@ -102,10 +102,7 @@ def build(name, **options):
     UserError: an unknown network or option, or an illegal value.
   """
   builder, fixed = _network(name)
-  available = network_options(name)
-  for option in options:
-    if option not in available:
-      raise errors.unknown(f"option of {name}", option, available)
+  errors.require_options(name, options, network_options(name))
   return builder(**fixed, **options)
 
 

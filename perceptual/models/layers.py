@@ -6,6 +6,7 @@ import numbers
 import keras
 
 from perceptual import errors
+from perceptual.common import private_api
 
 
 @keras.saving.register_keras_serializable("perceptual")
@@ -140,9 +141,7 @@ class SideCheck(keras.layers.Layer):
   def _check(self, shape):
     sides = tuple(shape)[1:3]
     if not all(side is None or self.is_legal(side) for side in sides):
-      error = errors.UserError(self.message(sides))
-      error._keras_call_info_injected = True  # else Keras wraps it into a page about its arguments
-      raise error
+      raise private_api.raised_as_it_is(errors.UserError(self.message(sides)))
 
   def _checked_as_it_runs(self, inputs):
     import tensorflow as tf  # the only backend whose graphs do not know their sizes

@@ -14,10 +14,12 @@ import orbit
 import tensorflow as tf
 
 from perceptual import errors
-from perceptual.common import files
+from perceptual.common import files, progress
 from perceptual.errors import UserError
 from perceptual.evaluation import report
 from perceptual.training import checkpoints, model_dir, records, resuming
+
+WIDE = 3.0  # points: half an interval above which scores of steps can hardly be told apart
 
 
 class OuterLoop:
@@ -50,6 +52,8 @@ class OuterLoop:
     self._strategy = strategy or tf.distribute.get_strategy()
     self._is_chief = self._strategy.extended.should_checkpoint  # of several workers, one
     self._last_means = {}
+    self._half_widths = {}  # column of a score -> half the interval of the last one, in points
+    self._warned = False
 
   @property
   def is_complete(self):
@@ -183,6 +187,7 @@ class OuterLoop:
       best = [name.replace("_", " ") for name, column in self._best_columns.items()
               if self._checkpoints.keep_best(name, row[column])]
     self._progress.say(self._evaluation_line(row, best))
+    self._warn_of_wide_intervals()
     if self._is_chief:
       records.plot(self._metrics.rows, self.folder.plot, title=self._title,
                    best=self._score_column, curve=self.curve)
@@ -191,15 +196,29 @@ class OuterLoop:
     """Returns the score of each distance, summed over taps, on the chosen subset or aggregate."""
     distances = {s.name: self._judged_pass(s, "2afc", self._progress.evaluated)
                  for s in self.judged_set.subsets}
+    self._half_widths = {records.SCORE_PREFIX + distance: report.summed_half_width(
+        self.judged_set, distances, distance, self.settings.score_subset)
+                         for distance in self.settings.score_distances}
     return {records.SCORE_PREFIX + distance: report.summed_score(
         self.judged_set, distances, distance, self.settings.score_subset)
             for distance in self.settings.score_distances}
 
+  def _warn_of_wide_intervals(self):
+    """Says once where the judged set is too small to tell the scores of steps apart."""
+    half_width = self._half_widths[self._score_column]
+    if half_width > WIDE and not self._warned:
+      self._warned = True
+      triplets = progress.plural(self.judged_set.size, "triplet")
+      self._progress.say(
+          f"  warning: with {triplets} a score is known to ±{half_width:.1f} points (95% "
+          "interval): smaller differences between steps may be chance")
+
   def _evaluation_line(self, row, best):
     accuracy = (f"validation accuracy {row['validation_accuracy']:.1f}%, "
                 if "validation_accuracy" in row else "")
-    scores = "  ".join(f"{key.removeprefix(records.SCORE_PREFIX)} {value:.1f}"
-                       for key, value in row.items() if key.startswith(records.SCORE_PREFIX))
+    scores = "  ".join(
+        f"{key.removeprefix(records.SCORE_PREFIX)} {row[key]:.1f} ±{half_width:.1f}"
+        for key, half_width in self._half_widths.items())
     mark = f"  <- {', '.join(best)}" if best else ""
     return f"  evaluation at step {row['step']}: {accuracy}{self._score_name}: {scores}{mark}"
 
@@ -207,7 +226,7 @@ class OuterLoop:
     """Lines of text for people: the score, the length, the devices, the folder."""
     settings, replicas = self.settings, self._strategy.num_replicas_in_sync
     return [
-        f"score     {self._score_name}, {self.judged_set.size} triplets, by "
+        f"score     {self._score_name}, {progress.plural(self.judged_set.size, 'triplet')}, by "
         f"{', '.join(settings.score_distances)}; best by {settings.score_by}",
         f"          {self.judged_set.note}" if self.judged_set.note else "",
         f"steps     {self.steps} of {settings.batch_size} {self.examples} "

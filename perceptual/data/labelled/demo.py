@@ -194,6 +194,28 @@ def crops(split, *, seed=0, per_photograph=None):
   return images.reshape(-1, IMAGE_SIZE, IMAGE_SIZE, 3), labels
 
 
+def labelled_images(*, classes=None, train_per_photograph=PER_PHOTOGRAPH["train"],
+                    validation_per_photograph=PER_PHOTOGRAPH["validation"]):
+  """Returns 64x64 crops of the photographs, as training reads them.
+
+  Args:
+    classes: as `classification.kept_classes` takes them: of `CLASS_NAMES`, or their places there.
+    train_per_photograph: how many crops of each to train on.
+    validation_per_photograph: how many crops of each to validate with.
+
+  Raises:
+    UserError: a number or a class is illegal, or a photograph is missing.
+  """
+  from perceptual.data.labelled import classification
+
+  counts = {"train": train_per_photograph, "validation": validation_per_photograph}
+  for split, count in counts.items():
+    errors.require_integer(f"{split}_per_photograph", count)
+  return classification.of_arrays(
+      {split: crops(split, per_photograph=count) for split, count in counts.items()},
+      name="demo", note=LABEL, class_names=CLASS_NAMES, classes=classes)
+
+
 def example_pair():
   """Returns a photograph and two changed ones, on which people and L2 disagree.
 

@@ -1,0 +1,1 @@
+"""Studies: sweeps of runs, what is collected from them, analyses, figures, a report."""

@@ -388,7 +388,8 @@ def _evaluate(run, tmp_path, **flags):
 
 def test_data_sets_that_are_not_there(run, trained, tmp_path):
   assert _evaluate(run, tmp_path, model_dir=trained, dataset="bapps/2afc") == (
-      "bapps/2afc needs a data_dir: the folder in which it was prepared.")
+      "bapps/2afc needs a data_dir, the folder in which it was prepared with: perceptual prepare "
+      "bapps --data_dir=DATA_DIR")
   for name, arguments in (
       ("bapps/2afc", "bapps"), ("bapps/jnd", "bapps"),
       ("graded/nuisance", "graded --kinds=nuisance --source=DIR_OR_TAR")):

@@ -13,10 +13,13 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from perceptual import errors
-from perceptual.data.labelled import augment
+from perceptual.data.labelled import augment, class_subsets
 
 # Decoded 64x64 images take 12 KB each: up to this many are kept in memory (1.2 GB).
 CACHE_LIMIT = 100_000
+
+# Of ImageNet (ILSVRC 2012): classes, training images, validation images.
+PUBLISHED = (1000, 1_281_167, 50_000)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,17 +47,20 @@ class LabelledImages:
   classes: tuple[int, ...] | None = None
 
 
-def imagenet64(data_dir, *, classes=None):
+def imagenet64(data_dir, *, classes=None, image_size=64):
   """Returns `imagenet_resized/64x64` as prepared in `data_dir`.
 
   Args:
     data_dir: the TFDS folder, as given to `perceptual prepare imagenet64`.
-    classes: labels to keep, renumbered 0, 1, ... in the order given; None keeps every class that
-      the prepared data hold (all 1000, or the 100 of a set prepared from 100 folders).
+    classes: labels to keep, renumbered 0, 1, ... in the order given, or a
+      `class_subsets.ClassSubset`; None keeps every class that the prepared data hold (all 1000, or
+      the 100 of a set prepared from 100 folders).
+    image_size: the side to which images are resized (bilinearly); 64 leaves them as they are.
 
   Raises:
     UserError: if the data are not there or a class is not among them.
   """
+  errors.require_integer("image_size", image_size)
   import tensorflow_datasets as tfds
 
   from perceptual.data.labelled import prepare_imagenet64
@@ -78,16 +84,59 @@ def imagenet64(data_dir, *, classes=None):
       dataset = dataset.filter(lambda e: e["label"] >= 0)
     return dataset
 
+  def decode(image):
+    image = tf.ensure_shape(tf.io.decode_png(image, channels=3), [64, 64, 3])
+    if image_size == 64:
+      return image
+    return tf.saturate_cast(tf.round(tf.image.resize(image, [image_size] * 2)), tf.uint8)
+
   return LabelledImages(
-      name="imagenet_resized/64x64", note="", num_classes=len(kept), image_size=64,
+      name=_IMAGENET64, note=_resized_note(image_size), num_classes=len(kept),
+      image_size=image_size,
       sizes={split: sum(counts.get(split, {}).get(c, 0) for c in kept)
              for split in ("train", "validation")},
-      examples=examples,
-      decode=lambda image: tf.ensure_shape(tf.io.decode_png(image, channels=3), [64, 64, 3]),
-      classes=None if classes is None else kept)
+      examples=examples, decode=decode, classes=None if classes is None else kept)
+
+
+def outline_of_imagenet64(data_dir=None, *, classes=None, image_size=64):
+  """Returns what `imagenet64` would, without its images: sizes alone, for plans.
+
+  Args:
+    data_dir: as for `imagenet64`; None for the published ImageNet's numbers.
+    classes: as for `imagenet64`. Of some classes the numbers of images are in proportion.
+    image_size: as for `imagenet64`.
+  """
+  errors.require_integer("image_size", image_size)
+  if data_dir is None:
+    total, *sizes = PUBLISHED
+    present = range(total)
+  else:
+    from perceptual.data.labelled import prepare_imagenet64
+
+    counts = prepare_imagenet64.class_counts(data_dir)
+    present = sorted(counts["train"])
+    total, sizes = len(present), [sum(counts.get(split, {}).values())
+                                  for split in ("train", "validation")]
+  kept = (classes.count if isinstance(classes, class_subsets.ClassSubset)
+          else len(_checked_classes(classes, present)))
+  if kept > total:
+    raise errors.UserError(f"{kept} classes were asked for, but the data have {total}.")
+  return LabelledImages(
+      name=_IMAGENET64, note=_resized_note(image_size), num_classes=kept, image_size=image_size,
+      sizes={split: size * kept // total for split, size in zip(("train", "validation"), sizes)},
+      examples=None, decode=None)
+
+
+_IMAGENET64 = "imagenet_resized/64x64"
+
+
+def _resized_note(image_size):
+  return "" if image_size == 64 else f"resized to {image_size}x{image_size}"
 
 
 def _checked_classes(classes, present):
+  if isinstance(classes, class_subsets.ClassSubset):
+    classes = classes.labels(present)
   if classes is not None and not isinstance(classes, collections.abc.Iterable):
     raise errors.UserError(f"classes must be a list of labels, not {classes!r}.")
   classes = tuple(present if classes is None else classes)

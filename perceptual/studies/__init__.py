@@ -1,0 +1,1 @@
+"""Studies: many training runs planned, run, collected into one table, analysed and drawn."""

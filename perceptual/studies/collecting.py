@@ -8,7 +8,6 @@ not have is empty. The table is written run by run, so memory stays flat.
 """
 
 import csv
-import io
 
 from perceptual import errors
 from perceptual.common import files, progress
@@ -39,12 +38,13 @@ def collect(study, folder):
   if not finished:
     raise errors.UserError(f"No run of the study {study.name} in {folder.path} has finished.")
   table = folder.path / "results.csv"
-  with files.beside(table) as temporary, temporary.open("w", encoding="utf-8") as file:
-    file.write(_line([*_own_columns(study), "step", "epoch", "accuracy",
-                      *step_scores.COLUMNS[1:]]))
+  with files.beside(table) as temporary, temporary.open(
+      "w", newline="", encoding="utf-8") as file:
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow([*_own_columns(study), "step", "epoch", "accuracy", *step_scores.COLUMNS[1:]])
     with progress.progress(finished, description="collecting", unit="run") as runs:
       for run in runs:
-        file.writelines(_lines(study, run, folder.model_dir(run)))
+        writer.writerows(_rows(study, run, folder.model_dir(run)))
   return [table, *_parquet(table)], states
 
 
@@ -53,30 +53,19 @@ def _own_columns(study):
           "seed"]
 
 
-def _lines(study, run, folder):
-  """Yields the lines of one run."""
+def _rows(study, run, folder):
+  """Yields the rows of one run."""
   values = (run.values[binding] for binding in study.columns)
-  own = _line(["+".join(run.studies), run.name, run.index, *map(_text, values), run.network,
-               run.seed])[:-1]
+  own = ["+".join(run.studies), run.name, run.index, *values, run.network, run.seed]
   known = {}
   for row in records.read_metrics(folder.metrics):
     accuracy = row.get("validation_accuracy")
     known[str(row["step"])] = (f"{row['epoch']:g}", "" if accuracy is None else f"{accuracy:.4f}")
   for step, *scored in step_scores.read(folder.scores):
     if step not in known:
-      raise errors.UserError(f"{folder.scores} has scores of step {step}, {folder.metrics} has no "
-                             "such line.")
-    yield f"{own},{step},{','.join(known[step])},{','.join(scored)}\n"
-
-
-def _text(value):
-  return "" if value is None else str(value)
-
-
-def _line(cells):
-  text = io.StringIO()
-  csv.writer(text, lineterminator="\n").writerow(cells)
-  return text.getvalue()
+      raise errors.UserError(f"{folder.scores} has scores of step {step}, but {folder.metrics} has "
+                             "no such line.")
+    yield [*own, step, *known[step], *scored]
 
 
 def _parquet(table):

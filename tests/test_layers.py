@@ -11,6 +11,7 @@ from tools import build_files
 _LAYERS = (
     ("perceptual", "perceptual.__main__"),
     ("perceptual.commands",),
+    ("perceptual.studies",),
     ("perceptual.experiments",),
     ("perceptual.losses",),
     ("perceptual.loading",),

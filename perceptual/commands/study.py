@@ -14,8 +14,8 @@
       how every run stands, and folders of runs that the study no longer has.
 
   perceptual study collect --study=gin/studies/width_small.gin --study_dir=studies/width
-      writes every score of every finished run as one table, results.csv (and results.parquet where
-      pyarrow is installed), into the study's folder.
+      writes every score of every finished run as one table, collected.csv (and collected.parquet
+      where pyarrow is installed), into the study's folder.
 
   perceptual study submit --engine=slurm --study=gin/studies/width_small.gin \\
       --study_dir=studies/width --data_dir=data
@@ -43,6 +43,10 @@ flags.DEFINE_string(
 flags.DEFINE_string(
     "device", "cpu", "plan: the device whose hours are estimated; an unknown one lists them all.",
     flag_values=FLAGS)
+flags.DEFINE_float(
+    "peak_gflops", None, "plan, for the device cpu: how fast it multiplies matrices, as "
+    "python -m tools.benchmarks.networks tells; by default 504, of the CPU that was measured.",
+    lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_enum(
     "engine", None, ["slurm", "kubernetes", "tpu"], "submit: for which engine.", flag_values=FLAGS)
 flags.DEFINE_string(
@@ -92,8 +96,6 @@ def main(argv):
 
 
 def _plan():
-  import pathlib
-
   from perceptual import errors
   from perceptual.common import files
   from perceptual.studies import definition, devices, planning
@@ -102,9 +104,13 @@ def _plan():
     raise errors.unknown("device", FLAGS.device, devices.DEVICES)
   study = definition.read(FLAGS.study)
   planned = planning.plan(study, folder=FLAGS.study_dir or "STUDY_DIR", data_dir=FLAGS.data_dir)
-  print(planning.table(planned, FLAGS.device))
+  peak = None if FLAGS.peak_gflops is None else 1e9 * FLAGS.peak_gflops
+  device = devices.device(FLAGS.device, peak)
+  print(planning.table(planned, FLAGS.device, device))
   if FLAGS.study_dir:
-    path = pathlib.Path(_folder(study).path) / "plan.csv"
+    folder = _folder(study)
+    print(planning.check(planned, folder, FLAGS.device, device))
+    path = folder.path / "plan.csv"
     files.write_csv(path, *planning.as_csv_rows(planned))
     print(f"Every number, and the hours on every device: {path}")
 

@@ -1,10 +1,12 @@
 """One long table of a study: every score of every evaluation of every finished run.
 
-Columns: study, run, index, a `binding.NAME` for every binding that varies, network, seed, step,
-epoch, accuracy (validation, percent; empty for a learned metric), judged_set, subset, distance, tap
-(`sum` for all together), score, low, high (percent, the score's 95% bootstrap interval over
-examples). `study` names the studies that ask for the run, joined by `+`. A value that a run does
-not have is empty. The table is written run by run, so memory stays flat.
+Columns: study, run, index, a `binding.NAME` for every binding that varies, varied, network, seed,
+step, epoch, accuracy (validation, percent; empty for a learned metric), judged_set, subset, distance,
+tap (`sum` for all together), score, low, high (percent, the score's 95% bootstrap interval over
+examples). `study` names the studies that ask for the run, joined by `+`. `varied` names the bindings
+in which the run differs from its base file, joined by `+`: it is empty for a network out of the box,
+whose bindings have their values all the same. A value that a run does not have is empty. The table
+is written run by run, so memory stays flat.
 """
 
 import csv
@@ -20,7 +22,7 @@ NUMBERS = {"index": "int64", "seed": "int64", "step": "int64", "epoch": "float64
 
 
 def collect(study, folder):
-  """Writes `results.csv`, and `results.parquet` where pyarrow is installed, into the study's folder.
+  """Writes `collected.csv`, and `collected.parquet` where pyarrow is installed, into the study's folder.
 
   Args:
     study: `definition.Study`.
@@ -37,7 +39,7 @@ def collect(study, folder):
   finished = [run for run in study.runs if states[run.name].state == study_dir.FINISHED]
   if not finished:
     raise errors.UserError(f"No run of the study {study.name} in {folder.path} has finished.")
-  table = folder.path / "results.csv"
+  table = folder.path / "collected.csv"
   with files.beside(table) as temporary, temporary.open(
       "w", newline="", encoding="utf-8") as file:
     writer = csv.writer(file, lineterminator="\n")
@@ -49,14 +51,15 @@ def collect(study, folder):
 
 
 def _own_columns(study):
-  return ["study", "run", "index", *(BINDING + binding for binding in study.columns), "network",
-          "seed"]
+  return ["study", "run", "index", *(BINDING + binding for binding in study.columns), "varied",
+          "network", "seed"]
 
 
 def _rows(study, run, folder):
   """Yields the rows of one run."""
   values = (run.values[binding] for binding in study.columns)
-  own = ["+".join(run.studies), run.name, run.index, *values, run.network, run.seed]
+  own = ["+".join(run.studies), run.name, run.index, *values, "+".join(run.varied), run.network,
+         run.seed]
   known = {}
   for row in records.read_metrics(folder.metrics):
     accuracy = row.get("validation_accuracy")

@@ -27,6 +27,7 @@ class Run:
     network: name of the network.
     seed: its seed.
     values: binding -> value of every binding that varies in the study; None where it has no value.
+    varied: those of `values` in which the run differs from its base file.
     studies: names of the study and of the included ones that ask for this run.
     trunk: of kind `learn`: name of the run whose network is learned on.
     trunk_checkpoint: of kind `learn`: which of its checkpoints.
@@ -40,6 +41,7 @@ class Run:
   network: str
   seed: int
   values: dict
+  varied: tuple[str, ...]
   studies: tuple[str, ...]
   trunk: str | None = None
   trunk_checkpoint: str | None = None
@@ -150,7 +152,7 @@ def _runs(study, fixed, sweep, columns):
                     "bindings": _as_gin({**fixed, "learn.seed": seed}),
                     "trunk_checkpoint": sweep.trunk_checkpoint}
           yield Run(index=0, network=network, seed=seed, values={**defaults, **varied},
-                    studies=(study,), **kind)
+                    varied=tuple(varied), studies=(study,), **kind)
 
 
 def _labels(point, sweep, varied):

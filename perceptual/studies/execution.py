@@ -32,6 +32,8 @@ def execute(folder, runs, *, data_dir=None, strategy=None, jit_compile=False):
   options = {"data_dir": data_dir, "strategy": strategy, "jit_compile": jit_compile,
              "load_judged": functools.lru_cache(maxsize=8)(judged_sets.load)}
   states = {}
+  gc.collect()
+  gc.freeze()  # what has been imported stays: no need to search it after every run
   for number, run in enumerate(runs, start=1):
     _say(f"run {number} of {len(runs)}: {run.name} (index {run.index})")
     states[run.name] = _state_after(folder, run, options)

@@ -2,13 +2,14 @@
 
 Parameters, operations and bytes of checkpoints are exact. Memory is an estimate: weights, gradients
 and the optimizer's slots, and for every image of a batch all that layers put out. Time is an
-estimate from operations, three times those of the forward pass for a training image (forward, and
-twice for the way back), by `devices.DEVICES`.
+estimate from operations and from the values that layers put out, of a training image three times
+those of the forward pass (forward, and twice for the way back), by `devices.DEVICES`.
 """
 
 import dataclasses
 import functools
 import math
+import statistics
 
 from perceptual import errors, models
 from perceptual.common import progress
@@ -16,8 +17,9 @@ from perceptual.common.text_table import aligned
 from perceptual.experiments import config
 from perceptual.models import costs
 from perceptual.models import taps as feature_taps
+from perceptual.studies import study_dir
 from perceptual.studies.devices import DEVICES
-from perceptual.training import learning_settings, optimizers
+from perceptual.training import learning_settings, optimizers, records
 
 _FLOAT = 4  # bytes of a weight
 _SLOTS = {optimizers.Sgd: 1, optimizers.RmsProp: 2, optimizers.Adam: 2}  # floats kept for a weight
@@ -39,11 +41,12 @@ class Planned:
     run: the `definition.Run`.
     parameters: of the network, as papers count them.
     flops: operations for one image.
+    activations: values that layers put out for one image.
     steps: training steps.
     batch_size: images (or triplets) a step.
     evaluations: how often the network is evaluated.
     total_flops: operations of the whole run, evaluations included.
-    images: images that pass through the network, training and evaluation together.
+    values: values that layers put out in the whole run, those of an evaluation counted a third.
     memory: bytes on one device that holds the whole batch; an estimate.
     checkpoints: bytes of all checkpoints that are kept at the end.
   """
@@ -51,18 +54,18 @@ class Planned:
   run: object
   parameters: int
   flops: int
+  activations: int
   steps: int
   batch_size: int
   evaluations: int
   total_flops: int
-  images: int
+  values: int
   memory: int
   checkpoints: int
 
   def hours(self, device):
-    """Returns the hours on a device, one of `DEVICES`; an estimate."""
-    seconds = self.total_flops / DEVICES[device].flops + self.images * DEVICES[device].image_seconds
-    return seconds / 3600
+    """Returns the hours on a `devices.Device`; an estimate."""
+    return (self.total_flops / device.flops + self.values * device.value_seconds) / 3600
 
 
 def plan(study, *, folder, data_dir=None):
@@ -90,12 +93,13 @@ def plan(study, *, folder, data_dir=None):
   return planned
 
 
-def table(planned, device):
+def table(planned, name, device):
   """Returns the plan as text: a line a run, the totals, and what the numbers are.
 
   Args:
     planned: `Planned`s.
-    device: one of `DEVICES`, whose hours are estimated.
+    name: what the device is called.
+    device: the `devices.Device` whose hours are estimated.
   """
   lines = [["index", "run", "parameters", "MFLOPs", "steps", "batch", "PFLOPs", "memory GB",
             "checkpoints MB", "hours"]]
@@ -104,36 +108,60 @@ def table(planned, device):
         str(one.run.index), one.run.name, f"{one.parameters:,}", f"{one.flops / 1e6:,.0f}",
         f"{one.steps:,}", str(one.batch_size), f"{one.total_flops / 1e15:,.2f}",
         f"{one.memory / 1e9:.1f}", f"{one.checkpoints / 1e6:,.0f}", f"{one.hours(device):,.2f}"])
-  return f"{aligned(lines)}\n\n{totals(planned, device)}"
+  return f"{aligned(lines)}\n\n{totals(planned, name, device)}"
 
 
-def totals(planned, device):
+def totals(planned, name, device):
   """Returns the totals of a plan and what its numbers are, as text."""
-  about = DEVICES[device]
   lines = [
       f"{len(planned)} runs, {len({(one.run.network, one.parameters) for one in planned})} "
       f"different networks: {sum(one.total_flops for one in planned) / 1e18:,.3f} EFLOPs, "
       f"{sum(one.checkpoints for one in planned) / 1e9:,.1f} GB of checkpoints, "
-      f"{sum(one.hours(device) for one in planned):,.1f} hours on one {device}.",
+      f"{sum(one.hours(device) for one in planned):,.1f} hours on one {name}.",
       "MFLOPs: millions of operations for one image, a multiplication and an addition being two. "
       "Memory: an estimate, the whole batch on one device.",
-      f"Hours: an estimate. {device}: {about.flops / 1e12:,.3g} TFLOP/s, {about.origin}."]
-  too_large = [one.run.name for one in planned if about.bytes and one.memory > about.bytes]
+      f"Hours: an estimate. {name}: {device.origin}."]
+  too_large = [one.run.name for one in planned if device.bytes and one.memory > device.bytes]
   if too_large:
-    lines.append(f"More than the {about.bytes / 1e9:.0f} GB of one {device}: {len(too_large)} runs "
+    lines.append(f"More than the {device.bytes / 1e9:.0f} GB of one {name}: {len(too_large)} runs "
                  f"({', '.join(too_large[:3])}{', ...' if len(too_large) > 3 else ''}); spread "
                  "their batches over several.")
   return "\n".join(lines)
 
 
+def check(planned, folder, name, device):
+  """Returns how fast finished runs were trained beside the estimate, as text; empty without any.
+
+  Args:
+    planned: `Planned`s.
+    folder: the study's `study_dir.StudyDir`.
+    name: what the device is called on which they were trained.
+    device: that `devices.Device`.
+  """
+  ratios = {}
+  for one in planned:
+    if one.run.kind == "train" and folder.state(one.run).state == study_dir.FINISHED:
+      rows = records.read_metrics(folder.model_dir(one.run).metrics)
+      measured = [row["images_per_second"] for row in rows if "images_per_second" in row]
+      if measured:
+        seconds = (_BACKWARD * one.flops / device.flops + one.activations * device.value_seconds)
+        ratios[one.run.name] = statistics.median(measured) * seconds
+  if not ratios:
+    return ""
+  return (f"Checked: {len(ratios)} finished runs trained at {statistics.median(ratios.values()):.2f} "
+          f"times the speed estimated for one {name}, the slowest ({min(ratios, key=ratios.get)}) at "
+          f"{min(ratios.values()):.2f}, the fastest ({max(ratios, key=ratios.get)}) at "
+          f"{max(ratios.values()):.2f}.")
+
+
 def as_csv_rows(planned):
   """Returns (columns, rows) of a plan, with the hours on every device."""
-  names = ["parameters", "flops", "steps", "batch_size", "evaluations", "total_flops", "images",
+  names = ["parameters", "flops", "activations", "steps", "batch_size", "evaluations", "total_flops", "values",
            "memory", "checkpoints"]
   columns = ["index", "run", *names, *(f"hours.{device}" for device in DEVICES)]
   return columns, [
       [one.run.index, one.run.name, *(getattr(one, name) for name in names),
-       *(f"{one.hours(device):.4g}" for device in DEVICES)] for one in planned]
+       *(f"{one.hours(device):.4g}" for device in DEVICES.values())] for one in planned]
 
 
 def _planned(study, run, folder, data_dir):
@@ -169,17 +197,17 @@ def _cost(run, cost, settings, steps, evaluated, slots, *, averaged=False, image
   """Returns the `Planned` of a run from the cost of its network, and what training does with it."""
   stops = {0, steps, *range(0, steps, settings.eval_interval),
            *(step for step in settings.score_steps if step < steps)}
-  trained = steps * settings.batch_size * images_a_row
-  passes = _BACKWARD if trains else 1
+  trained = steps * settings.batch_size * images_a_row * (_BACKWARD if trains else 1)
+  forward = trained + len(stops) * evaluated  # passes of one image
   weights = _FLOAT * cost.parameters
   kept = settings.keep_checkpoints
   kept = len(stops) if kept == "all" else len({step for step in kept if step <= steps})
   batch = _ACTIVATION_BYTES[settings.precision] * cost.activations * settings.batch_size
   return Planned(
-      run=run, parameters=cost.parameters, flops=cost.flops, steps=steps,
+      run=run, parameters=cost.parameters, flops=cost.flops,
+      activations=cost.activations, steps=steps,
       batch_size=settings.batch_size, evaluations=len(stops),
-      total_flops=cost.flops * (passes * trained + len(stops) * evaluated),
-      images=trained + len(stops) * evaluated,
+      total_flops=cost.flops * forward, values=cost.activations * forward // _BACKWARD,
       memory=weights * (2 + slots + averaged) + batch * images_a_row,
       # The last one with the optimizer's state, the best by score and by accuracy, those kept.
       checkpoints=weights * (1 + slots + averaged + 2 + kept))

@@ -1,10 +1,11 @@
 """The folder of a study: `study.json`, and a run directory for every run.
 
-    STUDY_DIR/study.json             the study's name and its runs, as last used
-    STUDY_DIR/runs/NAME/             the run directory of `perceptual train` or `perceptual learn`
-    STUDY_DIR/runs/NAME/study.json   which run of which study it is, and how it ended
-    STUDY_DIR/results.csv, .parquet  what `collect` has collected
-    STUDY_DIR/jobs/                  what `submit` has written
+    STUDY_DIR/study.json               the study's name and its runs, as last used
+    STUDY_DIR/runs/NAME/               the run directory of `perceptual train` or `perceptual learn`
+    STUDY_DIR/runs/NAME/study.json     which run of which study it is, and how it ended
+    STUDY_DIR/collected.csv, .parquet  what `collect` has collected
+    STUDY_DIR/plan.csv                 what `plan` has worked out
+    STUDY_DIR/jobs/                    what `submit` has written
 
 Nothing is ever deleted. A folder whose run the study no longer has, or has otherwise, is listed.
 """

@@ -56,8 +56,8 @@ flags.DEFINE_string(
     "volume_claim", None, "submit, kubernetes: the persistent volume claim mounted at --mount.",
     flag_values=FLAGS)
 flags.DEFINE_string(
-    "mount", None, "submit, kubernetes: where the volume is mounted; --study_dir and --data_dir lie "
-    "below it.", flag_values=FLAGS)
+    "mount", None, "submit, kubernetes: where the volume is mounted; --study_dir and --data_dir "
+    "lie below it.", flag_values=FLAGS)
 flags.DEFINE_string(
     "accelerator_type", "v5litepod-1", "submit, tpu: the type of TPU of each run.",
     flag_values=FLAGS)

@@ -6,7 +6,7 @@ module knows of gin. The list:
     network       name and options of the network             models.build
     images        the labelled images                         data.labelled.classification
     augmentation  how training images are varied              data.labelled.augment.Augmentation
-    class_subset  some of the classes, for images.classes     data.labelled.class_subsets.ClassSubset
+    class_subset  some of the classes, for images.classes     data.labelled.class_subsets
     judged        the judged sets that score training         data.judged.judged_sets.load
     step_decay, exponential_decay, cosine, linear_decay
                   the learning rate over the run              training.schedules
@@ -48,9 +48,9 @@ LEARNING = ("network", "triplets", "judged", *schedules.SCHEDULES, *optimizers.O
 STUDY = ("study", "sweep")
 
 # Name -> dataclass: the parts of a recipe, bound by their fields.
-_RECIPE_PARTS = {"augmentation": augment.Augmentation,
-                 "class_subset": class_subsets.ClassSubset, "sweep": sweeps.Sweep, **schedules.SCHEDULES,
-                 **optimizers.OPTIMIZERS}
+_RECIPE_PARTS = {"augmentation": augment.Augmentation, **schedules.SCHEDULES,
+                 **optimizers.OPTIMIZERS, "class_subset": class_subsets.ClassSubset,
+                 "sweep": sweeps.Sweep}
 
 # Folders that hold a `gin/` folder: where the process was started, the repository, and the place of
 # an installed package's.

@@ -1,12 +1,18 @@
 """One long table of a study: every score of every evaluation of every finished run.
 
-Columns: study, run, index, a `binding.NAME` for every binding that varies, varied, network, seed,
-step, epoch, accuracy (validation, percent; empty for a learned metric), judged_set, subset, distance,
-tap (`sum` for all together), score, low, high (percent, the score's 95% bootstrap interval over
-examples). `study` names the studies that ask for the run, joined by `+`. `varied` names the bindings
-in which the run differs from its base file, joined by `+`: it is empty for a network out of the box,
-whose bindings have their values all the same. A value that a run does not have is empty. The table
-is written run by run, so memory stays flat.
+    study                 the studies that ask for the run, joined by `+`
+    run, index            its name and number
+    binding.NAME          the value of every binding that varies in the study; empty without one
+    varied                the bindings in which the run differs from its base file, joined by `+`:
+                          none for a network out of the box
+    network, seed
+    step, epoch
+    accuracy              of validation, percent; empty for a learned metric
+    judged_set, subset, distance
+    tap                   `sum` for all together
+    score, low, high      percent, with the 95% bootstrap interval over examples
+
+The table is written run by run, so memory stays flat.
 """
 
 import csv
@@ -22,7 +28,7 @@ NUMBERS = {"index": "int64", "seed": "int64", "step": "int64", "epoch": "float64
 
 
 def collect(study, folder):
-  """Writes `collected.csv`, and `collected.parquet` where pyarrow is installed, into the study's folder.
+  """Writes `collected.csv`, and `collected.parquet` where pyarrow is installed.
 
   Args:
     study: `definition.Study`.

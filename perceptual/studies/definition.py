@@ -1,7 +1,7 @@
 """The runs of a study: what its gin files say, spelled out.
 
 A run is called by its network, by what differs from its base file, and by its seed:
-`resnet6-width0.25-seed1`. Where a value is the base file's own it is left out, so a run that several
+`resnet6-width0.25-seed1`. A value that is the base file's own is left out, so a run that several
 sweeps ask for, as the default of each, has one name and is made once.
 """
 
@@ -175,8 +175,7 @@ def _text(binding, value):
 def _equal(value, default):
   if isinstance(value, (tuple, list)) and isinstance(default, (tuple, list)):
     return list(value) == list(default)
-  return type(value) is not bool and type(default) is not bool and value == default or (
-      value is default)
+  return value == default and isinstance(value, bool) == isinstance(default, bool)
 
 
 def _as_gin(bindings):

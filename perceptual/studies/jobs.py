@@ -4,8 +4,8 @@
     kubernetes  jobs/kubernetes.json: an Indexed Job, one pod a run
     tpu         jobs/tpu.sh and jobs/tpu_startup.sh: one queued resource of Cloud TPU a run
 
-Every task gives `perceptual study run --index=N`, which takes up what an earlier try has left. Nothing
-is submitted here.
+Every task gives `perceptual study run --index=N`, which takes up what an earlier try has left.
+Nothing is submitted here.
 """
 
 import dataclasses

@@ -123,9 +123,10 @@ def totals(planned, name, device):
       f"Hours: an estimate. {name}: {device.origin}."]
   too_large = [one.run.name for one in planned if device.bytes and one.memory > device.bytes]
   if too_large:
-    lines.append(f"More than the {device.bytes / 1e9:.0f} GB of one {name}: {len(too_large)} runs "
-                 f"({', '.join(too_large[:3])}{', ...' if len(too_large) > 3 else ''}); spread "
-                 "their batches over several.")
+    more = ", ..." if len(too_large) > 3 else ""
+    lines.append(
+        f"More than the {device.bytes / 1e9:.0f} GB of one {name}: {len(too_large)} runs "
+        f"({', '.join(too_large[:3])}{more}); spread their batches over several.")
   return "\n".join(lines)
 
 
@@ -148,16 +149,17 @@ def check(planned, folder, name, device):
         ratios[one.run.name] = statistics.median(measured) * seconds
   if not ratios:
     return ""
-  return (f"Checked: {len(ratios)} finished runs trained at {statistics.median(ratios.values()):.2f} "
-          f"times the speed estimated for one {name}, the slowest ({min(ratios, key=ratios.get)}) at "
-          f"{min(ratios.values()):.2f}, the fastest ({max(ratios, key=ratios.get)}) at "
-          f"{max(ratios.values()):.2f}.")
+  slowest, fastest = min(ratios, key=ratios.get), max(ratios, key=ratios.get)
+  return (f"Checked: {len(ratios)} finished runs trained at "
+          f"{statistics.median(ratios.values()):.2f} times the speed estimated for one {name}, the "
+          f"slowest ({slowest}) at {ratios[slowest]:.2f}, the fastest ({fastest}) at "
+          f"{ratios[fastest]:.2f}.")
 
 
 def as_csv_rows(planned):
   """Returns (columns, rows) of a plan, with the hours on every device."""
-  names = ["parameters", "flops", "activations", "steps", "batch_size", "evaluations", "total_flops", "values",
-           "memory", "checkpoints"]
+  names = ["parameters", "flops", "activations", "steps", "batch_size", "evaluations",
+           "total_flops", "values", "memory", "checkpoints"]
   columns = ["index", "run", *names, *(f"hours.{device}" for device in DEVICES)]
   return columns, [
       [one.run.index, one.run.name, *(getattr(one, name) for name in names),
@@ -231,7 +233,7 @@ class _NetworkCost:
   activations: int
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _network_cost(name, image_size, num_classes, options):
   """Builds a network of shapes alone; an error is not remembered."""
   with costs.unallocated():

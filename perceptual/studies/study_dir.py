@@ -23,6 +23,8 @@ FAILED = "failed"
 MISSING = "not started"
 CHANGED = "changed"  # the folder holds a run of that name with other bindings
 
+_PARTS = ("kind", "base", "trunk", "trunk_checkpoint")  # of a run's identity, besides its bindings
+
 
 @dataclasses.dataclass(frozen=True)
 class State:
@@ -122,9 +124,8 @@ def _difference(before, now):
   """What has changed in a run, on one line."""
   if not isinstance(before, dict):
     return "its study.json is damaged"
-  old, new = ([line for line in (*run.get("bindings", ()), *(
-      f"{key} {run.get(key)}" for key in ("kind", "base", "trunk", "trunk_checkpoint")))]
-      for run in (before, now))
+  old, new = ([*run.get("bindings", ()), *(f"{key} {run.get(key)}" for key in _PARTS)]
+              for run in (before, now))
   gone = "; ".join(line for line in old if line not in new)
   come = "; ".join(line for line in new if line not in old)
   return f"{gone or 'nothing'} before, {come or 'nothing'} now"

@@ -1,4 +1,4 @@
-"""The checkpoints of a run - last, best accuracy, best score, steps - and resuming from the last."""
+"""The checkpoints of a run - last, best accuracy, best score, steps - and resuming from last."""
 
 import numpy as np
 import tensorflow as tf

@@ -116,7 +116,7 @@ class ClassifierEvaluator(orbit.StandardEvaluator):
     return self._sums.means()
 
   def class_counts(self):
-    """Returns, of the last evaluation, right answers and images by class: two `[classes]` arrays."""
+    """Returns right answers and images by class of the last evaluation: two `[classes]` arrays."""
     return self._classes.read()
 
   def _step_of_replica(self, batch):

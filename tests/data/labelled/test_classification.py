@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from perceptual.data.labelled import classification, prepare_imagenet64
+from perceptual.data.labelled import class_subsets, classification, prepare_imagenet64
 from perceptual.data.labelled.augment import Augmentation
 from perceptual.errors import UserError
 
@@ -240,6 +240,36 @@ def test_imagenet64_feeds_training(data_dir):
   batch = next(stream.as_numpy_iterator())
   assert batch["image"].shape == (10, 64, 64, 3)
   np.testing.assert_array_equal(batch["image"][:, 9, 9, 0] // 10, 2 - 2 * batch["label"])
+
+
+def test_an_outline_has_the_numbers_without_the_images(data_dir):
+  subset = class_subsets.ClassSubset("top", 2, "not there yet")
+  for options in ({}, {"classes": (2, 0), "image_size": 96}):
+    images = classification.imagenet64(data_dir, **options)
+    outline = classification.outline_of_imagenet64(data_dir, **options)
+    for name in ("name", "note", "num_classes", "image_size", "sizes"):
+      assert getattr(outline, name) == getattr(images, name)
+  outline = classification.outline_of_imagenet64(data_dir, classes=subset)
+  assert (outline.num_classes, outline.sizes) == (2, {"train": 10, "validation": 4})
+  published = classification.outline_of_imagenet64()
+  assert (published.num_classes, published.sizes["train"]) == (1000, 1281167)
+  with pytest.raises(UserError, match="5 classes were asked for, but the data have 4"):
+    classification.outline_of_imagenet64(data_dir, classes=class_subsets.ClassSubset(count=5))
+
+
+def test_classes_may_be_a_subset_by_accuracy(data_dir, tmp_path):
+  path = tmp_path / "class_accuracy.csv"
+  path.write_text("label,images,accuracy\n0,2,50\n1,2,0\n2,2,100\n3,2,0\n")
+  images = classification.imagenet64(
+      data_dir, classes=class_subsets.ClassSubset("top", 2, str(path)))
+  assert (images.classes, images.sizes["train"]) == ((0, 2), 10)
+
+
+def test_images_are_made_larger(data_dir):
+  images = classification.imagenet64(data_dir, image_size=96)
+  example = next(iter(images.examples("train")))
+  assert images.decode(example["image"]).shape == (96, 96, 3)
+  assert images.note == "resized to 96x96"
 
 
 @pytest.mark.parametrize(("classes", "culprit"), [

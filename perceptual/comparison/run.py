@@ -10,7 +10,7 @@ from perceptual.common.progress import progress
 from perceptual.comparison import batches, headers, journal
 from perceptual.comparison.pairing import Pairing, Skipped
 from perceptual.comparison.scoring import Scorer
-from perceptual.data.images.image_files import UnreadableImage
+from perceptual.data.images.decoding import UnreadableImage
 from perceptual.errors import UserError
 
 
@@ -78,7 +78,7 @@ def inspect(pairing):
   Raises:
     UserError: if a pair of an explicit `Pairing` cannot be compared.
   """
-  inspected = headers.read_all(pairing.files)
+  inspected = headers.read_all(pairing.files, bit_depth=pairing.bit_depth)
   refused = {}
   for pair, (reference, candidate) in enumerate(pairing.pairs):
     reason = _refusal(pairing.names(pair), inspected[reference], inspected[candidate])

@@ -31,7 +31,7 @@ class LabelledImages:
     num_classes: labels are 0 to `num_classes - 1`.
     image_size: height and width in pixels.
     sizes: number of examples, for `train` and `validation`.
-    examples: split name -> data set of `{'image', 'label'}`, in a fixed order; of an `outline` None.
+    examples: split name -> data set of `{'image', 'label'}`, in a fixed order; None in `outline`s.
     decode: turns the `image` of an example into `[image_size, image_size, 3]` uint8; as `examples`.
     classes: the source's labels that were kept, in the order of their new numbers; None for all.
   """

@@ -16,6 +16,7 @@ The table is written run by run, so memory stays flat.
 """
 
 import csv
+import io
 
 from perceptual import errors
 from perceptual.common import files, progress
@@ -48,11 +49,11 @@ def collect(study, folder):
   table = folder.path / "collected.csv"
   with files.beside(table) as temporary, temporary.open(
       "w", newline="", encoding="utf-8") as file:
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([*_own_columns(study), "step", "epoch", "accuracy", *step_scores.COLUMNS[1:]])
+    file.write(_line([
+        *_own_columns(study), "step", "epoch", "accuracy", *step_scores.COLUMNS[1:]]) + "\n")
     with progress.progress(finished, description="collecting", unit="run") as runs:
       for run in runs:
-        writer.writerows(_rows(study, run, folder.model_dir(run)))
+        file.writelines(_lines(study, run, folder.model_dir(run)))
   return [table, *_parquet(table)], states
 
 
@@ -61,20 +62,26 @@ def _own_columns(study):
           "network", "seed"]
 
 
-def _rows(study, run, folder):
-  """Yields the rows of one run."""
+def _lines(study, run, folder):
+  """Yields the lines of one run: millions in all, so those of its scores are taken as they are."""
   values = (run.values[binding] for binding in study.columns)
-  own = ["+".join(run.studies), run.name, run.index, *values, "+".join(run.varied), run.network,
-         run.seed]
+  own = _line(["+".join(run.studies), run.name, run.index, *values, "+".join(run.varied),
+               run.network, run.seed])
   known = {}
   for row in records.read_metrics(folder.metrics):
     accuracy = row.get("validation_accuracy")
-    known[str(row["step"])] = (f"{row['epoch']:g}", "" if accuracy is None else f"{accuracy:.4f}")
-  for step, *scored in step_scores.read(folder.scores):
+    known[str(row["step"])] = f"{row['epoch']:g},{'' if accuracy is None else f'{accuracy:.4f}'}"
+  for step, scored in step_scores.lines(folder.scores):
     if step not in known:
       raise errors.UserError(f"{folder.scores} has scores of step {step}, but {folder.metrics} has "
                              "no such line.")
-    yield [*own, step, *known[step], *scored]
+    yield f"{own},{step},{known[step]},{scored}\n"
+
+
+def _line(cells):
+  text = io.StringIO()
+  csv.writer(text, lineterminator="").writerow(cells)
+  return text.getvalue()
 
 
 def _parquet(table):

@@ -49,18 +49,19 @@ def require_taps(taps, available):
       raise errors.unknown("tap in score_taps", tap, available)
 
 
-def read(path):
-  """Returns the lines of a `scores.csv`, lists of strings; none if there is no such file.
+def lines(path):
+  """Returns the lines of a `scores.csv` as (step, the rest as it stands); none without a file.
 
   Raises:
     UserError: if the file is damaged.
   """
   if not path.exists():
     return []
-  with path.open(newline="", encoding="utf-8") as file:
-    head, *found = list(csv.reader(file)) or [[]]
-  if tuple(head) != COLUMNS or not all(
-      len(row) == len(COLUMNS) and row[0].isdecimal() for row in found):
+  head, *found = path.read_text("utf-8").splitlines() or [""]
+  found = [line.partition(",")[::2] for line in found]
+  commas = len(COLUMNS) - 2
+  if head != ",".join(COLUMNS) or not all(
+      step.isdecimal() and (rest.count(",") == commas or '"' in rest) for step, rest in found):
     raise errors.UserError(f"{path} is damaged: its columns must be {', '.join(COLUMNS)}.")
   return found
 
@@ -81,13 +82,18 @@ class ScoresFile:
     """
     self._path = path
     self._write = write
-    self._rows = [row for row in read(path) if int(row[0]) <= last_step]
+    self._rows = [row for row in _read(path) if int(row[0]) <= last_step]
 
   def append(self, step, rows):
     """Adds the lines of a step, in the place of those of that step or later."""
     self._rows = [*(row for row in self._rows if int(row[0]) < step), *rows]
     if self._write:
       files.write_csv(self._path, COLUMNS, self._rows)
+
+
+def _read(path):
+  """The rows of a file, lists of strings."""
+  return list(csv.reader(f"{step},{rest}" for step, rest in lines(path)))
 
 
 def _agreement(values, judge):

@@ -194,6 +194,15 @@ def test_every_score_is_recorded_with_its_interval(make, judged_set):
     assert 0 <= float(row["low"]) <= float(row["score"]) <= float(row["high"]) <= 100
 
 
+def test_a_damaged_file_of_scores_is_told(make, trained):
+  path = trained / "scores.csv"
+  text = path.read_text()
+  for damaged in (text.replace("low", "lower"), text + "4,tiny\n", text + "x" + "," * 7, ""):
+    path.write_text(damaged)
+    with pytest.raises(UserError, match=r"scores.csv is damaged: its columns must be step, judged"):
+      make(train_steps=8)
+
+
 def test_taps_are_chosen(make):
   run = make(train_steps=2, network=("resnet4", {"width": 0.1}), score_taps=("reduction_2",))
   run.train()

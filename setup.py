@@ -94,6 +94,7 @@ setuptools.setup(
     # In a wheel gin/ lies inside the package, where `importlib.resources` finds it.
     package_dir={"perceptual.gin": "gin"},
     package_data={
+        "perceptual.metrics": ["onnx/*.onnx"],
         "perceptual.metrics.bundled": ["*.npz", "*.json", "*.md"],
         **{name: ["*.gin"] for name in _gin_packages()},
     },

@@ -232,7 +232,7 @@ def _label(loss):
 
 def _by_sample(values, loss):
   """Returns values `[batch, ...]` averaged over all axes but the first, `[batch]` float32."""
-  if not values.shape:
+  if len(values.shape) == 0:
     raise UserError(f"{_label(loss)} gives one value for a batch; a sum needs one for each sample.")
   by_sample = ops.reshape(ops.cast(values, "float32"), (ops.shape(values)[0], -1))
   return ops.mean(by_sample, axis=1)

@@ -18,6 +18,7 @@ COMMANDS = {
     "learn": ("perceptual.commands.learn", "learn a metric from judgements, on top of a network"),
     "study": ("perceptual.commands.study", "plan, run and collect a study of many runs"),
     "evaluate": ("perceptual.commands.evaluate", "score metrics against judgements"),
+    "analyze": ("perceptual.commands.analyze", "analyse networks, metrics or a study's table"),
     "export": ("perceptual.commands.export", "write a trained network as a metric: one SavedModel"),
     "convert": ("perceptual.commands.convert", "convert PyTorch weights, such as LPIPS's"),
     "compare": ("perceptual.commands.compare", "compare images: pairs, folders, clips, lists"),

@@ -25,6 +25,7 @@ images named one by one it is an error. Exit statuses: 0 something was compared,
 """
 
 import dataclasses
+import os
 import pathlib
 import shlex
 
@@ -67,8 +68,8 @@ flags.DEFINE_integer(
     "size of the images.", lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_integer(
     "bit_depth", None, "How many bits the samples of 16-bit files really have, for instance 10 "
-    "where 1023 is white; by default what each file declares.", lower_bound=8, upper_bound=16,
-    flag_values=FLAGS)
+    "where 1023 is white; by default 16, and dark files are refused.", lower_bound=8,
+    upper_bound=16, flag_values=FLAGS)
 flags.DEFINE_bool(
     "dry_run", False, "Look at the files, print what would be compared and what not, and stop.",
     flag_values=FLAGS)
@@ -80,7 +81,9 @@ def main(argv):
   """Runs the command; returns its exit status."""
   named = argv[1:]
   _check_flags(named)
-  backends.choose()
+  by_onnx = _may_run_by_onnx(named)
+  if not by_onnx:
+    backends.choose()
   from perceptual.comparison import outputs, run, scoring, tables
 
   sources = FLAGS.metric or ["perceptual"]
@@ -88,7 +91,7 @@ def main(argv):
   if FLAGS.dry_run:
     print(f"Dry run: would compare, by {', '.join(sources)}, {tables.outlook(inspected)}")
     return 0
-  metrics = scoring.labelled(sources, _load(sources))
+  metrics = scoring.labelled(sources, _load(sources, by_onnx=by_onnx))
   if FLAGS.heatmap:
     outputs.require_maps(metrics)
   comparison = run.compare(
@@ -157,7 +160,26 @@ def _pairing(named):
   return pairing.one_with_many(named[0], named[1:])
 
 
-def _load(sources):
+def _may_run_by_onnx(named):
+  """Whether ONNX Runtime is to be asked first, before anything of Keras is imported.
+
+  It has values soonest; a backend of Keras has more of them a second, features to reuse and heat
+  maps. The user's KERAS_BACKEND wins.
+  """
+  if "KERAS_BACKEND" in os.environ or not packages.is_installed("onnxruntime"):
+    return False
+  shows_few = bool(named) and not _are_folders(named) and not FLAGS.output_dir
+  return shows_few or not backends.installed()
+
+
+def _load(sources, *, by_onnx):
+  """Returns metrics as the comparison takes them."""
+  if by_onnx:
+    from perceptual.comparison import onnx_runtime
+
+    found = [onnx_runtime.find(source) for source in sources]
+    if None not in found:
+      return found
   from perceptual import loading
 
   metrics = [loading.load_metric(source) for source in sources]

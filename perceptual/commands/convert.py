@@ -20,6 +20,7 @@ fit in every name and shape is refused. Then, in Python:
 from absl import flags
 
 from perceptual.commands import command_line
+from perceptual.common import backends, packages
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string(
@@ -121,6 +122,30 @@ def _convert(files):
     manifest = weights.write(FLAGS.weights_dir, overwrite=FLAGS.overwrite)
     print(f"Wrote {path}: {manifest['parameters']:,} weights of {weights.entry.name}, "
           f"{manifest['published']['licence']}, from {weights.source}.")
+  if converted and not FLAGS.dry_run:
+    _write_onnx()
+
+
+def _write_onnx():
+  """Writes a metric of new weights as an ONNX file too, by which `perceptual compare` starts fast.
+
+  Without TensorFlow and tf2onnx there is none, and none of earlier weights is left.
+  """
+  from perceptual.metrics import registry
+  from perceptual.weights import store
+
+  spec = registry.find(FLAGS.network)
+  path = store.weights_dir(FLAGS.weights_dir) / f"{FLAGS.network}.onnx"
+  path.unlink(missing_ok=True)
+  complete = all(store.has(name, FLAGS.weights_dir) for name in spec.weights)
+  able = all(packages.is_installed(name) for name in ("tensorflow", "onnx", "tf2onnx"))
+  if spec.kind != "lpips" or not (complete and able and backends.choose() == "tensorflow"):
+    return
+  from perceptual import loading
+  from perceptual.export import onnx_file
+
+  onnx_file.write(loading.load_metric(FLAGS.network, weights=FLAGS.weights_dir), path)
+  print(f"Wrote {path}: the metric for ONNX Runtime.")
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def choose(required=None, *, purpose=None):
   if not chosen:
     chosen = required or _first_installed()
   elif chosen not in BACKENDS:
-    raise UserError(f"{_VARIABLE} must be {_either(BACKENDS)}, not {chosen!r}.")
+    raise UserError(f"{_VARIABLE} must be {packages.listed(BACKENDS, 'or')}, not {chosen!r}.")
   elif required and chosen != required:
     raise UserError(f"{purpose} runs on {packages.called(required)}, and {_VARIABLE} is "
                     f"{chosen!r}: set it to {required}.")
@@ -70,8 +70,8 @@ def _imported(required, purpose):
 def _first_installed():
   found = installed()
   if not found:
-    raise UserError("Keras has no backend here. Install one: "
-                    f"{_either([packages.install(backend) for backend in BACKENDS])}")
+    commands = packages.listed([packages.install(backend) for backend in BACKENDS], "or")
+    raise UserError(f"Keras has no backend here. Install one: {commands}")
   configured = _configured()
   return configured if configured in found else found[0]
 
@@ -89,10 +89,6 @@ def _missing(backend, purpose):
   name, others = packages.called(backend), installed()
   if os.environ.get(_VARIABLE) != backend:
     return f"{purpose} needs {name}, which is not installed: {packages.install(backend)}"
-  hint = f", or set {_VARIABLE} to {_either(others)}" if others else ""
+  hint = f", or set {_VARIABLE} to {packages.listed(others, 'or')}" if others else ""
   return (f"{_VARIABLE} is {backend!r}, and {name} is not installed: "
           f"{packages.install(backend)}{hint}")
-
-
-def _either(names):
-  return f"{', '.join(names[:-1])} or {names[-1]}" if len(names) > 1 else names[0]

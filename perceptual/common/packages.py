@@ -63,10 +63,10 @@ def require(*modules, extra, purpose):
     extra: the extra of setup.py that installs all of them.
     purpose: what needs them, the subject of a sentence: `'Training'`.
   """
-  missing = dict.fromkeys(called(module) for module in modules if not is_installed(module))
+  missing = [*dict.fromkeys(called(module) for module in modules if not is_installed(module))]
   if missing:
     verb = "are" if len(missing) > 1 else "is"
-    raise UserError(f"{purpose} needs {' and '.join(missing)}, which {verb} not installed: "
+    raise UserError(f"{purpose} needs {listed(missing, 'and')}, which {verb} not installed: "
                     f"{install(extra)}")
 
 
@@ -79,3 +79,9 @@ def explained(error):
   package = OPTIONAL.get((error.name or "").partition(".")[0])
   return package and UserError(
       f"{package.name} is needed and not installed: {install(package.extra)}")
+
+
+def listed(names, word):
+  """Returns names as text: `a`, `a and b`, `a, b and c`, or with another word than `and`."""
+  *first, last = names
+  return f"{', '.join(first)} {word} {last}" if first else last

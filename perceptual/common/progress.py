@@ -14,7 +14,8 @@ _TERMINAL_SECONDS = 0.2
 _BYTE = "byte"
 
 
-def progress(items=None, *, description, total=None, initial=0, unit="image"):
+def progress(items=None, *, description, total=None, initial=0, unit="image",
+             silent=False):
   """Wraps `items` in a progress bar; without `items` returns a bar to `update()` by hand.
 
   Where an exception may leave the loop, use it in a `with`, which ends the bar's line.
@@ -25,13 +26,14 @@ def progress(items=None, *, description, total=None, initial=0, unit="image"):
     total: the number of items; taken from `len(items)` where that is known.
     initial: how many of them an earlier run has already done.
     unit: the name of one item, a regular noun; bytes are counted in powers of ten.
+    silent: whether to show nothing, for what is over at once.
   """
   if total is None:
     with contextlib.suppress(TypeError):
       total = len(items)
   bar = _TerminalBar if sys.stderr.isatty() else _LogBar
   return bar(items, desc=description, total=total, initial=initial, unit=unit,
-             unit_scale=unit == _BYTE, bar_format=bar.formats[total is None])
+             unit_scale=unit == _BYTE, bar_format=bar.formats[total is None], disable=silent)
 
 
 def plural(count, noun):

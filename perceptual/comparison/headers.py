@@ -44,11 +44,10 @@ def read(path, *, bit_depth=None):
   with loading.opened(path, name) as stream:
     status = os.fstat(stream.fileno())
     head = decoding.read_head(stream, name)
-  deep = head.depth.kept
-  given = (bit_depth,) if deep and bit_depth is not None else ()
+  given = (bit_depth,) if bit_depth is not None and head.depth.may_be_less else ()
   return Header(
       size=head.size, notes=(*head.notes, *(f"read as {bits} bits" for bits in given)),
-      stamp=(status.st_size, status.st_mtime_ns, *given), deep=deep)
+      stamp=(status.st_size, status.st_mtime_ns, *given), deep=head.depth.kept)
 
 
 def read_all(paths, *, bit_depth=None):

@@ -120,7 +120,8 @@ def compare(inspected, metrics, *, output_dir=None, batch_size=None, per_tap=Fal
     todo = pairs[np.isnan(values[pairs]).any(axis=1)]
     kept = len(pairs) - len(todo)
     bar = stack.enter_context(progress(
-        description="comparing", total=len(pairs), initial=kept, unit="pair"))
+        description="comparing", total=len(pairs), initial=kept, unit="pair",
+        silent=pairing.explicit))
     found = batches.batches(pairing, inspected.headers, todo, batch_size=batch_size)
     for images in batches.read(pairing, found):
       for pair, reason in _score(images, scorer, pairing, values):

@@ -51,7 +51,7 @@ class Scorer:
       self.columns += (label, *(f"{label}/{tap}" for tap in terms))
       if terms:
         self._scorers.append(_PerTap(label, metric))
-      elif metric.has_taps:
+      elif metric.trunk_key is not None:
         by_trunk[metric.trunk_key][label] = metric
       else:
         self._scorers.append(_Whole(label, metric))

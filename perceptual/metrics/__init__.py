@@ -1,5 +1,7 @@
 """What compares two images."""
 
-from perceptual.common import backends
+from perceptual.common import backends, packages
 
-backends.choose()  # before Keras is imported
+# Without a backend, ONNX Runtime may still do.
+if backends.installed() or not packages.is_installed("onnxruntime"):
+  backends.choose()  # before Keras is imported

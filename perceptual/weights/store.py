@@ -6,27 +6,12 @@
 
 import hashlib
 import json
-import os
-import pathlib
 import shlex
 import warnings
 
 from perceptual import errors
+from perceptual.common.folders import weights_dir
 from perceptual.weights import catalogue, torch_layout
-
-ENVIRONMENT_VARIABLE = "PERCEPTUAL_WEIGHTS"
-
-
-def weights_dir(path=None):
-  """Returns the folder of converted weights as a `pathlib.Path`; it need not exist.
-
-  Args:
-    path: the folder; None for what the environment variable PERCEPTUAL_WEIGHTS names, or else
-      `perceptual/weights` in the user's cache folder (XDG_CACHE_HOME, or ~/.cache).
-  """
-  cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-  path = path or os.environ.get(ENVIRONMENT_VARIABLE) or f"{cache}/perceptual/weights"
-  return pathlib.Path(path).expanduser()
 
 
 def paths(name, folder=None):

@@ -14,6 +14,7 @@ import pytest
 
 from perceptual import errors
 from perceptual.commands import command_line, convert
+from perceptual.common import folders
 from perceptual.weights import catalogue, state_dicts, store
 
 HEADS = (64, 192, 384, 256, 256)
@@ -63,7 +64,7 @@ def test_trunk_and_heads_in_one_command(trunk, heads, tmp_path, capsys):
 
 
 def test_heads_alone_and_the_folder_of_the_environment(heads, tmp_path, monkeypatch):
-  monkeypatch.setenv(store.ENVIRONMENT_VARIABLE, str(tmp_path / "w"))
+  monkeypatch.setenv(folders.WEIGHTS_VARIABLE, str(tmp_path / "w"))
   with pytest.warns(UserWarning, match="not what was published"):
     _run("--network=lpips-alex", f"--heads={heads}")
   assert store.has("lpips-alex-v0.1") and not store.has("alexnet")
@@ -104,8 +105,10 @@ def test_other_weights_are_replaced_only_if_asked(trunk, tmp_path):
 def published(trunk, heads, tmp_path, monkeypatch):
   """Where the published files of lpips-alex should be: in caches that are empty, on a mirror."""
   monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-  monkeypatch.setattr(importlib.util, "find_spec", lambda name: types.SimpleNamespace(
-      submodule_search_locations=[str(tmp_path / "lpips")]))
+  found = importlib.util.find_spec
+  of_lpips = types.SimpleNamespace(submodule_search_locations=[str(tmp_path / "lpips")])
+  monkeypatch.setattr(
+      importlib.util, "find_spec", lambda name: of_lpips if name == "lpips" else found(name))
   monkeypatch.setenv("no_proxy", "127.0.0.1")
   monkeypatch.chdir(tmp_path)
   hash_prefix = hashlib.sha256(trunk.read_bytes()).hexdigest()[:8]

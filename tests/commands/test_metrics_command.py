@@ -7,13 +7,14 @@ import pytest
 
 import perceptual
 from perceptual.commands import cli
+from perceptual.common import folders
 from perceptual.weights import store
 
 
 @pytest.fixture
 def weights(tmp_path, monkeypatch):
   """A folder of converted weights that holds what lpips-alex needs, and nothing else."""
-  monkeypatch.setenv(store.ENVIRONMENT_VARIABLE, str(tmp_path / "weights"))
+  monkeypatch.setenv(folders.WEIGHTS_VARIABLE, str(tmp_path / "weights"))
   (tmp_path / "weights").mkdir()
   for name in ("alexnet", "lpips-alex-v0.1"):
     for path in store.paths(name):

@@ -47,8 +47,8 @@ def test_the_commands_in_the_gin_file_make_what_it_trains_on(photos, tmp_path, c
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    ([], "images, bapps, graded, teacher. Received: nothing."),
-    (["image"], "images, bapps, graded, teacher. Received: image."),
+    ([], "imagenet64, images, bapps, graded, teacher, judged. Received: nothing."),
+    (["image"], "imagenet64, images, bapps, graded, teacher, judged. Received: image."),
     (["images", "--name=mine"], "prepare images needs --source."),
     (["images", "--source=photos"], "prepare images needs --name."),
 ])

@@ -28,6 +28,8 @@ def test_a_folder_of_the_same_name_is_no_package(tmp_path, monkeypatch):
      'pip install "perceptual[train]"'),
     (["orbit", "official"], "Training needs tf-models-official, which is not installed: "
      'pip install "perceptual[train]"'),
+    (["tensorflow", "orbit", "gin"], "Training needs TensorFlow, tf-models-official and "
+     'gin-config, which are not installed: pip install "perceptual[train]"'),
     (["tensorflow", "gin"], "Training needs TensorFlow and gin-config, which are not installed: "
      'pip install "perceptual[train]"'),
 ])

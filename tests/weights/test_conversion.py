@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from perceptual import errors, weights
+from perceptual.common import folders
 from perceptual.models import linear_heads
 from perceptual.weights import catalogue, conversion, store, torch_layout
 
@@ -295,12 +296,12 @@ def test_layers_in_another_order_are_noticed(alexnet, folder):
 
 
 def test_where_weights_are_looked_for(monkeypatch, tmp_path):
-  for variable in (store.ENVIRONMENT_VARIABLE, "XDG_CACHE_HOME"):
+  for variable in (folders.WEIGHTS_VARIABLE, "XDG_CACHE_HOME"):
     monkeypatch.delenv(variable, raising=False)
   monkeypatch.setenv("HOME", str(tmp_path))
   assert weights.weights_dir() == tmp_path / ".cache" / "perceptual" / "weights"
   monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
   assert weights.weights_dir() == tmp_path / "xdg" / "perceptual" / "weights"
-  monkeypatch.setenv(store.ENVIRONMENT_VARIABLE, "~/mine")
+  monkeypatch.setenv(folders.WEIGHTS_VARIABLE, "~/mine")
   assert weights.weights_dir() == tmp_path / "mine"
   assert weights.weights_dir(os.curdir) == pathlib.Path(os.curdir)

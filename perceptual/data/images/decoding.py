@@ -110,7 +110,7 @@ def decode(data, name, *, bit_depth=None):
     data: the bytes of a file.
     name: its name, for the error.
     bit_depth: 8 to 16: how many bits the samples of a 16-bit file really have, for instance 10
-      where 1023 is white; None for what the file declares. Files of 8 bits are read as they are.
+      where 1023 is white; None for what the file declares. Other files are read as they are.
 
   Returns:
     `[height, width, 3]`, a new array: uint8, or float32 in [0, 1] where the file has more than

@@ -45,6 +45,11 @@ class Depth(NamedTuple):
     """Bits of a sample."""
     return self.maximum.bit_length()
 
+  @property
+  def may_be_less(self):
+    """Whether the samples have 16 bits, of which the file may use fewer without saying so."""
+    return self.kept and self.maximum == 65535
+
 
 def declared(image, stream):
   """Returns the `Depth` of an opened image.
@@ -140,18 +145,18 @@ def scaled(samples, depth, *, bit_depth=None):
   Args:
     samples: as `read` gives them, or some channels of them.
     depth: their `Depth`.
-    bit_depth: how many bits they really have, where that is not what the file declares.
+    bit_depth: how many bits they really have, where they may have less than 16.
 
   Raises:
     ValueError: if one is above what its bits allow, or all are so low in a 16-bit file that it
       likely holds fewer bits, and `bit_depth` is None.
   """
-  maximum = depth.maximum if bit_depth is None else 2**bit_depth - 1
+  maximum = 2**bit_depth - 1 if bit_depth is not None and depth.may_be_less else depth.maximum
   highest = int(samples.max(initial=0)) // depth.scale
   if highest > maximum:
     raise ValueError(f"a sample of {highest}, above {maximum}, the highest of "
                      f"{maximum.bit_length()} bits")
-  if bit_depth is None and depth.bits == 16 and 0 < highest < 2**_SUSPECT_BITS:
+  if bit_depth is None and depth.may_be_less and 0 < highest < 2**_SUSPECT_BITS:
     raise ValueError(
         f"16-bit samples of at most {highest}: give their bit_depth, which is "
         f"{_likely_bits(highest)} if white is {2**_likely_bits(highest) - 1}, or 16 if the picture "

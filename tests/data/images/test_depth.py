@@ -157,9 +157,11 @@ def test_pictures_that_differ_in_low_bytes_differ(png, samples):
   assert (decode(png(first), "a") != decode(png(first ^ 1), "a")).all()
 
 
-def test_bit_depth_says_nothing_about_files_of_8_bits(png):
+def test_bit_depth_says_nothing_about_files_that_declare_theirs(png):
   found = np.arange(6, dtype=np.uint8).reshape(1, 2, 3)
   np.testing.assert_array_equal(decode(png(found), "a", bit_depth=10), found)
+  np.testing.assert_array_equal(decode(_netpbm(found, 1000), "a", bit_depth=10),
+                                found / np.float32(1000))
 
 
 @pytest.mark.parametrize("bit_depth", [7, 17, 10.0, True, "10"])

@@ -59,7 +59,7 @@ def _title(comparison):
     return ", ".join(comparison.fingerprints)
   fingerprint, = comparison.fingerprints.values()
   kind = fingerprint.get("distance", "")
-  return f"{fingerprint['network']}, {kind} distance" if kind else fingerprint["network"]
+  return f"{fingerprint['name']}, {kind} distance" if kind else fingerprint["name"]
 
 
 def _headings(comparison):

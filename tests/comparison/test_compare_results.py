@@ -138,7 +138,7 @@ def test_files(clips, difference, likeness, compare, tmp_path):
   assert [row["clip"] for row in rows] == ["x", "x", "y"]
   data = json.loads((tmp_path / "out" / "results.json").read_text())
   assert (data["compared"], data["skipped"], data["settings"]) == (3, 2, {"batch_size": None})
-  assert data["fingerprints"]["l"]["network"] == "l"
+  assert data["fingerprints"]["l"]["name"] == "l"
   assert data["summary"]["d"]["mean"] == pytest.approx(0.4)
   assert data["summary"]["d"]["count"] == 3
   assert data["clips"]["x"]["d"]["mean"] == pytest.approx(0.3)

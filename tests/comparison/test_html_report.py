@@ -60,7 +60,7 @@ def write(tmp_path, compare):
 
   def write_report(found, *metrics):
     result = compare(found, *metrics)
-    maps = heatmaps.Maps(result, {metric.fingerprint["network"]: metric for metric in metrics})
+    maps = heatmaps.Maps(result, {metric.name: metric for metric in metrics})
     report.write(result, maps, tmp_path / "out", settings={"note": "</pre><script>alert(2)"},
                  command="perceptual compare 'r <' c")
     return (tmp_path / "out" / report.FILE).read_text("utf-8")
@@ -91,7 +91,7 @@ def test_everything_is_on_the_page(folders, write, difference, likeness):
   assert skipped[2] == "no candidate of this name"
   assert read.all("pre")[0]["text"] == "perceptual compare 'r <' c"
   about = json.loads(read.all("pre")[1]["text"])
-  assert about["fingerprints"]["<d>"]["network"] == "<d>"
+  assert about["fingerprints"]["<d>"]["name"] == "<d>"
   assert about["settings"] == {"note": "</pre><script>alert(2)"}
   assert len(read.all("svg")) == 3
 

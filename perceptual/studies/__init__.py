@@ -1,0 +1,1 @@
+"""Studies: many training runs planned, run and collected into one table; analyses, figures."""

@@ -6,7 +6,7 @@ import re
 import reprlib
 
 _QUOTED = reprlib.Repr()
-_QUOTED.maxstring = _QUOTED.maxother = 100
+_QUOTED.maxstring = _QUOTED.maxother = 200
 
 _SUGGESTIONS = 5
 

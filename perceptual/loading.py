@@ -104,8 +104,8 @@ def _found(source):
   if folder is not None and (folder / "saved_model.pb").is_file():
     return str(folder), _exported, {}, texts
   if folder is not None and folder.is_dir():
-    raise UserError(f"{errors.shown(str(name))} is neither an export (it has no saved_model.pb) "
-                    "nor a run directory (it has no network.json).")
+    raise UserError(f"{name} is neither an export (it has no saved_model.pb) nor a run "
+                    "directory (it has no network.json).")
   raise _unknown(str(name))
 
 

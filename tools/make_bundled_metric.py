@@ -66,7 +66,7 @@ def main(arguments=None):
   metrics = {
       OURS: bundled.metric(folder=args.output_dir),
       "the same network, random init": feature_metric.random_init(trained),
-      "L2": classical.build("l2"),
+      "L2": classical.build("mse"),
       "SSIM": classical.build("ssim"),
       FLOAT32: trained,
   }

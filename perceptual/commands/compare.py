@@ -37,7 +37,7 @@ from perceptual.common import backends, packages
 FLAGS = flags.FlagValues()
 flags.DEFINE_multi_string(
     "metric", None, "What measures: perceptual (the built-in metric, which is the default), "
-    "lpips-alex, lpips-vgg, lpips-squeeze, ssim, ms-ssim, psnr, l2, fsim, fsimc, a published "
+    "lpips-alex, lpips-vgg, lpips-squeeze, ssim, ms-ssim, psnr, mse, fsim, fsimc, a published "
     "network as vgg16, gaussian-alexnet, kmeans-alexnet, the folder of an exported metric, a TF "
     "Hub handle, or a run directory. Images are decoded once for all of them.", flag_values=FLAGS)
 flags.DEFINE_string(

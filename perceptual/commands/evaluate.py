@@ -7,11 +7,11 @@
 
 The table on screen gives 2AFC (or, for bapps/jnd, mean average precision) by subset, with 95%
 bootstrap intervals: the network with several distances summed over its taps, the same network at
-random initialisation, the L2 of pixels, and on BAPPS the human ceiling. Learned weights of channels
-are scored as lin, beside distances without them; a metric without features to tap (ssim, psnr, an
-export) is scored as it is, in one row. scores.json and scores.csv hold every tap alone as well,
-scores.txt all tables: every tap, and for graded sets families of distortions. Distances, taps,
-baselines and more are set by gin: --gin_param="evaluate.distances = ('local', 'sort')".
+random initialisation, the MSE of pixels, and on BAPPS the human ceiling. Learned weights of
+channels are scored as lin, beside distances without them; a metric without features to tap (ssim,
+psnr, an export) is scored as it is, in one row. scores.json and scores.csv hold every tap alone as
+well, scores.txt all tables: every tap, and for graded sets families of distortions. Distances,
+taps, baselines and more are set by gin: --gin_param="evaluate.distances = ('local', 'sort')".
 """
 
 from absl import flags

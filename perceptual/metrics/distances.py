@@ -27,9 +27,8 @@ Distances without parameters are asked for by name, by `get`, which adds several
 The perceptual functions are those of Kumar et al., "Do better ImageNet classifiers assess
 perceptual similarity better?" (TMLR 2022); `sort` and the sums are those of Pihlgren et al.,
 "A Systematic Performance Analysis of Deep Perceptual Loss Networks" (arXiv 2302.04032), whose
-`spatial` is `local`. `l2` is the mean squared difference as it is: of pixels, the baseline of Zhang
-et al. (CVPR 2018); of features, the loss of Johnson et al. (ECCV 2016). It alone does not
-normalise, so its squares must fit float32.
+`spatial` is `local`. `l2` is the mean squared difference as it is, of features the loss of Johnson
+et al. (ECCV 2016). It alone does not normalise, so its squares must fit float32.
 """
 
 import dataclasses

@@ -15,8 +15,10 @@ from perceptual.metrics.options import ARRAY, BOOL, INTEGER, NAMES, PATH, TEXT
 DEFAULT = "perceptual"
 GAUSSIAN = "gaussian-"
 
-# What people mean by LPIPS is one of three metrics.
-_LPIPS = {"alex": ("AlexNet", 31), "vgg": ("VGG-16", 16), "squeeze": ("SqueezeNet 1.1", 17)}
+# The nets of LPIPS: for people, its trunk's weights in `catalogue`, and the least side.
+_LPIPS = {
+    "alex": ("AlexNet", "alexnet", 31), "vgg": ("VGG-16", "vgg16", 16),
+    "squeeze": ("SqueezeNet 1.1", "squeezenet1_1", 17)}
 
 # The least sides that all taps of the published networks need.
 _PUBLISHED_SIDES = {
@@ -129,9 +131,7 @@ def _bundled_row():
 
 
 def _lpips_row(net):
-  network, smallest_side = _LPIPS[net]
-  # The names of weights as `catalogue` has them, which takes long to import.
-  trunk = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet1_1"}[net]
+  network, trunk, smallest_side = _LPIPS[net]
   return Spec(
       f"lpips-{net}", f"LPIPS 0.1 with {network}, exact", kind="lpips", lower_is_better=True,
       values="0 and up", smallest_side=smallest_side, build=_lpips,

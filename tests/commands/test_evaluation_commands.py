@@ -467,7 +467,7 @@ def test_metrics_that_cannot_be_scored_or_exported(run, trained, exported, tmp_p
     assert command(run, tmp_path, metric="lpips").startswith(
         "Unknown metric 'lpips'. Did you mean lpips-alex, ")
     assert command(run, tmp_path, metric="ssim", checkpoint="last") == (
-        "Unknown option of ssim 'checkpoint'. Available: channels.")
+        "Unknown option of ssim 'checkpoint'. Available: channels, crop.")
     assert "is not a run directory" in command(run, tmp_path, model_dir=exported)
   assert _export(run, tmp_path, metric=exported) == f"{exported} is an export already: copy its " \
       "folder."

@@ -1,9 +1,10 @@
-"""L2 and PSNR: closed forms, extremes, and scikit-image's PSNR."""
+"""MSE and PSNR: closed forms, extremes, and scikit-image's PSNR."""
 
 import numpy as np
 import pytest
 from skimage import metrics
 
+from perceptual.errors import UserError
 from perceptual.metrics import classical
 from perceptual.metrics.classical import pixels
 
@@ -38,6 +39,44 @@ def test_psnr_is_scikit_images(photograph, distortions):
     candidate = distort(reference)
     expected = metrics.peak_signal_noise_ratio(reference[0], candidate[0])
     assert _value("psnr", reference, candidate) == pytest.approx(expected, abs=1e-4)
+
+
+def _y(image, crop):
+  """MATLAB's rgb2ycbcr, the first plane, of an image of 0 to 255, without its border."""
+  red, green, blue = np.moveaxis(image.astype(np.float64), -1, 0)
+  return (16 + (65.481 * red + 128.553 * green + 24.966 * blue) / 255)[
+      crop:len(image) - crop, crop:image.shape[1] - crop]
+
+
+@pytest.mark.parametrize("crop", [0, 1, 4])
+def test_psnr_of_luma_is_that_of_super_resolution_papers(photograph, distortions, crop):
+  reference = photograph("coffee", slice(0, 40), slice(0, 51))
+  candidate = distortions["noise"](reference)
+  error = ((_y(reference[0], crop) - _y(candidate[0], crop))**2).mean()
+  found = _value("psnr", reference, candidate, channels="luma", crop=crop)
+  assert found == pytest.approx(10 * np.log10(255**2 / error), abs=1e-4)
+
+
+def test_psnr_of_grey_is_that_of_its_plane():
+  reference, candidate = np.random.default_rng(0).random([2, 1, 9, 8, 3]).astype(np.float32)
+  plane = (reference - candidate)[0] @ [0.299, 0.587, 0.114]
+  found = _value("psnr", reference, candidate, channels="grey")
+  assert found == pytest.approx(-10 * np.log10((plane**2).mean()), abs=1e-4)
+
+
+def test_a_border_that_is_left_out_does_not_count_and_leaves_something():
+  reference = np.full([1, 9, 12, 3], 0.5, np.float32)
+  candidate = reference.copy()
+  candidate[:, 3:6, 3:9] = 0.6
+  inside = _value("psnr", reference, candidate, crop=3)
+  candidate[:, :3] = candidate[:, :, -3:] = 1
+  assert _value("psnr", reference, candidate, crop=3) == inside
+  assert inside == pytest.approx(20, abs=1e-4)
+  with pytest.raises(UserError, match="12x9 pixels; psnr needs at least 11 a side with crop=5"):
+    _value("psnr", reference, candidate, crop=5)
+  for wrong in (-1, 1.5, True):
+    with pytest.raises(UserError, match="crop must be a whole number of at least 0"):
+      _value("psnr", reference, candidate, crop=wrong)
 
 
 def test_psnr_of_identical_images_is_its_highest_value(photograph):

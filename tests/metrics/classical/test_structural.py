@@ -112,6 +112,22 @@ def test_ssim_is_tensorflows_and_keras_s(pair):
     assert value == pytest.approx(float(keras.ops.image.ssim(reference, candidate)[0]), abs=5e-5)
 
 
+@pytest.mark.parametrize("crop", [0, 3])
+def test_ssim_of_luma_is_that_of_super_resolution_papers(pair, crop):
+  luma = [16 + image[0].astype(np.float64) @ [65.481, 128.553, 24.966] / 255 for image in pair]
+  inside = [plane[crop:len(plane) - crop, crop:plane.shape[1] - crop] for plane in luma]
+  found = _value("ssim", *pair, channels="luma", crop=crop)
+  assert found == pytest.approx(_scikit_image(*inside), abs=2e-6)
+
+
+def test_the_map_of_a_cropped_image_is_as_large_as_the_image(pair):
+  metric = classical.build("ssim", crop=3)
+  found = np.asarray(metric.spatial_map(*pair))
+  assert found.shape == pair[0].shape[:3]
+  inside = classical.build("ssim").spatial_map(*(image[:, 3:-3, 3:-3] for image in pair))
+  np.testing.assert_allclose(found[:, 3:-3, 3:-3], inside, atol=1e-5)
+
+
 def test_ssim_of_grey_is_that_of_one_plane(pair):
   luma = [image[0] @ [0.299, 0.587, 0.114] for image in pair]
   assert _value("ssim", *pair, channels="grey") == pytest.approx(_scikit_image(*luma), abs=2e-6)

@@ -16,6 +16,7 @@ import os
 import pathlib
 
 from perceptual import errors
+from perceptual.common import packages
 from perceptual.errors import UserError
 from perceptual.metrics import base, options, registry
 from perceptual.metrics.options import NAMES, TEXT
@@ -223,10 +224,14 @@ class ExportedMetric(base.Metric):
     Raises:
       UserError: if there is none, or something else.
     """
+    is_handle = "://" in handle
+    if is_handle:
+      packages.require("tensorflow", "tensorflow_hub", extra="hub", purpose="A TF Hub handle")
+    packages.require("tensorflow", extra="tensorflow", purpose="An exported metric")
     import tensorflow as tf
 
     try:
-      self._loaded = _load_handle(handle) if "://" in handle else tf.saved_model.load(handle)
+      self._loaded = _load_handle(handle) if is_handle else tf.saved_model.load(handle)
     except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
       raise UserError(f"{handle} is not an exported metric: {errors.first_line(error)}") from None
     if not hasattr(self._loaded, "fingerprint"):

@@ -8,14 +8,11 @@ chooses that backend; it raises `UserError` if Keras runs on another already, or
 names another.
 """
 
-import contextlib
-
-from perceptual.common import backends, packages, private_api
+from perceptual.common import backends, packages
 from perceptual.errors import UserError
 
 try:
   import torch
-  from torch import overrides
 except ModuleNotFoundError as error:
   raise packages.explained(error) or error from None
 
@@ -125,7 +122,7 @@ class PerceptualMetric(torch.nn.Module):
     images = _channels_last(reference, "reference"), _channels_last(candidate, "candidate")
     weights = [self.get_buffer(name) for name in self._buffer_names]
     device = _one_device(*images, weights)
-    with keras.device(str(device)), _any_layout(*images):
+    with keras.device(str(device)):
       return function(weights, *images, *mask)
 
   def _apply(self, fn, recurse=True):
@@ -161,19 +158,3 @@ def _one_device(reference, candidate, weights):
     found = ", ".join(f"{name} on {tensor.device}" for name, tensor in places.items())
     raise UserError(f"One device is needed: {found}. Move the metric by metric.to(device).")
   return reference.device
-
-
-def _any_layout(*images):
-  """Returns a context in which Keras's convolutions take maps as they lie under `torch.vmap`.
-
-  To be quick, they lay each map out channels last, which `vmap` cannot do.
-  """
-  if any(private_api.is_transformed_by_torch_func(image) for image in images):
-    return _EveryLayoutIsRight()
-  return contextlib.nullcontext()
-
-
-class _EveryLayoutIsRight(overrides.TorchFunctionMode):
-
-  def __torch_function__(self, func, types, args=(), kwargs=None):
-    return func is torch.Tensor.is_contiguous or func(*args, **(kwargs or {}))

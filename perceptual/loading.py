@@ -16,6 +16,7 @@ import os
 import pathlib
 
 from perceptual import errors
+from perceptual.common.files import expanded
 from perceptual.errors import UserError
 from perceptual.metrics import base, options, registry
 from perceptual.metrics.options import NAMES, TEXT
@@ -98,7 +99,7 @@ def _folder(source):
   if not str(source):
     return None
   try:
-    folder = pathlib.Path(source).expanduser().resolve()
+    folder = expanded(source).resolve()
     folder.exists()  # a name too long, or with a zero byte, raises here at the latest
   except (OSError, RuntimeError, ValueError):
     return None

@@ -22,7 +22,7 @@ import re
 import tensorflow as tf
 
 from perceptual import errors, models
-from perceptual.common.files import write_text
+from perceptual.common.files import expanded, write_text
 
 CHECKPOINTS = ("best_score", "best_accuracy", "last")
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # ends the key of every variable in a checkpoint
@@ -39,7 +39,7 @@ class ModelDir:
   """
 
   def __init__(self, path):
-    self.path = pathlib.Path(path).expanduser()
+    self.path = expanded(path)
     self.network = self.path / "network.json"
     self.learned = self.path / "learned.json"
     self.run = self.path / "run.json"

@@ -16,7 +16,7 @@ def test_the_home_directory_is_put_in(monkeypatch, tmp_path):
 
 
 def test_a_user_who_is_not_there_is_one_line():
-  with pytest.raises(UserError, match="^~nobody-of-this-name/x: no user ~nobody-of-this-name"):
+  with pytest.raises(UserError, match=r"^~nobody-of-this-name/x: no user ~nobody-of-this-name"):
     files.expanded("~nobody-of-this-name/x")
 
 

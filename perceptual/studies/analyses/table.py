@@ -7,7 +7,6 @@ of a million rows takes a few seconds to read and some 200 MB.
 import csv
 import io
 import itertools
-import pathlib
 
 import numpy as np
 
@@ -94,7 +93,7 @@ def read_csv(path, required=REQUIRED, *, either=None):
     UserError: if there is no such file, it is empty, a column is missing, or a line has another
       number of cells than the head.
   """
-  path = pathlib.Path(path).expanduser()
+  path = files.expanded(path)
   try:
     with path.open(newline="", encoding="utf-8") as file:
       return _read(path, csv.reader(file), required, either)

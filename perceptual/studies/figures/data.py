@@ -1,6 +1,5 @@
 """What figures are drawn from: the collected table, and the tables of analyses beside it."""
 
-import pathlib
 
 import numpy as np
 
@@ -136,7 +135,7 @@ class StudyData:
 
 def read(collected, *, judged_set=None):
   """Returns the `StudyData` of a collected table, a CSV file, and of `analyses.csv` beside it."""
-  path = pathlib.Path(collected).expanduser()
+  path = files.expanded(collected)
   analyses = path.with_name(ANALYSES_FILE)
   # No figure shows single taps of single subsets, which are most of the rows.
   either = {"subset": configurations.MEAN, "tap": configurations.SUM}
@@ -155,7 +154,7 @@ def gather(study_dir):
   Returns:
     How many files there were; without any, nothing is written.
   """
-  study_dir = pathlib.Path(study_dir).expanduser()
+  study_dir = files.expanded(study_dir)
   rows, count = [], 0
   for path in sorted(study_dir.glob("runs/*/analyses/*.csv")):
     table = tables.read_csv(path, ("analysis", "run"))

@@ -67,7 +67,8 @@ def ranges(distance, x, y):
           "reference of a loss": refusal(free, 255 * x, y),
           "mask of ssim": refusal(perceptual.jax.metric("ssim"), x, y, mask=np.ones(x.shape[:3])),
           "taps": refusal(perceptual.jax.metric("ssim").per_tap, x, y),
-          "options": refusal(perceptual.jax.metric, perceptual.load_metric("mse"), distance="local"),
+          "options": refusal(
+              perceptual.jax.metric, perceptual.load_metric("mse"), distance="local"),
       },
       "hidden": jax.jit(distance)(x, over),
       "overshoot": [free(x, over), jax.jit(free)(x, over)],

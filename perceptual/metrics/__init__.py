@@ -1,6 +1,7 @@
 """What compares two images."""
 
-from perceptual.common import backends
+from perceptual.common import backends, packages
 
-if backends.installed():  # without one, metrics may still be listed, and run by ONNX Runtime
+# Without a backend, ONNX Runtime may still do.
+if backends.installed() or not packages.is_installed("onnxruntime"):
   backends.choose()  # before Keras is imported

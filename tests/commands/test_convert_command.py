@@ -105,11 +105,10 @@ def test_other_weights_are_replaced_only_if_asked(trunk, tmp_path):
 def published(trunk, heads, tmp_path, monkeypatch):
   """Where the published files of lpips-alex should be: in caches that are empty, on a mirror."""
   monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-  installed = {"lpips": types.SimpleNamespace(submodule_search_locations=[str(tmp_path / "lpips")]),
-               "tf2onnx": None}
-  find_spec = importlib.util.find_spec
-  monkeypatch.setattr(importlib.util, "find_spec", lambda name, package=None: (
-      installed[name] if name in installed else find_spec(name, package)))
+  found = importlib.util.find_spec
+  of_lpips = types.SimpleNamespace(submodule_search_locations=[str(tmp_path / "lpips")])
+  monkeypatch.setattr(
+      importlib.util, "find_spec", lambda name: of_lpips if name == "lpips" else found(name))
   monkeypatch.setenv("no_proxy", "127.0.0.1")
   monkeypatch.chdir(tmp_path)
   hash_prefix = hashlib.sha256(trunk.read_bytes()).hexdigest()[:8]

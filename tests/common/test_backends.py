@@ -83,7 +83,7 @@ _WITHOUT = "import sys; sys.modules.update(dict.fromkeys({missing}))\n"
 
 @pytest.mark.parametrize(("missing", "variable", "told"), [
     (["jax"], "jax", "KERAS_BACKEND is 'jax', and JAX is not installed"),
-    (["tensorflow", "torch", "jax"], "", "Keras has no backend here. Install one: "),
+    (["tensorflow", "torch", "jax", "onnxruntime"], "", "Keras has no backend here. Install one: "),
 ])
 @pytest.mark.parametrize("use", [
     "import perceptual; perceptual.load_metric()",

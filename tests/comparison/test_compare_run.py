@@ -111,7 +111,7 @@ import numpy as np
 from perceptual.comparison import pairing, run
 
 class Mortal:
-  lower_is_better, has_taps, has_map = True, False, True
+  lower_is_better, has_taps, has_map, trunk_key = True, False, True, None
   fingerprint = {{"name": "difference", "taps": ["low", "high"]}}
   calls = 0
 

@@ -167,10 +167,11 @@ def _check_jax():
         jax.jit(metric)(reference, candidate), [expected[0], np.nan], rtol=1e-5)
     each = jax.vmap(lambda a, b, metric=metric: metric(a[None], b[None])[0])
     np.testing.assert_allclose(each(reference, candidate), [expected[0], np.nan], rtol=1e-4)
-    slope = jax.grad(lambda b, metric=metric: metric(reference, b).sum())
+    slope = jax.grad(lambda b, a=reference, metric=metric: metric(a, b).sum())
     for found in (slope(candidate), jax.jit(slope)(candidate)):
       assert np.isfinite(found[0]).all() and np.isnan(found[1]).all()
-    training = jax.grad(lambda b, metric=metric: metric.compare_prediction(reference, b).sum())
+    training = jax.grad(
+        lambda b, a=reference, metric=metric: metric.compare_prediction(a, b).sum())
     assert np.isfinite(training(candidate)).all()
   mask = np.ones(PAIR.shape[1:4], np.float32)
   mask[1] = 7

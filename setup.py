@@ -14,16 +14,16 @@ _VERSION = re.search(
     r'__version__ = "(.+)"', (_ROOT / "perceptual" / "version.py").read_text("utf-8")).group(1)
 
 # Floors are the oldest versions that pass. `tools/test.sh --lowest` proves those of the core and of
-# the extras tensorflow, demo and report; those of jax and torch were tried by hand;
-# what train, hub and export add begins at the versions of requirements.lock. Caps are the next
-# major version, or say why.
+# the extras tensorflow, hub, demo and report; those of jax and torch were tried by hand. What train
+# and export add begins at the versions of requirements.lock. Caps are the next major version, or
+# say why.
 
 _CORE = [
     "absl-py>=1.4,<3",
     "h5py>=3.11,<4",
     "keras>=3.10,<4",
     "numpy>=2.0.2,<3",
-    "pillow>=10.4,<14",
+    "pillow>=11.3,<14",  # the first that reads AVIF
     "tqdm>=4.66.3,<5",
 ]
 

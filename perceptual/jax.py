@@ -5,19 +5,18 @@
   slopes = jax.grad(lambda candidate: distance(reference, candidate).sum())(candidate)
 
 They are the metrics of `perceptual.load_metric`, run by Keras on JAX, under `jit`, `grad`, `vmap`
-and the like. Importing this module chooses that backend, unless Keras is imported already or
-`KERAS_BACKEND` names another.
+and the like. Importing this module chooses that backend; it raises `UserError` if Keras runs on
+another already, or `KERAS_BACKEND` names another.
 """
 
-from perceptual.common import native_backend
-from perceptual.errors import UserError
+from perceptual.common import backends, packages
 
 try:
   import jax
 except ModuleNotFoundError as error:
-  raise native_backend.missing("jax", error) from None
+  raise packages.explained(error) or error from None
 
-native_backend.prefer("jax")
+backends.choose("jax", purpose="perceptual.jax")
 
 
 def metric(source=None, *, check_candidate=True, **options):
@@ -31,18 +30,12 @@ def metric(source=None, *, check_candidate=True, **options):
     **options: the other arguments of `perceptual.load_metric`, for instance `float_range="-1,1"`.
 
   Raises:
-    UserError: as `perceptual.load_metric`; or Keras runs on another backend than JAX.
+    UserError: as `perceptual.load_metric`, options for a metric that is made already, or a TF Hub
+      handle, which runs on TensorFlow alone.
   """
-  native_backend.require("jax")
-  from perceptual.loading import ExportedMetric, load_metric
+  from perceptual import loading
 
-  if callable(source) and options:
-    raise UserError(f"{', '.join(options)}: a metric that is made already takes no options.")
-  loaded = source if callable(source) else load_metric(source, **options)
-  if isinstance(loaded, ExportedMetric):
-    raise UserError("A TF Hub handle runs on TensorFlow alone: give an export folder, a name or a "
-                    "run directory.")
-  return Metric(loaded, check_candidate)
+  return Metric(loading.load_in_keras(source, **options), check_candidate)
 
 
 class Metric:

@@ -16,6 +16,7 @@ import os
 import pathlib
 
 from perceptual import errors
+from perceptual.common import packages
 from perceptual.errors import UserError
 from perceptual.metrics import base, options, registry
 from perceptual.metrics.options import NAMES, TEXT
@@ -56,6 +57,26 @@ def load_metric(source=None, *, float_range=None, **given):
   given = options.checked(source, {**read, **given}, kinds)
   metric = maker(source, float_range, given)
   return metric.loaded_from({"source": source, "float_range": float_range, **given})
+
+
+def load_in_keras(metric=None, **given):
+  """Returns a metric that Keras runs, so that its weights and gradients are at hand.
+
+  Args:
+    metric: a metric, or the first argument of `load_metric`.
+    **given: the others, of a metric that is not made yet.
+
+  Raises:
+    UserError: as `load_metric`, options for a metric that is made already, or an export that runs
+      on TensorFlow alone.
+  """
+  if isinstance(metric, base.Metric) and given:
+    raise UserError(f"{', '.join(given)}: a metric that is made already takes no options.")
+  loaded = metric if isinstance(metric, base.Metric) else load_metric(metric, **given)
+  if isinstance(loaded, ExportedMetric):
+    raise UserError(f"{loaded.source['source'] if loaded.source else loaded.name} runs on "
+                    "TensorFlow alone: give an export folder, a name or a run directory.")
+  return loaded
 
 
 def list_metrics():
@@ -203,10 +224,14 @@ class ExportedMetric(base.Metric):
     Raises:
       UserError: if there is none, or something else.
     """
+    is_handle = "://" in handle
+    if is_handle:
+      packages.require("tensorflow", "tensorflow_hub", extra="hub", purpose="A TF Hub handle")
+    packages.require("tensorflow", extra="tensorflow", purpose="An exported metric")
     import tensorflow as tf
 
     try:
-      self._loaded = _load_handle(handle) if "://" in handle else tf.saved_model.load(handle)
+      self._loaded = _load_handle(handle) if is_handle else tf.saved_model.load(handle)
     except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
       raise UserError(f"{handle} is not an exported metric: {errors.first_line(error)}") from None
     if not hasattr(self._loaded, "fingerprint"):

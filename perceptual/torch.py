@@ -4,21 +4,19 @@
   distance = metric(reference, candidate)  # [batch, 3, height, width] each -> [batch]
 
 They are the metrics of `perceptual.load_metric`, run by Keras on PyTorch. Importing this module
-chooses that backend, unless Keras is imported already or `KERAS_BACKEND` names another.
+chooses that backend; it raises `UserError` if Keras runs on another already, or `KERAS_BACKEND`
+names another.
 """
 
-import contextlib
-
-from perceptual.common import native_backend, private_api
+from perceptual.common import backends, packages
 from perceptual.errors import UserError
 
 try:
   import torch
-  from torch import overrides
 except ModuleNotFoundError as error:
-  raise native_backend.missing("torch", error) from None
+  raise packages.explained(error) or error from None
 
-native_backend.prefer("torch")
+backends.choose("torch", purpose="perceptual.torch")
 
 
 class PerceptualMetric(torch.nn.Module):
@@ -47,16 +45,17 @@ class PerceptualMetric(torch.nn.Module):
         `float_range="-1,1"`.
 
     Raises:
-      UserError: as `perceptual.load_metric`; or Keras runs on another backend than PyTorch.
+      UserError: as `perceptual.load_metric`, options for a metric that is made already, or a TF Hub
+        handle, which runs on TensorFlow alone.
     """
     super().__init__()
-    native_backend.require("torch")
     import keras
 
+    from perceptual import loading
     from perceptual.metrics import functional
 
     with keras.device("cpu"):
-      loaded = _loaded(metric, options)
+      loaded = loading.load_in_keras(metric, **options)
     self._pure = functional.PureMetric(loaded, check_candidate=check_candidate)
     self._buffer_names = []
     for variable in self._pure.variables:
@@ -123,7 +122,7 @@ class PerceptualMetric(torch.nn.Module):
     images = _channels_last(reference, "reference"), _channels_last(candidate, "candidate")
     weights = [self.get_buffer(name) for name in self._buffer_names]
     device = _one_device(*images, weights)
-    with keras.device(str(device)), _any_layout(*images):
+    with keras.device(str(device)):
       return function(weights, *images, *mask)
 
   def _apply(self, fn, recurse=True):
@@ -134,21 +133,6 @@ class PerceptualMetric(torch.nn.Module):
       return result if result.dtype == tensor.dtype else tensor.to(result.device)
 
     return super()._apply(moved, recurse)
-
-
-def _loaded(metric, options):
-  from perceptual.loading import ExportedMetric, load_metric
-
-  if callable(metric):
-    if options:
-      raise UserError(f"{', '.join(options)}: a metric that is made already takes no options.")
-    loaded = metric
-  else:
-    loaded = load_metric(metric, **options)
-  if isinstance(loaded, ExportedMetric):
-    raise UserError("A TF Hub handle runs on TensorFlow alone: give an export folder, a name or a "
-                    "run directory.")
-  return loaded
 
 
 def _channels_last(images, name):
@@ -174,19 +158,3 @@ def _one_device(reference, candidate, weights):
     found = ", ".join(f"{name} on {tensor.device}" for name, tensor in places.items())
     raise UserError(f"One device is needed: {found}. Move the metric by metric.to(device).")
   return reference.device
-
-
-def _any_layout(*images):
-  """Returns a context in which Keras's convolutions take maps as they lie under `torch.vmap`.
-
-  To be quick, they lay each map out channels last, which `vmap` cannot do.
-  """
-  if any(private_api.is_transformed_by_torch_func(image) for image in images):
-    return _EveryLayoutIsRight()
-  return contextlib.nullcontext()
-
-
-class _EveryLayoutIsRight(overrides.TorchFunctionMode):
-
-  def __torch_function__(self, func, types, args=(), kwargs=None):
-    return func is torch.Tensor.is_contiguous or func(*args, **(kwargs or {}))

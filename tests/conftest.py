@@ -35,6 +35,7 @@ _SLOW = (
     "models/test_loss_networks_parity.py",
     "models/test_resnet_parity.py",
     "models/test_vit_parity.py",
+    "studies/test_execution.py::test_a_study_killed_again",
     "test_docs.py",
     "weights/test_torchvision_modules.py",
 )

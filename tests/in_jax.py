@@ -45,11 +45,11 @@ def values(distance, x, y):
 def transformed(distance, x, y):
   """Calls under transformations; of a metric of pixels where JAX would compile for long."""
   pixels = perceptual.jax.metric("mse")
-  halved = jax.tree.map(lambda weight: 0.5 * weight, distance.params)
+  zeros = jax.tree.map(lambda weight: 0 * weight, distance.params)
   apply = jax.jit(distance.apply)
   return {
       "jit": [jax.jit(distance)(x, y), apply(distance.params, x, y)],
-      "halved": apply(halved, x, y),
+      "zeroed": apply(zeros, x, y),
       "vmap": [jax.vmap(lambda x, y: pixels(x[None], y[None])[0])(x, y), pixels(x, y)],
       "gradient": jax.grad(lambda y: pixels(x, y).sum())(y),
   }
@@ -67,8 +67,7 @@ def ranges(distance, x, y):
           "reference of a loss": refusal(free, 255 * x, y),
           "mask of ssim": refusal(perceptual.jax.metric("ssim"), x, y, mask=np.ones(x.shape[:3])),
           "taps": refusal(perceptual.jax.metric("ssim").per_tap, x, y),
-          "options": refusal(
-              perceptual.jax.metric, perceptual.load_metric("mse"), distance="local"),
+          "options": refusal(perceptual.jax.metric, perceptual.load_metric("mse"), crop=1),
       },
       "hidden": jax.jit(distance)(x, over),
       "overshoot": [free(x, over), jax.jit(free)(x, over)],

@@ -338,3 +338,17 @@ def test_everything_promised_is_there(name):
 def test_an_unknown_attribute_is_no_module():
   with pytest.raises(AttributeError, match="no attribute 'nothing'"):
     _ = perceptual.nothing
+
+
+@pytest.mark.parametrize(("missing", "source", "message"), [
+    ("tensorflow_hub", "https://example.org/metric", "A TF Hub handle needs TensorFlow Hub, which "
+     'is not installed: pip install "perceptual[hub]"'),
+    ("tensorflow", "export", "An exported metric needs TensorFlow, which is not installed: "
+     'pip install "perceptual[tensorflow]"'),
+])
+def test_an_export_without_what_it_needs_says_what_to_install(
+    monkeypatch, missing, source, message):
+  monkeypatch.setitem(sys.modules, missing, None)
+  with pytest.raises(UserError) as caught:
+    perceptual.loading.ExportedMetric(source)
+  assert str(caught.value) == message

@@ -19,7 +19,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 core=(tests/metrics tests/comparison tests/data/images tests/data/test_distortions.py
   tests/data/labelled/test_demo.py tests/models/test_preprocessing.py tests/models/test_resizing.py
   tests/models/test_taps.py tests/models/test_wrapping.py tests/weights/test_conversion.py
-  tests/test_loading.py tests/test_losses.py)
+  tests/evaluation/test_scores.py tests/evaluation/test_correlations.py tests/test_loading.py
+  tests/test_losses.py tests/common)
 
 main() {
   case "${1:-}" in
@@ -28,7 +29,7 @@ main() {
       lint
       run_tests .venv "${@:2}" ;;
     --lowest)
-      tools/setup_venv.sh --lowest tensorflow,demo,report,test
+      tools/setup_venv.sh --lowest hub,demo,report,test
       run_tests .venv-lowest -m "not slow" "${core[@]}" "${@:2}" ;;
     *)
       tools/setup_venv.sh test,train

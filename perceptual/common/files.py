@@ -1,6 +1,8 @@
 """Writing files whole: beside, then renamed, so that none is ever seen half-written."""
 
 import contextlib
+import csv
+import io
 import os
 import pathlib
 
@@ -44,3 +46,12 @@ def write_text(path, text):
   """Writes a text file in UTF-8."""
   with beside(path) as temporary:
     temporary.write_text(text, "utf-8")
+
+
+def write_csv(path, head, rows):
+  """Writes a CSV file: the names of the columns, then the rows, each a list."""
+  text = io.StringIO()
+  writer = csv.writer(text, lineterminator="\n")
+  writer.writerow(head)
+  writer.writerows(rows)
+  write_text(path, text.getvalue())

@@ -77,6 +77,23 @@ def merge_call(function, strategy, *args):
   tf.__internal__.distribute.interim.maybe_merge_call(function, strategy, *args)
 
 
+def any_torch_layout():
+  """Returns a context in which Keras's convolutions on PyTorch take maps as they lie.
+
+  To be quick they lay each map out channels last, unless it lies so; `torch.vmap` cannot do either.
+  That they ask `Tensor.is_contiguous` is an inner matter of Keras.
+  """
+  import torch
+  from torch import overrides
+
+  class EveryLayoutIsRight(overrides.TorchFunctionMode):
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+      return func is torch.Tensor.is_contiguous or func(*args, **(kwargs or {}))
+
+  return EveryLayoutIsRight()
+
+
 def is_transformed_by_torch_func(tensor):
   """Whether a PyTorch tensor stands for others: in `torch.func.grad`, `torch.vmap` and the like.
 

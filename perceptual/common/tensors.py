@@ -55,18 +55,34 @@ def computed_now():
 
 
 @contextlib.contextmanager
-def without_autocast(tensor):
-  """Returns a context in which `torch.autocast` does not lower the precision of computations.
+def computed_in_float32(*tensors):
+  """Returns a context in which `keras.ops` of float32 tensors lose no digits to global settings.
+
+  Keras's default dtype, in which constants are made, is float32; `torch.autocast` does not lower
+  the precision. Convolutions run under `torch.vmap` as well.
 
   Args:
-    tensor: tells the device that computes; of another backend than PyTorch nothing happens.
+    *tensors: what is computed of, at least one.
   """
+  before = keras.config.floatx()
+  if before != "float32":
+    keras.config.set_floatx("float32")
+  try:
+    with _without_torch_modes(tensors):
+      yield
+  finally:
+    if before != "float32":
+      keras.config.set_floatx(before)
+
+
+def _without_torch_modes(tensors):
   torch = sys.modules.get("torch")
-  if torch is None or not isinstance(tensor, torch.Tensor):
-    yield
-    return
-  with torch.autocast(tensor.device.type, enabled=False):
-    yield
+  contexts = contextlib.ExitStack()
+  if torch is not None and isinstance(tensors[0], torch.Tensor):
+    contexts.enter_context(torch.autocast(tensors[0].device.type, enabled=False))
+    if any(map(private_api.is_transformed_by_torch_func, tensors)):
+      contexts.enter_context(private_api.any_torch_layout())
+  return contexts
 
 
 def _torch_has_values(torch, tensor):

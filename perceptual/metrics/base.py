@@ -198,7 +198,7 @@ class Metric(abc.ABC):
     """Returns what a function of images gives for those let in."""
     images = with_files_read(images, self.preprocessing.float_range)
     admitted = guards.admit(images, self, mask=mask, predictions=predictions)
-    with tensors.without_autocast(admitted.images[0]):
+    with tensors.computed_in_float32(*admitted.images):
       return admitted.guard(function(*admitted.images))
 
   def _require(self, capability, what):

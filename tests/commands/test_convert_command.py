@@ -12,9 +12,10 @@ import types
 import numpy as np
 import pytest
 
-from perceptual import errors
+from perceptual import errors, loading
 from perceptual.commands import command_line, convert
-from perceptual.common import folders
+from perceptual.common import folders, packages
+from perceptual.comparison import onnx_runtime
 from perceptual.weights import catalogue, state_dicts, store
 
 HEADS = (64, 192, 384, 256, 256)
@@ -63,6 +64,20 @@ def test_trunk_and_heads_in_one_command(trunk, heads, tmp_path, capsys):
   assert "1,152 weights of lpips-alex-v0.0, BSD-2-Clause" in lines[1]
 
 
+def test_lpips_is_written_for_onnx_runtime_too(trunk, heads, tmp_path, monkeypatch):
+  for name in ("onnx", "onnxruntime", "tf2onnx"):
+    pytest.importorskip(name, reason=f"{name} is not installed: tools/test.sh --all")
+  monkeypatch.setenv(folders.WEIGHTS_VARIABLE, str(tmp_path))
+  files = [f"--trunk={trunk}", f"--heads={heads}"]
+  _run("--network=lpips-alex", *files)
+  pair = np.random.default_rng(0).integers(0, 256, (2, 2, 40, 50, 3), dtype=np.uint8)
+  np.testing.assert_allclose(onnx_runtime.find("lpips-alex")(*pair),
+                             loading.load_metric("lpips-alex")(*pair), rtol=2e-6)
+  monkeypatch.setattr(packages, "is_installed", lambda name: name == "onnxruntime")
+  _run("--network=lpips-alex", *files, "--overwrite")
+  assert onnx_runtime.find("lpips-alex") is None, "one of earlier weights would lie"
+
+
 def test_heads_alone_and_the_folder_of_the_environment(heads, tmp_path, monkeypatch):
   monkeypatch.setenv(folders.WEIGHTS_VARIABLE, str(tmp_path / "w"))
   with pytest.warns(UserWarning, match="not what was published"):
@@ -105,10 +120,11 @@ def test_other_weights_are_replaced_only_if_asked(trunk, tmp_path):
 def published(trunk, heads, tmp_path, monkeypatch):
   """Where the published files of lpips-alex should be: in caches that are empty, on a mirror."""
   monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-  found = importlib.util.find_spec
-  of_lpips = types.SimpleNamespace(submodule_search_locations=[str(tmp_path / "lpips")])
-  monkeypatch.setattr(
-      importlib.util, "find_spec", lambda name: of_lpips if name == "lpips" else found(name))
+  installed = {"lpips": types.SimpleNamespace(submodule_search_locations=[str(tmp_path / "lpips")]),
+               "tf2onnx": None}
+  find_spec = importlib.util.find_spec
+  monkeypatch.setattr(importlib.util, "find_spec", lambda name, package=None: (
+      installed[name] if name in installed else find_spec(name, package)))
   monkeypatch.setenv("no_proxy", "127.0.0.1")
   monkeypatch.chdir(tmp_path)
   hash_prefix = hashlib.sha256(trunk.read_bytes()).hexdigest()[:8]
@@ -148,7 +164,7 @@ def test_without_files_those_of_this_machine_are_found(published, trunk, heads, 
   _copy(heads, published["lpips-alex-v0.1"])
   _run("--network=lpips-alex", "--weights_dir=w")
   assert all(store.has(name, "w") for name in published)
-  found, again, wrote, _ = capsys.readouterr().out.splitlines()
+  found, again, wrote, *_ = capsys.readouterr().out.splitlines()
   assert found == f"Found {published['alexnet']}."
   assert again == f"Found {published['lpips-alex-v0.1']}."
   assert wrote.endswith(f"from {published['alexnet']}.")
@@ -169,8 +185,8 @@ def test_what_is_not_found_is_not_downloaded_unless_asked(published, trunk, tmp_
 def test_what_is_not_found_is_downloaded(published, mirror, heads, tmp_path, capsys):
   _copy(heads, published["lpips-alex-v0.1"])
   _run("--network=lpips-alex", "--weights_dir=w", "--download", f"--mirror={mirror}")
-  assert sorted(path.name for path in (tmp_path / "w").iterdir()) == [
-      "alexnet.json", "alexnet.weights.h5", "lpips-alex-v0.1.json", "lpips-alex-v0.1.weights.h5"]
+  assert {path.name for path in (tmp_path / "w").iterdir()} >= {
+      "alexnet.json", "alexnet.weights.h5", "lpips-alex-v0.1.json", "lpips-alex-v0.1.weights.h5"}
   file = published["alexnet"].name
   assert f"Downloaded {mirror}/{file}: its hash is right." in capsys.readouterr().out
   assert store.read_manifest(tmp_path / "w" / "alexnet.json")["source"]["file"] == file

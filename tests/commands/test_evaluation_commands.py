@@ -141,7 +141,7 @@ def test_bapps_2afc_from_files_to_table(run, trained, data_dir, bapps_files, tmp
   assert status == 0, err
   assert "Scoring resnet4 (best_score, step 30)" in out
   assert "judged by people (BAPPS validation)\n" in out
-  for word in ("trad", "frame", "dist", "real", "mean", "pooled", "resnet4, random init", "pixels",
+  for word in ("trad", "frame", "dist", "real", "mean", "pooled", "resnet4, random init", "mse",
                "human ceiling", "oracle"):
     assert word in out
   assert max(map(len, out.split("\n\n")[1].splitlines())) <= 110
@@ -204,7 +204,7 @@ def test_a_metric_without_a_network_is_scored_by_its_name(run, data_dir, bapps_f
     expected = scores.jnd_map(-np.asarray(ssim(*pair)), _read(bapps_files, "jnd", name, "same"))
     assert _score(result, metric="ssim", subset=name) == pytest.approx(expected)
   assert result["settings"]["metric"] == ssim.source
-  assert set(result["fingerprints"]) == {"ssim", "pixels"}
+  assert set(result["fingerprints"]) == {"ssim", "mse"}
 
 
 def test_fixed_features_are_scored_by_their_name(run, data_dir, tmp_path):
@@ -464,7 +464,8 @@ def test_wrong_exports(run, trained, tmp_path):
 
 def test_metrics_that_cannot_be_scored_or_exported(run, trained, exported, tmp_path):
   for command in (_evaluate, _export):
-    assert command(run, tmp_path, metric="lpips").startswith("Unknown metric 'lpips'. Available: ")
+    assert command(run, tmp_path, metric="lpips").startswith(
+        "Unknown metric 'lpips'. Did you mean lpips-alex, ")
     assert command(run, tmp_path, metric="ssim", checkpoint="last") == (
         "Unknown option of ssim 'checkpoint'. Available: channels.")
     assert "is not a run directory" in command(run, tmp_path, model_dir=exported)
@@ -508,7 +509,7 @@ def test_images_and_metrics_that_cannot_be_compared(run, exported, photographs, 
       ((exported, photographs[0], text), f"{text}: not an image"),
       ((exported, photographs[0], "nowhere.png"),
        "nowhere.png: No such file or directory."),
-      ((tmp_path / "nowhere", *photographs), f"Unknown metric '{tmp_path / 'nowhere'}'."),
+      ((tmp_path / "nowhere", *photographs), f"There is no folder '{tmp_path / 'nowhere'}', "),
       ((tmp_path, *photographs), f"{tmp_path} is neither an export "),
   ]:
     line = _refused(run, "compare", f"--metric={arguments[0]}", *arguments[1:],

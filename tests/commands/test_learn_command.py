@@ -87,7 +87,7 @@ def learned(tmp_path_factory, data_dir, gin_file):
   config.parse([gin_file])
   settings = config.learn_settings()
   learning.Run(folder, trunk=lambda taps: trunks.at_random(*config.network(), taps),
-               train_set=config.triplets(data_dir), judged_set=config.judged_set(data_dir),
+               train_set=config.triplets(data_dir), judged_set=config.all_judged_sets(data_dir)[0],
                settings=settings).train()
   config.gin.clear_config()
   return folder
@@ -213,7 +213,7 @@ def test_a_run_file_learns_two_steps_of_a_tiny_version(path, tmp_path, data_dir)
   settings = config.learn_settings()
   learned = learning.Run(
       tmp_path, trunk=lambda taps: trunks.at_random(name, {**options, "width": 0.1}, taps),
-      train_set=config.triplets(data_dir), judged_set=config.judged_set(data_dir),
+      train_set=config.triplets(data_dir), judged_set=config.all_judged_sets(data_dir)[0],
       settings=settings)
   config.check_used(config.LEARNING)
   assert [row["step"] for row in learned.train()] == [0, 2]

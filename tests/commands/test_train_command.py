@@ -145,7 +145,7 @@ def test_two_workers_train_as_one_process(tmp_path, gin_file):
         env={**os.environ, "TF_CONFIG": json.dumps(cluster)}))
   config.parse([gin_file])
   alone = loop.Run(tmp_path / "one", network=config.network(), images=config.images(None),
-                   judged_set=config.judged_set(None), settings=config.train_settings())
+                   judged_set=config.all_judged_sets(None)[0], settings=config.train_settings())
   expected = alone.train()
   outputs = [_finish(process) for process in processes]
   hashes = {out.splitlines()[-1] for out, _ in outputs}

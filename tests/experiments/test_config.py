@@ -106,7 +106,7 @@ def test_macros_and_scopes_work():
 def test_images_and_judgements_come_from_where_the_bindings_say():
   config.parse([DEMO], ["images.train_per_photograph = 2", "images.validation_per_photograph = 1",
                         "judged.name = 'graded/monotone'", "judged.limit = 3"])
-  images, judged_set = config.images(None), config.judged_set(None)
+  images, judged_set = config.images(None), config.all_judged_sets(None)[0]
   assert images.sizes == {"train": 2 * images.num_classes, "validation": images.num_classes}
   assert (judged_set.name, judged_set.size) == ("graded/monotone", 3)
 
@@ -223,7 +223,7 @@ def test_prepared_images_that_are_not_there(tmp_path):
 def test_judgements_that_cannot_be_had(binding, message):
   config.parse([DEMO], [binding])
   with pytest.raises(UserError) as caught:
-    config.judged_set(None)
+    config.all_judged_sets(None)[0]
   assert str(caught.value).startswith(message)
   assert "\n" not in str(caught.value)
 

@@ -11,6 +11,7 @@ import perceptual
 from perceptual.errors import UserError
 
 _RNG = np.random.default_rng(0)
+_SMALL = ("gaussian-resnet2", "psnr")
 PAIR = _RNG.random((2, 2, 32, 35, 3), np.float32)
 WRONG = {"0 to 255": 255 * PAIR[0], "NaN": np.where(PAIR[0] > 0.999, np.nan, PAIR[0]),
          "-1 to 1": 2 * PAIR[0] - 1}
@@ -32,7 +33,7 @@ def refusal(function, *args, **kwargs):
 
 def check_refused_eagerly():
   """Wrong values are errors, in arrays and in tensors, in every function of a metric."""
-  for metric in map(perceptual.load_metric, (None, "psnr", "ssim")):
+  for metric in map(perceptual.load_metric, _SMALL):
     for what, images in WRONG.items():
       expected = "candidate: NaN among" if what == "NaN" else "candidate: values from"
       for wrong in (images, ops.convert_to_tensor(images)):
@@ -48,7 +49,7 @@ def check_refused_eagerly():
 
 
 def check_masks_refused_eagerly():
-  metric = perceptual.load_metric()
+  metric = perceptual.load_metric(_SMALL[0])
   ones = np.ones(PAIR.shape[1:4], np.float32)
   for mask in (7 * ones, ops.convert_to_tensor(7 * ones)):
     assert refusal(metric, *PAIR, mask=mask).startswith("mask: values from 7 to 7")
@@ -69,25 +70,23 @@ def check_what_is_no_array():
 
 def check_dtype_policy():
   """Neither the global policy nor the default dtype has a part in a metric, but an option does."""
-  names = (None, "ssim", "fsimc", "gaussian-resnet2")
-  expected = {name: value(perceptual.load_metric(name)(*PAIR)) for name in names}
-  for change in ("mixed_bfloat16", "bfloat16"):
-    keras.config.set_dtype_policy(change)
-    keras.config.set_floatx("bfloat16")
-    try:
-      for name, values in expected.items():
-        metric = perceptual.load_metric(name)
-        found = metric(*PAIR)
-        assert keras.backend.standardize_dtype(found.dtype) == "float32"
-        np.testing.assert_array_equal(value(found), values)
-        assert metric.fingerprint.get("dtype", "float32") == "float32"
-      assert keras.config.dtype_policy().name == change
-    finally:
-      keras.config.set_floatx("float32")
-      keras.config.set_dtype_policy("float32")
-  half = perceptual.load_metric(dtype="mixed_bfloat16")
+  expected = {name: value(perceptual.load_metric(name)(*PAIR)) for name in (*_SMALL, "fsimc")}
+  keras.config.set_dtype_policy("mixed_bfloat16")
+  keras.config.set_floatx("bfloat16")
+  try:
+    for name, values in expected.items():
+      metric = perceptual.load_metric(name)
+      found = metric(*PAIR)
+      assert keras.backend.standardize_dtype(found.dtype) == "float32"
+      np.testing.assert_array_equal(value(found), values)
+      assert metric.fingerprint.get("dtype", "float32") == "float32"
+    assert keras.config.dtype_policy().name == "mixed_bfloat16"
+  finally:
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
+  half = perceptual.load_metric(_SMALL[0], dtype="mixed_bfloat16")
   assert half.fingerprint["dtype"] == "mixed_bfloat16" and "mixed_bfloat16" in repr(half)
-  difference = np.abs(value(half(*PAIR)) / expected[None] - 1)
+  difference = np.abs(value(half(*PAIR)) / expected[_SMALL[0]] - 1)
   assert (difference > 0).all() and (difference < 0.05).all()
 
 
@@ -95,17 +94,17 @@ class _Holder(keras.layers.Layer):
   """A layer that makes a metric when it is built, and applies it."""
 
   def build(self, shape):
-    self.metric = perceptual.load_metric()
+    self.metric = perceptual.load_metric(_SMALL[0])
 
   def call(self, images):
-    return self.metric(images, images[..., ::-1])
+    return self.metric(images, 1 - images)
 
 
 def check_made_anywhere():
   """A metric made in a name scope or in a layer's build has the same weights and the same hash."""
-  expected = perceptual.load_metric()
+  expected = perceptual.load_metric(_SMALL[0])
   with keras.name_scope("outer"):
-    scoped = perceptual.load_metric()
+    scoped = perceptual.load_metric(_SMALL[0])
   assert scoped.fingerprint == expected.fingerprint
   eager, symbolic = _Holder(), _Holder(dtype="mixed_bfloat16")
   images = keras.Input(PAIR.shape[2:])
@@ -114,7 +113,7 @@ def check_made_anywhere():
     found = value(call(PAIR[0]))
     assert layer.metric.fingerprint == expected.fingerprint
     if layer is eager:
-      np.testing.assert_array_equal(found, value(expected(PAIR[0], PAIR[0][..., ::-1])))
+      np.testing.assert_array_equal(found, value(expected(PAIR[0], 1 - PAIR[0])))
 
 
 def check_transforms():
@@ -132,7 +131,7 @@ def _mixed():
 def _check_graphs():
   import tensorflow as tf
 
-  for metric in map(perceptual.load_metric, (None, "psnr", "ssim")):
+  for metric in map(perceptual.load_metric, _SMALL):
     expected = value(metric(*PAIR))
     for images in WRONG.values():
       for pair in ((PAIR[0], images), (images, PAIR[0])):
@@ -146,7 +145,7 @@ def _check_graphs():
     compiled = tf.function(metric, autograph=False, jit_compile=True)
     found = value(compiled(*map(tf.constant, _mixed())))
     np.testing.assert_allclose(found, [expected[0], np.nan], rtol=1e-4)
-  masked = tf.function(perceptual.load_metric(), autograph=False)
+  masked = tf.function(perceptual.load_metric(_SMALL[0]), autograph=False)
   for mask in (np.full(PAIR.shape[1:4], 7, np.float32), np.zeros(PAIR.shape[1:4], np.float32)):
     try:
       masked(*PAIR, mask)
@@ -156,26 +155,29 @@ def _check_graphs():
       raise AssertionError("a wrong mask was not refused in a graph")
 
 
+def _alone(metric):
+  """A metric of images without a batch."""
+  return lambda reference, candidate: metric(reference[None], candidate[None])[0]
+
+
 def _check_jax():
   import jax
 
-  for metric in map(perceptual.load_metric, (None, "psnr", "ssim")):
-    expected = value(metric(*PAIR))
+  for metric in map(perceptual.load_metric, _SMALL):
     reference, candidate = _mixed()
-    np.testing.assert_allclose(jax.jit(metric)(*PAIR), expected, rtol=1e-5)
-    np.testing.assert_allclose(
-        jax.jit(metric)(reference, candidate), [expected[0], np.nan], rtol=1e-5)
-    each = jax.vmap(lambda a, b, metric=metric: metric(a[None], b[None])[0])
-    np.testing.assert_allclose(each(reference, candidate), [expected[0], np.nan], rtol=1e-4)
-    slope = jax.grad(lambda b, a=reference, metric=metric: metric(a, b).sum())
-    for found in (slope(candidate), jax.jit(slope)(candidate)):
-      assert np.isfinite(found[0]).all() and np.isnan(found[1]).all()
-    training = jax.grad(
-        lambda b, a=reference, metric=metric: metric.compare_prediction(a, b).sum())
-    assert np.isfinite(training(candidate)).all()
+    expected = [value(metric(*PAIR))[0], np.nan]
+    np.testing.assert_allclose(jax.jit(metric)(reference, candidate), expected, rtol=1e-5)
+    each = jax.jit(jax.vmap(_alone(metric)))
+    np.testing.assert_allclose(each(reference, candidate), expected, rtol=1e-4)
+    slope, training = (
+        jax.jit(jax.grad(lambda b, a, function=function: function(a, b).sum()))(
+            candidate, reference) for function in (metric, metric.compare_prediction))
+    assert np.isfinite(slope[0]).all() and np.isnan(slope[1]).all()
+    assert np.isfinite(training).all()
   mask = np.ones(PAIR.shape[1:4], np.float32)
   mask[1] = 7
-  found = jax.jit(lambda mask: perceptual.load_metric()(*PAIR, mask=mask))(mask)
+  metric = perceptual.load_metric(_SMALL[0])
+  found = jax.jit(lambda mask: metric(*PAIR, mask=mask))(mask)
   assert np.isfinite(found[0]) and np.isnan(found[1])
 
 
@@ -183,13 +185,12 @@ def _check_torch():
   import torch
 
   reference, candidate = map(torch.tensor, _mixed())
-  for metric in map(perceptual.load_metric, (None, "psnr", "ssim")):
+  for metric in map(perceptual.load_metric, _SMALL):
     expected = value(metric(*PAIR))
-    slope = torch.func.grad(lambda b, metric=metric: metric(reference, b).sum())(candidate)
+    slope = torch.func.grad(lambda b, a, metric=metric: metric(a, b).sum())(candidate, reference)
     assert torch.isfinite(slope[0]).all() and torch.isnan(slope[1]).all()
-    each = torch.vmap(lambda a, b, metric=metric: metric(a[None], b[None])[0])
     np.testing.assert_allclose(
-        value(each(reference, candidate)), [expected[0], np.nan], rtol=1e-4)
+        value(torch.vmap(_alone(metric))(reference, candidate)), [expected[0], np.nan], rtol=1e-4)
     images = torch.tensor(PAIR[1], requires_grad=True)
     metric(reference, images).sum().backward()
     np.testing.assert_allclose(slope[0], images.grad[0], rtol=1e-3, atol=1e-6)

@@ -16,14 +16,19 @@ _OUT = {"resnet2": 12, "resnet3": 18, "resnet4": 24, "resnet5": 29, "resnet6": 3
         "vit_b8": 57, "vit_b4": 61, "vit_l8": 56, "vit_l4": 63}
 _SWEPT = ("resnet6", "resnet50", "resnet200", "vit_b8", "vit_l4")
 _GRIDS = {
-    "train.train_steps": ([1000, 2000, 4000, 8000, 16000, 32000, 64000], 0.12),
+    "train.epochs": ([1, 2, 4, 8, 16, 32, 64], 0.12),
     "network.width": ([0.0625, 0.125, 0.25, 0.5, 0.75], 0.35),
     "network.depth": ([0.0833, 0.1667, 0.25, 0.5, 0.75], 0.55),
     "train.weight_decay": ([0.0, 1e-5, 3e-4, 1e-3, 3e-3, 1e-2], 0.45),
-    "augmentation.crop": (["center", "none"], 0.9),
+    "augmentation.center_fraction": ([0.5, 0.75], 0.9),
     "network.dropout": ([0.1, 0.3, 0.5, 0.7, 0.9], 0.6),
     "train.label_smoothing": ([0.05, 0.1, 0.2, 0.3, 0.5], 0.85),
 }
+# What base files bind, or networks and augmentation have by default.
+_DEFAULTS = {
+    "train.epochs": 90, "network.width": 1.0, "network.depth": 1.0, "train.weight_decay": 1e-4,
+    "augmentation.center_fraction": 0.875, "augmentation.crop": "pad", "network.dropout": 0.0,
+    "train.label_smoothing": 0.0, "network.skip_connections": True, "augmentation.noise": 0.0}
 
 
 def runs():
@@ -46,22 +51,24 @@ def runs():
         share = least + (1 - least) * place / len(values)
         if binding in ("train.weight_decay", "network.dropout", "train.label_smoothing"):
           share = 1 + least - share
-        add(network, _OUT[network] * share, 3, **{binding: value})
+        more = {"augmentation.crop": "center"} if binding.endswith("center_fraction") else {}
+        add(network, _OUT[network] * share, 3, **{binding: value, **more})
   for network in ("resnet6", "resnet10", "resnet18", "resnet34", "resnet50"):
     add(network, _OUT[network] - 4, 3, **{"network.skip_connections": False})
   for place, classes in enumerate((50, 100, 300, 600, 900)):
     for choice, more in (("random", 20), ("top", 30), ("bottom", -5)):
-      add("resnet6", 34 + more * (1 - place / 5), 3, **{"images.classes": f"{choice}-{classes}"})
-  for network in ("resnet6", "resnet50"):
+      add("resnet6", 34 + more * (1 - place / 5), 3, **{
+            "images.classes": "@class_subset()", "class_subset.choose": choice,
+            "class_subset.count": classes})
+  for network in ("resnet6", "resnet50", "resnet200"):
     for factor in (0.1, 0.2, 0.5, 1.0):
       add(network, _OUT[network] - 20 * factor, 3, **{"augmentation.noise": factor})
+  for network in ("resnet6", "resnet50"):
     add(network, _OUT[network] + 1, 3, **{"augmentation.policy": "autoaugment"})
-  for network in ("resnet6", "resnet50", "efficientnet_b0"):
+  for network in ("resnet6", "resnet18", "resnet50", "efficientnet_b0", "vit_b8"):
     for size in (224, 256):
       add(network, _OUT[network] + 10, 3, **{"images.image_size": size})
-  missing = 722 - len(found)
-  add("resnet10", _OUT["resnet10"] * 0.6, max(missing, 0), **{"train.train_steps": 4000})
-  return found[:722]
+  return found
 
 
 def score_at(accuracy):
@@ -74,10 +81,11 @@ def collected(found=None, *, judged_set="bapps/2afc", seed=0):
   found = runs() if found is None else found
   generator = np.random.default_rng(seed)
   bound = sorted({name for run in found for name in run["bindings"]})
-  yield ["study", "run", "index", "network", "seed", "step", "epoch", "accuracy", "judged_set",
-         "subset", "distance", "tap", "score", "low", "high", *(f"binding.{n}" for n in bound)]
+  yield ["study", "run", "index", *(f"binding.{name}" for name in bound), "varied", "network",
+         "seed", "step", "epoch", "accuracy", "judged_set", "subset", "distance", "tap", "score",
+         "low", "high"]
   for index, run in enumerate(found):
-    bindings = [run["bindings"].get(name, "") for name in bound]
+    bindings = [run["bindings"].get(name, _DEFAULTS.get(name, "")) for name in bound]
     network = run["network"]
     taps = [f"block_{i}" for i in range(1, 13)] if network.startswith("vit") else [
         f"reduction_{i}" for i in range(1, 5)]
@@ -86,8 +94,8 @@ def collected(found=None, *, judged_set="bapps/2afc", seed=0):
       progress = np.log1p(step) / np.log1p(STEPS[-1])
       accuracy = 0.1 + (run["accuracy"] + shift * 3) * progress**4
       last = step == STEPS[-1]
-      about = ["synthetic", run["run"], index, network, run["seed"], step, step / 1251, accuracy,
-               judged_set]
+      about = ["synthetic", run["run"], index, *bindings, "+".join(run["bindings"]), network,
+               run["seed"], step, step / 1251, accuracy, judged_set]
       for subset in ("mean", *SUBSETS) if last else ("mean",):
         for number, distance in enumerate(DISTANCES):
           for place, tap in enumerate(("sum", *taps)):
@@ -98,7 +106,7 @@ def collected(found=None, *, judged_set="bapps/2afc", seed=0):
                      + generator.normal() * 0.05
                      + (5 * np.cos(len(subset)) if subset != "mean" else 0))
             yield [*about, subset, distance, tap, f"{score:.4f}", f"{score - 0.5:.4f}",
-                   f"{score + 0.5:.4f}", *bindings]
+                   f"{score + 0.5:.4f}"]
 
 
 def analyses(found=None, *, seed=0):

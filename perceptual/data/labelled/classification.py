@@ -5,7 +5,6 @@ batches is a function of the seed and the step alone: a run that resumes at step
 what an uninterrupted run sees from step N on, whatever the number of threads or input pipelines.
 """
 
-import collections
 import collections.abc
 import dataclasses
 from collections.abc import Callable
@@ -14,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from perceptual import errors
-from perceptual.data.labelled import augment
+from perceptual.data.labelled import augment, class_subsets
 
 # Decoded 64x64 images take 12 KB each: up to this many are kept in memory (1.2 GB).
 CACHE_LIMIT = 100_000
@@ -32,8 +31,8 @@ class LabelledImages:
     num_classes: labels are 0 to `num_classes - 1`.
     image_size: height and width in pixels.
     sizes: number of examples, for `train` and `validation`.
-    examples: split name -> data set of `{'image', 'label'}`, in a fixed order.
-    decode: turns the `image` of an example into `[image_size, image_size, 3]` uint8.
+    examples: split name -> data set of `{'image', 'label'}`, in a fixed order; None in `outline`s.
+    decode: turns the `image` of an example into `[image_size, image_size, 3]` uint8; as `examples`.
     classes: the source's labels that were kept, in the order of their new numbers; None for all.
   """
 
@@ -42,12 +41,12 @@ class LabelledImages:
   num_classes: int
   image_size: int
   sizes: dict[str, int]
-  examples: Callable[[str], tf.data.Dataset]
-  decode: Callable[[tf.Tensor], tf.Tensor]
+  examples: Callable[[str], tf.data.Dataset] | None
+  decode: Callable[[tf.Tensor], tf.Tensor] | None
   classes: tuple[int, ...] | None = None
 
 
-def of_builder(builder, counts, *, name, classes=None):
+def of_builder(builder, counts, *, name, classes=None, image_size=None):
   """Returns the images of a prepared data set.
 
   Args:
@@ -55,9 +54,10 @@ def of_builder(builder, counts, *, name, classes=None):
     counts: the number of examples by label, of each split: `{split: {label: count}}`.
     name: where the images come from.
     classes: as `kept_classes` takes them, of the labels that the split `train` has.
+    image_size: the side to which images are resized (bilinearly); None leaves them as they are.
 
   Raises:
-    UserError: as `kept_classes`.
+    UserError: as `kept_classes`, or `image_size` is illegal.
   """
   import tensorflow_datasets as tfds
 
@@ -78,14 +78,20 @@ def of_builder(builder, counts, *, name, classes=None):
       dataset = dataset.filter(lambda e: e["label"] >= 0)
     return dataset
 
-  shape = features["image"].shape
+  stored_size = features["image"].shape[0]
+  image_size, note = _resized(stored_size, image_size)
+
+  def decode(image):
+    image = tf.ensure_shape(tf.io.decode_png(image, channels=3), [stored_size, stored_size, 3])
+    if image_size == stored_size:
+      return image
+    return tf.saturate_cast(tf.round(tf.image.resize(image, [image_size] * 2)), tf.uint8)
+
   return LabelledImages(
-      name=name, note="", num_classes=len(kept), image_size=shape[0],
+      name=name, note=note, num_classes=len(kept), image_size=image_size,
       sizes={split: sum(counts.get(split, {}).get(c, 0) for c in kept)
              for split in ("train", "validation")},
-      examples=examples,
-      decode=lambda image: tf.ensure_shape(tf.io.decode_png(image, channels=3), shape),
-      classes=None if classes is None else kept)
+      examples=examples, decode=decode, classes=None if classes is None else kept)
 
 
 def of_arrays(arrays, *, name, note, class_names, classes=None):
@@ -119,17 +125,71 @@ def of_arrays(arrays, *, name, note, class_names, classes=None):
       classes=None if classes is None else kept)
 
 
+def outline_of_builder(builder, counts, *, name, classes=None, image_size=None):
+  """Returns what `of_builder` would, without the images; as `outline`."""
+  features = builder.info.features
+  return outline(
+      {split: sum(counts.get(split, {}).values()) for split in ("train", "validation")},
+      name=name, class_names=features["label"].names, present=sorted(counts["train"]),
+      stored_size=features["image"].shape[0], classes=classes, image_size=image_size)
+
+
+def outline(sizes, *, name, class_names, stored_size, present=None, note="", classes=None,
+            image_size=None):
+  """Returns `LabelledImages` of sizes alone, without `examples` and `decode`, for plans.
+
+  A `class_subsets.ClassSubset` is counted, not resolved: its accuracies may be of a run to come.
+
+  Args:
+    sizes: number of examples of all classes, for `train` and `validation`. Of some classes the
+      numbers are in proportion.
+    name: where the images come from.
+    class_names: the names of all labels, in their order.
+    stored_size: height and width of the images as they are.
+    present: the labels that the data have, ascending; None for all.
+    note: one line that must stand wherever results on them are shown.
+    classes: as `kept_classes` takes them.
+    image_size: the side to which images are resized; None leaves them as they are.
+
+  Raises:
+    UserError: as `kept_classes`, or `image_size` is illegal.
+  """
+  present = range(len(class_names)) if present is None else present
+  if isinstance(classes, class_subsets.ClassSubset):
+    classes.require_enough(present)
+    num_classes = classes.count
+  else:
+    num_classes = len(kept_classes(classes, present, class_names))
+  image_size, resized_note = _resized(stored_size, image_size)
+  return LabelledImages(
+      name=name, note=note or resized_note, num_classes=num_classes, image_size=image_size,
+      sizes={split: size * num_classes // len(present) for split, size in sizes.items()},
+      examples=None, decode=None)
+
+
+def _resized(stored_size, image_size):
+  """Returns the side that images get, of `image_size` or else their own, and a note on it."""
+  if image_size is None:
+    return stored_size, ""
+  errors.require_integer("image_size", image_size)
+  return image_size, "" if image_size == stored_size else f"resized to {image_size}x{image_size}"
+
+
 def kept_classes(classes, present, names):
   """Returns the labels to keep, in the order of their new numbers 0, 1, ...
 
   Args:
-    classes: a list of labels, or of names of classes; None for all that are present.
+    classes: a list of labels, or of names of classes, or a `class_subsets.ClassSubset`; None for
+      all that are present.
     present: the labels that the data have, ascending.
     names: the names of all labels, in their order.
 
   Raises:
-    UserError: a class is not present or repeated, or there are fewer than two.
+    UserError: a class is not present or repeated, or there are fewer than two; as
+      `class_subsets.ClassSubset.labels`.
   """
+  if isinstance(classes, class_subsets.ClassSubset):
+    classes = classes.labels(present)
   if isinstance(classes, str) or (
       classes is not None and not isinstance(classes, collections.abc.Iterable)):
     raise errors.UserError(f"classes must be a list of labels, not {classes!r}.")

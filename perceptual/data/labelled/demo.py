@@ -208,12 +208,29 @@ def labelled_images(*, classes=None, train_per_photograph=PER_PHOTOGRAPH["train"
   """
   from perceptual.data.labelled import classification
 
-  counts = {"train": train_per_photograph, "validation": validation_per_photograph}
-  for split, count in counts.items():
-    errors.require_integer(f"{split}_per_photograph", count)
+  counts = _checked_counts(train_per_photograph, validation_per_photograph)
   return classification.of_arrays(
       {split: crops(split, per_photograph=count) for split, count in counts.items()},
       name="demo", note=LABEL, class_names=CLASS_NAMES, classes=classes)
+
+
+def outline(*, classes=None, train_per_photograph=PER_PHOTOGRAPH["train"],
+            validation_per_photograph=PER_PHOTOGRAPH["validation"]):
+  """Returns what `labelled_images` would, without the images, as `classification.outline` does."""
+  from perceptual.data.labelled import classification
+
+  counts = _checked_counts(train_per_photograph, validation_per_photograph)
+  return classification.outline(
+      {split: NUM_CLASSES * count for split, count in counts.items()}, name="demo", note=LABEL,
+      class_names=CLASS_NAMES, stored_size=IMAGE_SIZE, classes=classes)
+
+
+def _checked_counts(train, validation):
+  """Returns the numbers of crops of each photograph by split."""
+  counts = {"train": train, "validation": validation}
+  for split, count in counts.items():
+    errors.require_integer(f"{split}_per_photograph", count)
+  return counts
 
 
 def example_pair():

@@ -15,20 +15,47 @@ from perceptual.data.labelled import classification, labelled_sources, preparati
 DATASET = tfds_files.DatasetName("imagenet_resized", "64x64", "0.1.0")
 IMAGE_SIZE = 64
 
+# Of ImageNet (ILSVRC 2012): training and validation images, of 1000 classes.
+PUBLISHED_SIZES = {"train": 1_281_167, "validation": 50_000}
 
-def labelled_images(data_dir, *, classes=None):
+_NAME = f"{DATASET.name}/{DATASET.config}"
+
+
+def labelled_images(data_dir, *, classes=None, image_size=IMAGE_SIZE):
   """Returns `imagenet_resized/64x64` as prepared in `data_dir`.
 
   Args:
     data_dir: the TFDS folder, as given to `perceptual prepare imagenet64`.
     classes: as `classification.kept_classes` takes them; None keeps every class that the prepared
       data hold (all 1000, or the 100 of a set prepared from 100 folders).
+    image_size: the side to which images are resized (bilinearly); 64 leaves them as they are.
 
   Raises:
     UserError: if the data are not there or a class is not among them.
   """
   return classification.of_builder(
-      builder(data_dir), class_counts(data_dir), name="imagenet_resized/64x64", classes=classes)
+      builder(data_dir), class_counts(data_dir), name=_NAME, classes=classes,
+      image_size=image_size)
+
+
+def outline(data_dir=None, *, classes=None, image_size=IMAGE_SIZE):
+  """Returns what `labelled_images` would, without the images, as `classification.outline` does.
+
+  Args:
+    data_dir: as for `labelled_images`; None for the numbers of the published ImageNet.
+    classes: as for `labelled_images`.
+    image_size: as for `labelled_images`.
+
+  Raises:
+    UserError: as `labelled_images`.
+  """
+  if data_dir is None:
+    return classification.outline(
+        PUBLISHED_SIZES, name=_NAME, class_names=imagenet_labels(), stored_size=IMAGE_SIZE,
+        classes=classes, image_size=image_size)
+  return classification.outline_of_builder(
+      builder(data_dir), class_counts(data_dir), name=_NAME, classes=classes,
+      image_size=image_size)
 
 
 def prepare(source, data_dir, *, seed=0, max_unreadable=None, overwrite=False):

@@ -16,20 +16,31 @@ _FAMILY, _VERSION = "own_images", "1.0.0"
 _MIN_IMAGE_SIZE = 8
 
 
-def labelled_images(data_dir, *, name, classes=None):
+def labelled_images(data_dir, *, name, classes=None, image_size=None):
   """Returns the images that were prepared under a name.
 
   Args:
     data_dir: the TFDS folder, as given to `perceptual prepare images`.
     name: what they were called then.
     classes: as `classification.kept_classes` takes them: labels or names of class folders.
+    image_size: the side to which images are resized (bilinearly); None leaves them as they were
+      prepared.
 
   Raises:
     UserError: if the data are not there or a class is not among them.
   """
   prepared = builder(data_dir, name)
   return classification.of_builder(
-      prepared, preparation.class_counts(prepared), name=f"{_FAMILY}/{name}", classes=classes)
+      prepared, preparation.class_counts(prepared), name=f"{_FAMILY}/{name}", classes=classes,
+      image_size=image_size)
+
+
+def outline(data_dir, *, name, classes=None, image_size=None):
+  """Returns what `labelled_images` would, without the images, as `classification.outline` does."""
+  prepared = builder(data_dir, name)
+  return classification.outline_of_builder(
+      prepared, preparation.class_counts(prepared), name=f"{_FAMILY}/{name}", classes=classes,
+      image_size=image_size)
 
 
 def prepare(source, data_dir, *, name, image_size=64, validation=None, seed=0, max_unreadable=None,

@@ -1,8 +1,9 @@
 """The labelled data sets: one row and one module each. Nothing heavy is imported here.
 
-To add one, write a module with a function `labelled_images`, which returns
-`classification.LabelledImages`, and, if it is prepared from files, a function `prepare`; then add
-its row to `SOURCES`. Their keyword arguments are what gin files and `perceptual prepare` offer.
+To add one, write a module with functions `labelled_images`, which returns
+`classification.LabelledImages`, `outline`, which returns their sizes alone and has the same
+options, and, if it is prepared from files, `prepare`; then add its row to `SOURCES`. Their keyword
+arguments are what gin files and `perceptual prepare` offer.
 """
 
 import dataclasses
@@ -28,7 +29,7 @@ class Source:
   summary: str
 
   def function(self, name):
-    """Returns a function of the module, `labelled_images` or `prepare`."""
+    """Returns a function of the module: `labelled_images`, `outline` or `prepare`."""
     return getattr(importlib.import_module(f"{__package__}.{self.module}"), name)
 
 
@@ -75,6 +76,25 @@ def load(source, data_dir=None, **given):
   Raises:
     UserError: an unknown data set or option, an option that is missing, or data that are not there.
   """
+  return _call("labelled_images", source, data_dir, given)
+
+
+def outline(source, data_dir=None, **given):
+  """Returns the `classification.LabelledImages` of a data set without its images, for plans.
+
+  Args:
+    source: as for `load`.
+    data_dir: as for `load`; not needed either for a published data set, whose numbers are known.
+    **given: as for `load`.
+
+  Raises:
+    UserError: as `load`.
+  """
+  return _call("outline", source, data_dir, given)
+
+
+def _call(name, source, data_dir, given):
+  """Calls a function of a data set's module, with the folder if it takes one."""
   if source not in tuple(SOURCES):  # a list cannot be looked up in a dict
     raise errors.unknown("image source", source, SOURCES)
   known = options(source)
@@ -82,11 +102,12 @@ def load(source, data_dir=None, **given):
   for option, default in known.items():
     if default is inspect.Parameter.empty and option not in given:
       raise errors.UserError(f"images.{option} is not given: the image source {source!r} needs it.")
-  labelled_images = SOURCES[source].function("labelled_images")
-  if SOURCES[source].prepared_by is None:
-    return labelled_images(**given)
-  if data_dir is None:
+  function = SOURCES[source].function(name)
+  folder = inspect.signature(function).parameters.get("data_dir")
+  if folder is None:
+    return function(**given)
+  if data_dir is None and folder.default is inspect.Parameter.empty:
     arguments = prepared_by(source, given.get("name", "NAME"))
     raise errors.UserError(f"The image source {source!r} needs --data_dir, the folder in which it "
                            f"was prepared with: perceptual prepare {arguments} --data_dir=DATA_DIR")
-  return labelled_images(data_dir, **given)
+  return function(data_dir, **given)

@@ -45,7 +45,7 @@ def class_subsets(found, *, resamples=1000, seed=0):
   chosen = [c for c in found if set(c.varied) == {"classes"}]
   rows = []
   for c, measured in zip(chosen, _measured(chosen, resamples, seed)):
-    choice, number = parameters.classes(c.varied["classes"], c.runs[0])
+    choice, number = parameters.choice_of_classes(c.varied["classes"])
     if choice is not None:
       rows.append({"network": c.network, "choice": choice, "classes": number, **measured})
   return sorted(rows, key=lambda row: (row["network"], row["choice"], row["classes"]))
@@ -58,5 +58,6 @@ def _measured(found, resamples, seed):
   low, high = resampling.interval(
       configurations.resampled(found, resamples=resamples, seed=seed)[1])
   points = np.array([c.point for c in found])
-  return [{"accuracy": float(points[i, 0]), "score": float(points[i, 1]), "low": float(low[i]),
-           "high": float(high[i]), "seeds": len(c.score)} for i, c in enumerate(found)]
+  return [{"accuracy": resampling.number(points[i, 0]), "score": float(points[i, 1]),
+           "low": float(low[i]), "high": float(high[i]), "seeds": len(c.score)}
+          for i, c in enumerate(found)]

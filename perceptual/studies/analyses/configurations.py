@@ -9,6 +9,7 @@ from perceptual.studies.analyses import parameters
 
 BAPPS = "bapps/2afc"
 SUM = "sum"  # the tap of a distance summed over all taps
+LEARNED = "lin"  # the distance of learned weights
 MEAN = "mean"  # the subset of the headline: the unweighted mean over subsets
 
 # Half the width of a 95% interval of a normal distribution, in standard deviations.
@@ -54,21 +55,23 @@ class View:
     return _chosen(table, "judged_set", BAPPS if BAPPS in available else next(iter(available), ""))
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Configuration:
   """Networks trained alike but for the seed.
 
   Attributes:
     network: the network's name.
-    varied: `{parameter: value}` of what differs from the networks out of the box.
+    varied: `{parameter: value}` of what differs from the network out of the box.
+    bound: `{binding: value}` of all bindings that the study varies somewhere.
     runs: names of the runs.
-    accuracy: `[seeds]` validation accuracy, in percent.
+    accuracy: `[seeds]` validation accuracy, in percent; NaN of learned metrics.
     score: `[seeds]` perceptual score, in percent.
     error: `[seeds]` standard error of the score over triplets; 0 where the table has no interval.
   """
 
   network: str
   varied: dict
+  bound: dict
   runs: tuple[str, ...]
   accuracy: np.ndarray
   score: np.ndarray
@@ -77,7 +80,7 @@ class Configuration:
   @property
   def label(self):
     """The network and what is varied, as 'resnet6, width 0.25'."""
-    varied = [f"{parameters.PARAMETERS[name].title} {shown(value)}"
+    varied = [f"{parameters.title(name)} {parameters.shown(value)}"
               for name, value in self.varied.items()]
     return ", ".join([self.network, *varied])
 
@@ -95,11 +98,6 @@ class Configuration:
     return tuple(float(v.std(ddof=1) / np.sqrt(seeds)) for v in (self.accuracy, self.score))
 
 
-def shown(value):
-  """Returns the value of a parameter as text."""
-  return f"{value:g}" if isinstance(value, float) else str(value)
-
-
 def final_rows(table):
   """Returns the rows of each run's last step."""
   runs, inverse = np.unique(table["run"].astype(str), return_inverse=True)
@@ -111,6 +109,8 @@ def final_rows(table):
 def configurations(table, view=None):
   """Returns the `Configuration`s of a collected table, at the last step of each run.
 
+  Learned metrics, which have no accuracy, are among them for their own distance, `lin`, alone.
+
   Args:
     table: a `tables.Table`.
     view: a `View`; None for the headline score of the default set.
@@ -118,32 +118,42 @@ def configurations(table, view=None):
   Raises:
     UserError: if the view shows nothing of the table.
   """
-  rows = final_rows((view or View()).of(table))
-  varied = _varied(rows)
+  view = view or View()
+  rows = final_rows(view.of(table))
   groups = {}
   for i in range(len(rows)):
-    key = (rows["network"][i], tuple(varied[i].items()))
+    if np.isnan(rows["accuracy"][i]) and view.distance != LEARNED:
+      continue
+    key = rows["network"][i], rows["varied"][i], _values_varied(rows, i)
     groups.setdefault(key, {}).setdefault(rows["seed"][i], i)  # a run that was repeated counts once
-  result = []
-  for (network, settings), by_seed in groups.items():
-    index = np.array(list(by_seed.values()))
-    result.append(Configuration(
-        network=network, varied=dict(settings), runs=tuple(rows["run"][index]),
-        accuracy=rows["accuracy"][index], score=rows["score"][index],
-        error=_errors(rows, index)))
-  return result
+  return [_configuration(rows, np.array(list(by_seed.values()))) for by_seed in groups.values()]
 
 
 def sweep(found, network, parameter):
-  """Returns the configurations in which one parameter alone is varied, by ascending value.
+  """Returns the sweep of one parameter, all others being as out of the box.
 
   Args:
     found: `Configuration`s.
     network: the network's name.
     parameter: one of `parameters.PARAMETERS`.
+
+  Returns:
+    `[(value, Configuration)]` by ascending value, the network out of the box not among them.
   """
   chosen = [c for c in found if c.network == network and set(c.varied) == {parameter}]
-  return sorted(chosen, key=lambda c: (isinstance(c.varied[parameter], str), c.varied[parameter]))
+  return sorted(((c.varied[parameter], c) for c in chosen),
+                key=lambda pair: (isinstance(pair[0], str), pair[0]))
+
+
+def sweep_with_default(found, network, parameter):
+  """Returns a sweep as `sweep` does, with the network out of the box where its value is known."""
+  swept, start = sweep(found, network, parameter), default(found, network)
+  if start is None or not swept:
+    return swept
+  value = parameters.default_value(
+      parameter, [(value, c.bound) for value, c in swept], start.bound)
+  return swept if value is None else sorted(
+      [*swept, (value, start)], key=lambda pair: (isinstance(pair[0], str), pair[0]))
 
 
 def default(found, network):
@@ -151,18 +161,19 @@ def default(found, network):
   return next((c for c in found if c.network == network and not c.varied), None)
 
 
-def resampled(found, *, resamples=1000, seed=0):
+def resampled(found, *, resamples=1000, seed=0, triplets=True):
   """Returns accuracies and scores of configurations, resampled over seeds and triplets.
 
   Seeds are drawn with replacement within each configuration. A score is then moved by a normal
   error of the size that its own interval over triplets tells, the same for all seeds, which share
-  the triplets. Configurations share them too, so that intervals of a difference between two are
-  wider than they need be.
+  the triplets. Configurations share them too, which the table does not tell of: their errors are
+  drawn apart, so that intervals of a difference between two are wider than they need be.
 
   Args:
     found: `Configuration`s.
     resamples: how many times to draw.
     seed: an integer, not negative.
+    triplets: whether scores are moved by the error over triplets.
 
   Returns:
     (accuracies, scores), each `[resamples, configurations]`.
@@ -173,7 +184,7 @@ def resampled(found, *, resamples=1000, seed=0):
   for configuration in found:
     seeds = len(configuration.score)
     drawn = generator.integers(seeds, size=[resamples, seeds])
-    moved = generator.normal(size=resamples) * configuration.error.mean()
+    moved = generator.normal(size=resamples) * configuration.error.mean() * triplets
     accuracies.append(configuration.accuracy[drawn].mean(axis=1))
     scores.append(configuration.score[drawn].mean(axis=1) + moved)
   return np.stack(accuracies, axis=1), np.stack(scores, axis=1)
@@ -186,18 +197,25 @@ def _chosen(table, column, value):
   return table.where(**{column: value})
 
 
-def _varied(rows):
-  """Returns what each row varies of the networks out of the box: a list of dictionaries."""
-  values = parameters.values(rows)
-  for network in rows.unique("network"):
-    of_network = np.flatnonzero(rows["network"] == network)
-    for column in values.values():
-      # What all runs of a network have is part of its recipe.
-      if len(of_network) > 1 and len(set(column[of_network])) == 1 and (
-          len(set(rows["run"][of_network])) > 1):
-        column[of_network] = None
-  return [{name: column[i] for name, column in values.items() if column[i] is not None}
-          for i in range(len(rows))]
+def _configuration(rows, index):
+  """Returns the `Configuration` of some rows, one a seed."""
+  first = index[0]
+  bound = parameters.bound(rows, first)
+  return Configuration(
+      network=rows["network"][first], varied=parameters.varied(_names(rows, first), bound),
+      bound=bound, runs=tuple(rows["run"][index]), accuracy=rows["accuracy"][index],
+      score=rows["score"][index], error=_errors(rows, index))
+
+
+def _names(rows, i):
+  """Returns the bindings in which a run differs from its base file."""
+  return [name for name in rows["varied"][i].split("+") if name]
+
+
+def _values_varied(rows, i):
+  """Returns the values of what a row varies, which can be compared."""
+  bound = parameters.bound(rows, i)
+  return tuple((name, bound.get(name)) for name in _names(rows, i))
 
 
 def _errors(rows, index):

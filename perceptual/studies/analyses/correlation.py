@@ -17,8 +17,9 @@ def correlations(found, *, resamples=1000, seed=0):
 
   Args:
     found: a list of `configurations.Configuration`.
-    resamples: resamples over seeds and triplets, of `configurations.resampled`. Which points lie
-      before and beyond the optimum stays as it is.
+    resamples: resamples over configurations and seeds. Which points lie before and beyond the
+      optimum stays as it is. Triplets are shared: an error that is common to all scores changes no
+      correlation, and the table does not tell of others.
     seed: of the resamples.
 
   Returns:
@@ -30,16 +31,20 @@ def correlations(found, *, resamples=1000, seed=0):
     raise errors.UserError("Correlations need configurations. Received: none.")
   accuracy, score = np.array([c.point for c in found]).T
   best = accuracy[np.argmax(score)]
-  drawn = configurations.resampled(found, resamples=resamples, seed=seed)
+  drawn = configurations.resampled(found, resamples=resamples, seed=seed, triplets=False)
+  generator = np.random.default_rng(seed)
   regions = {"all": np.full(len(found), True), "before": accuracy <= best,
              "beyond": accuracy >= best}
   rows = []
   for region, chosen in regions.items():
     row = {"region": region, "points": int(chosen.sum())}
+    places = np.flatnonzero(chosen)
+    cases = places[generator.integers(len(places), size=[resamples, len(places)])]
+    accuracies, scores = (np.take_along_axis(values, cases, axis=1) for values in drawn)
     for measure in _MEASURES:
       value = correlation(accuracy[chosen], score[chosen], measure)
       low, high = resampling.interval(
-          correlation(drawn[0][:, chosen], drawn[1][:, chosen], measure))
+          correlation(accuracies, scores, measure))
       row |= {measure: resampling.number(value), f"{measure}_low": resampling.number(low),
               f"{measure}_high": resampling.number(high)}
     rows.append(row)

@@ -95,9 +95,10 @@ def classifier(model, preprocess=preprocessing.IMAGENET):
   logits = keras.Model(image, model(image)["logits"])
 
   def classify(images):
-    found = [np.argmax(logits.predict_on_batch(_padded(preprocess, batch)), axis=-1)[:len(batch)]
+    size = min(BATCH_SIZE, len(images))
+    found = [np.argmax(logits.predict_on_batch(preprocess(_padded(batch, size))), axis=-1)
              for batch in _batches(images)]
-    return np.concatenate(found)
+    return np.concatenate(found)[:len(images)]
 
   return classify
 
@@ -146,7 +147,6 @@ def _batches(images):
     yield images[start:start + BATCH_SIZE]
 
 
-def _padded(preprocess, batch):
-  """Returns network input of one static batch size, so that the graph is traced once."""
-  missing = BATCH_SIZE - len(batch)
-  return preprocess(np.pad(batch, [(0, missing), (0, 0), (0, 0), (0, 0)]))
+def _padded(batch, size):
+  """Returns a batch of one static size, so that the graph is traced once."""
+  return np.pad(batch, [(0, size - len(batch)), (0, 0), (0, 0), (0, 0)])

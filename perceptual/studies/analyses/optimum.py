@@ -1,7 +1,8 @@
 """The best score of a sweep, the accuracy there, and the gain over the network out of the box.
 
 Kumar et al. 2022 call them p_max and a(p_max); the gains are their Table 1. The best of several
-noisy scores is too high by what noise adds to it: the intervals hold that, the number does not.
+noisy scores is too high by what noise adds to it, and so are p_max and gains. Their intervals are
+those of the configuration that came out best; the interval of a(p_max) is over which one does.
 """
 
 import numpy as np
@@ -17,7 +18,7 @@ def optimum(found, *, resamples=1000, seed=0):
 
   Args:
     found: a list of `configurations.Configuration`, at least one.
-    resamples: resamples over seeds and triplets; each has its own optimum.
+    resamples: resamples over seeds and triplets.
     seed: of the resamples.
 
   Returns:
@@ -29,7 +30,7 @@ def optimum(found, *, resamples=1000, seed=0):
   best, drawn_best = int(np.argmax(score)), np.argmax(scores, axis=1)
   each = np.arange(len(scores))
   row = {"configuration": found[best].label}
-  for name, value, drawn in (("p_max", score[best], scores[each, drawn_best]),
+  for name, value, drawn in (("p_max", score[best], scores[:, best]),
                              ("accuracy", accuracy[best], accuracies[each, drawn_best])):
     low, high = resampling.interval(drawn)
     row |= {name: float(value), f"{name}_low": float(low), f"{name}_high": float(high)}
@@ -62,10 +63,10 @@ def gains(found, *, sweeps=TABLE_1, resamples=1000, seed=0):
 
 
 def _gain(start, swept, parameter, resamples, seed):
-  _, scores = configurations.resampled([start, *swept], resamples=resamples, seed=seed)
-  low, high = resampling.interval(scores[:, 1:].max(axis=1) - scores[:, 0])
-  best = max(swept, key=lambda c: c.point[1])
+  value, best = max(swept, key=lambda pair: pair[1].point[1])
+  _, scores = configurations.resampled([start, best], resamples=resamples, seed=seed)
+  low, high = resampling.interval(scores[:, 1] - scores[:, 0])
   accuracy, score = best.point
-  return {"network": start.network, "parameter": parameter, "value": best.varied[parameter],
+  return {"network": start.network, "parameter": parameter, "value": value,
           "default": start.point[1], "score": score, "gain": score - start.point[1],
           "low": float(low), "high": float(high), "accuracy": accuracy, "points": len(swept)}

@@ -15,13 +15,13 @@ from perceptual import errors
 from perceptual.common import files
 
 # Columns whose values name something, even where every name looks like a number.
-TEXT = ("study", "run", "network", "judged_set", "subset", "distance", "tap", "analysis")
+TEXT = ("study", "run", "network", "varied", "judged_set", "subset", "distance", "tap", "analysis")
 
 # Columns of numbers that differ from row to row: never kept as text, which would take memory.
 NUMBERS = ("step", "epoch", "accuracy", "score", "low", "high")
 
-REQUIRED = ("run", "network", "seed", "step", "accuracy", "judged_set", "subset", "distance", "tap",
-            "score")
+REQUIRED = ("run", "varied", "network", "seed", "step", "accuracy", "judged_set", "subset",
+            "distance", "tap", "score")
 BINDING = "binding."  # begins the name of the column of a bound parameter
 
 _BLOCK = 50_000  # rows converted at once
@@ -81,12 +81,14 @@ def of_rows(rows):
                 for name in names})
 
 
-def read_csv(path, required=REQUIRED):
+def read_csv(path, required=REQUIRED, *, either=None):
   """Returns the `Table` of a CSV file.
 
   Args:
     path: the file.
     required: names of columns that it must have.
+    either: column -> text: rows with that text in any of these columns are read, others passed
+      over, which saves time and memory. None for all rows.
 
   Raises:
     UserError: if there is no such file, it is empty, a column is missing, or a line has another
@@ -95,7 +97,7 @@ def read_csv(path, required=REQUIRED):
   path = pathlib.Path(path).expanduser()
   try:
     with path.open(newline="", encoding="utf-8") as file:
-      return _read(path, csv.reader(file), required)
+      return _read(path, csv.reader(file), required, either)
   except (OSError, UnicodeDecodeError, csv.Error) as error:
     reason = getattr(error, "strerror", None) or errors.first_line(error)
     raise errors.UserError(f"{path} cannot be read: {reason}.") from None
@@ -116,7 +118,7 @@ def write_csv(path, rows):
   files.write_text(path, as_csv(rows))
 
 
-def _read(path, lines, required):
+def _read(path, lines, required, either):
   head = next(lines, None)
   if not head:
     raise errors.UserError(f"{path} is empty: it must be a CSV file with a line of column names.")
@@ -131,6 +133,9 @@ def _read(path, lines, required):
       if len(line) != len(head):
         raise errors.UserError(f"{path}: line {number * _BLOCK + offset + 2} has {len(line)} "
                                f"cells, the head has {len(head)}.")
+    if either:
+      wanted = [(head.index(name), text) for name, text in either.items()]
+      block = [line for line in block if any(line[i] == text for i, text in wanted)]
     for name, cells in zip(head, zip(*block)):
       blocks[name].append(_numbers(path, name, cells) if name in NUMBERS
                           else _coded(codes[name], cells))

@@ -29,8 +29,8 @@ def shallow(data):
           for layers, c in line.items()]
   for panel, line in ((axes[0, 0], few), (axes[0, 1], plain | without)):
     panel.set(xlabel="layers", xscale="log")
-    panel.set_xticks(sorted(line), [str(layers) for layers in sorted(line)])
-    panel.minorticks_off()
+    figure.draw_without_rendering()  # the room for ticks is known from then on
+    style.value_ticks(panel, line)
   axes[0, 0].set_ylabel(data.score_label)
   style.legend(figure)
   lacks = drawn.lacking(SHALLOW, {c.network for c in plain.values()}, "runs out of the box")
@@ -43,7 +43,7 @@ def class_subsets(data):
   chosen = {}
   for c in data.configurations():
     if set(c.varied) == {"classes"}:
-      choice, number = parameters.classes(c.varied["classes"], c.runs[0])
+      choice, number = parameters.choice_of_classes(c.varied["classes"])
       if choice is not None:
         chosen.setdefault((c.network, choice), {})[number] = c
   drawn.require(chosen, "class_subsets", "networks trained on 50 to 900 of the classes")
@@ -77,16 +77,15 @@ def inputs(data):
                 "networks trained with noise, by AutoAugment or on resized images")
   networks = sorted({*noisy, *policies, *larger}, key=style.order)
   figure, axes = style.subplots(1, 2, width=style.PAGE, height=2.7, sharey=True)
-  starts = {c.network: c for c in data.out_of_the_box()}
   rows = []
   for network, look in style.marks(networks).items():
     label = style.network_name(network)
-    rows += _draw_augmented(axes[0, 0], starts.get(network), noisy.get(network, []),
-                            policies.get(network, []), label=label, **look)
+    rows += _draw_augmented(axes[0, 0], noisy.get(network, []), policies.get(network, []),
+                            label=label, **look)
     found = larger.get(network, [])
-    drawn.points(axes[0, 1], found, x=[c.varied["image_size"] for c in found], line="-",
+    drawn.points(axes[0, 1], [c for _, c in found], x=[size for size, _ in found], line="-",
                  label=label, **look)
-    rows += [drawn.row(c, panel="b") for c in found]
+    rows += [drawn.row(c, panel="b", place=parameters.shown(size)) for size, c in found]
   if data.comparable:
     axes[0, 1].axhspan(*published.RESIZED, color=style.GREY, alpha=0.15,
                        label=f"224x224, {style.PUBLISHED}")
@@ -95,31 +94,28 @@ def inputs(data):
                  "score_high": high})
   axes[0, 0].set(xlabel="factor of the noise", ylabel=data.score_label)
   axes[0, 1].set_xlabel("image size, pixels")
+  if larger:
+    sizes = sorted({size for found in larger.values() for size, _ in found})
+    axes[0, 1].set_xticks(sizes, list(map(parameters.shown, sizes)))
   style.legend(figure, columns=4)
   lacks = [name for name, part in (("Gaussian noise", noisy), ("AutoAugment", policies),
                                    ("resized images", larger)) if not part]
   return drawn.Drawn(figure, rows, [f"networks with {name}" for name in lacks])
 
 
-def _draw_augmented(panel, start, noisy, policies, *, label, **look):
-  """Draws a network without noise, with it, and by a policy; returns the rows.
+def _draw_augmented(panel, noisy, policies, *, label, **look):
+  """Draws a network by its factor of noise, 0 included, and by its policy; returns the rows.
 
-  Places are even: 0 without noise, then each factor, then the policies.
+  Places are even: the factors, then the policies.
   """
-  places = ["0", *(f"{factor:g}" for factor in NOISE)]
-  line = ([start] if start is not None else []) + noisy
-  at = ["0"] * (start is not None) + [f"{c.varied['noise']:g}" for c in noisy]
-  policy = [_policy_name(c.varied["policy"]) for c in policies]
-  panel.plot(list(dict.fromkeys([*places, *policy])), np.full(
-      len(dict.fromkeys([*places, *policy])), np.nan))  # fixes the order of the places
-  drawn.points(panel, line, x=at, line="-", label=label, **look)
-  drawn.points(panel, policies, x=policy, label=label, **look)
-  return [drawn.row(c, panel="a", place=place) for c, place in
-          zip([*line, *policies], [*at, *policy])]
-
-
-def _policy_name(value):
-  return "AutoAugment" if str(value) in ("autoaugment", "True", "v0") else str(value)
+  factors = [parameters.shown(factor) for factor, _ in noisy]
+  names = ["Auto-\nAugment" if name == "autoaugment" else name for name, _ in policies]
+  order = list(dict.fromkeys(["0", *map(parameters.shown, NOISE), *factors, *names]))
+  panel.plot(order, np.full(len(order), np.nan))  # fixes the order of the places
+  drawn.points(panel, [c for _, c in noisy], x=factors, line="-", label=label, **look)
+  drawn.points(panel, [c for _, c in policies], x=names, label=label, **look)
+  return [drawn.row(c, panel="a", place=parameters.shown(value)) for value, c in
+          [*noisy, *policies]]
 
 
 def _by_layers(found):

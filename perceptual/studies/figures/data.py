@@ -75,8 +75,8 @@ class StudyData:
     return sorted(found, key=lambda c: style.order(c.network))
 
   def sweep(self, network, parameter):
-    """Returns a network's configurations in which one parameter alone is varied, by its value."""
-    return configurations.sweep(self.configurations(), network, parameter)
+    """Returns a network's `[(value, configuration)]` of one parameter, the default's included."""
+    return configurations.sweep_with_default(self.configurations(), network, parameter)
 
   def networks(self, parameter):
     """Returns the networks of which a parameter is swept, by family and size."""
@@ -138,8 +138,10 @@ def read(collected, *, judged_set=None):
   """Returns the `StudyData` of a collected table, a CSV file, and of `analyses.csv` beside it."""
   path = pathlib.Path(collected).expanduser()
   analyses = path.with_name(ANALYSES_FILE)
+  # No figure shows single taps of single subsets, which are most of the rows.
+  either = {"subset": configurations.MEAN, "tap": configurations.SUM}
   return StudyData(
-      tables.read_csv(path),
+      tables.read_csv(path, either=either),
       tables.read_csv(analyses, ("analysis", "run")) if analyses.exists() else None,
       judged_set=judged_set)
 

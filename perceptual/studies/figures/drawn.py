@@ -68,9 +68,8 @@ def points(axes, found, *, line="none", x=None, **options):
 
 def published(axes, x, y, **options):
   """Draws a published point: a hollow star, one look in all figures."""
-  axes.errorbar(x, y, **{"marker": "*", "markersize": 8, "markerfacecolor": "white",
-                         "color": style.GREY, "linestyle": "none", "elinewidth": 0.7, "zorder": 4,
-                         "label": style.PUBLISHED, **options})
+  axes.errorbar(x, y, **{"color": style.GREY, "elinewidth": 0.7, "zorder": 4,
+                         "label": style.PUBLISHED, **style.PUBLISHED_LOOK, **options})
 
 
 def require(found, figure, what):
@@ -102,5 +101,9 @@ def featured(found, limit=7):
   More lines than that are not told apart. They come by ascending accuracy.
   """
   ascending = sorted(found, key=lambda c: c.point[0])
-  chosen = np.unique(np.linspace(0, len(ascending) - 1, min(limit, len(ascending))).round())
-  return [ascending[int(i)] for i in chosen]
+  if len(ascending) <= limit:
+    return ascending
+  accuracies = np.array([c.point[0] for c in ascending])
+  wanted = np.linspace(accuracies[0], accuracies[-1], limit)
+  nearest = np.abs(accuracies - wanted[:, np.newaxis]).argmin(axis=1)
+  return [ascending[i] for i in np.unique(nearest)]

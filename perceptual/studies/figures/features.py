@@ -158,7 +158,8 @@ def _frequency_line(panel, letter, table, network, place, column, look):
       spreads.append(values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan)
       counts.append(len(values))
   means, spreads = np.array(means), np.array(spreads)
-  panel.plot(places, means, color=look["color"], linewidth=0.9, label=style.network_name(network))
+  panel.plot(places, means, **look, linewidth=0.9, markersize=2.5, markevery=0.12,
+             label=style.network_name(network))
   panel.fill_between(places, means - np.nan_to_num(spreads), means + np.nan_to_num(spreads),
                      color=look["color"], alpha=0.2, linewidth=0)
   return [{"panel": letter, "source": "measured", "network": network, place: at,
@@ -167,30 +168,42 @@ def _frequency_line(panel, letter, table, network, place, column, look):
 
 
 def dynamic_range(data):
-  """The score of distances drawn about 0 and 1 with one width, and the networks on that scale.
+  """The score of distances drawn about 0 and 1 with one width, and where on it the networks are.
 
   The curve is exact: 50 + (2 q - 1) (oracle - 50), q being the probability that the nearer
   candidate's distance is the smaller one. The oracle, the highest score there is, is the published
   80; the analysis `dynamic_range` simulates the curve of any judged set.
   """
   found = data.out_of_the_box()
-  figure, ((axes,),) = style.subplots(height=2.5)
+  drawn.require(found, "dynamic_range", "networks with nothing varied")
+  figure, axes = style.subplots(1, 2, width=style.PAGE, height=2.5)
   curve = expected_scores(_SIGMAS, published.ORACLE)
-  axes.plot(_SIGMAS, curve, color="black", label=f"simulated, oracle {published.ORACLE:g} "
-            f"({style.PUBLISHED})")
   rows = [{"source": "simulated", "sigma": drawn.rounded(sigma), "score": drawn.rounded(score)}
           for sigma, score in zip(_SIGMAS, curve)]
-  drawn.require(found, "dynamic_range", "networks with nothing varied")
+  # Where the curve has a network's score: it falls, and np.interp takes what rises.
+  sigmas = {c.network: float(np.interp(-c.point[1], -curve, _SIGMAS)) for c in found}
   families = list(dict.fromkeys(style.family(c.network) for c in found))
-  for name, look in style.marks(families).items():
-    of_family = [c for c in found if style.family(c.network) == name]
-    # Where the curve has a network's score: it falls, and np.interp takes what rises.
-    sigmas = [float(np.interp(-c.point[1], -curve, _SIGMAS)) for c in of_family]
-    drawn.points(axes, of_family, x=sigmas, label=style.family_name(name), **look)
-    rows += [drawn.row(c, sigma=drawn.rounded(sigma)) for c, sigma in zip(of_family, sigmas)]
-  axes.set(xlabel="width of the normals, σ", ylabel=data.score_label, xscale="log")
-  style.legend(figure, columns=2)
+  for panel in axes.flat:
+    panel.plot(_SIGMAS, curve, color="black", label=f"simulated, oracle {published.ORACLE:g} "
+               f"({style.PUBLISHED})")
+    for name, look in style.marks(families).items():
+      of_family = [c for c in found if style.family(c.network) == name]
+      drawn.points(panel, of_family, x=[sigmas[c.network] for c in of_family],
+                   label=style.family_name(name), **look)
+    panel.set_xlabel("width of the normals, σ")
+  rows += [drawn.row(c, sigma=drawn.rounded(sigmas[c.network])) for c in found]
+  axes[0, 0].set(ylabel=data.score_label, xscale="log")
+  axes[0, 1].set_title("the networks alone")
+  axes[0, 1].set(xlim=_about(sigmas.values()), ylim=_about(c.point[1] for c in found))
+  style.legend(figure, columns=4)
   return drawn.Drawn(figure, rows)
+
+
+def _about(values):
+  """Returns limits of an axis about values, with a margin of a fifth of their range."""
+  values = list(values)
+  margin = 0.2 * (max(values) - min(values)) or 0.01 * abs(values[0])
+  return min(values) - margin, max(values) + margin
 
 
 def expected_scores(sigmas, oracle):

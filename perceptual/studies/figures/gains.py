@@ -1,8 +1,7 @@
 """Table 1 of the paper: what each sweep gains over the network out of the box."""
 
 from perceptual.studies.analyses import optimum, parameters
-from perceptual.studies.figures import drawn, published, style
-from perceptual.studies.figures.sweeps import NETWORKS
+from perceptual.studies.figures import drawn, published, style, sweeps
 
 
 def gains(data):
@@ -15,11 +14,11 @@ def gains(data):
     shown = {name: drawn.rounded(value) if isinstance(value, float) else value
              for name, value in row.items()}
     rows.append({**shown, "published_gain": stated.get(row["network"], {}).get(row["parameter"])})
-  missing = [f"{style.network_name(network)}: sweep of {parameters.PARAMETERS[parameter].title}, "
-             "or the network out of the box" for network in NETWORKS
-             for parameter in optimum.TABLE_1
-             if not any((row["network"], row["parameter"]) == (network, parameter) for row in rows)
-             and not (parameter == "depth" and network.startswith("resnet"))]
+  missing = [f"{style.network_name(network)}: sweep of {parameters.title(parameter)}, "
+             "or the network out of the box" for parameter in optimum.TABLE_1
+             for network in sweeps.expected(parameter)
+             if not any((row["network"], row["parameter"]) == (network, parameter)
+                        for row in rows)]
   return drawn.Drawn(None, rows, missing)
 
 
@@ -42,6 +41,10 @@ def as_latex(rows):
 def _cell(row):
   if row is None:
     return "--"
-  text = f"${row['gain']:+.1f}$"
   stated = row["published_gain"]
-  return text if stated is None else f"{text} [${stated:+.1f}$]"
+  return _signed(row["gain"]) + ("" if stated is None else f" [{_signed(stated)}]")
+
+
+def _signed(value):
+  """Returns a number with its sign, but for what rounds to zero."""
+  return f"${value:+.1f}$" if abs(value) >= 0.05 else "$0.0$"

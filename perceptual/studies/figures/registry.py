@@ -101,14 +101,11 @@ def draw(name, data, output_dir, *, formats=FORMATS, dpi=DPI):
   folder = pathlib.Path(output_dir).expanduser()
   with style.context():
     found = FIGURES[name].draw(data)
-    written = []
     if found.figure is None:
-      written.append(folder / f"{name}.tex")
-      files.write_text(written[-1], gains.as_latex(found.rows))
-    for extension in formats if found.figure is not None else ():
-      written.append(folder / f"{name}.{extension}")
-      with files.beside(written[-1]) as temporary:
-        found.figure.savefig(temporary, dpi=dpi, metadata=_NO_DATE[extension])
+      written = [folder / f"{name}.tex"]
+      files.write_text(written[0], gains.as_latex(found.rows))
+    else:
+      written = _save(found.figure, folder / name, formats, dpi)
   written.append(folder / f"{name}.csv")
   tables.write_csv(written[-1], found.rows)
   return Outcome(name, tuple(written), found.rows, tuple(found.lacks))
@@ -136,6 +133,17 @@ def draw_all(data, output_dir, *, names=None, formats=FORMATS, dpi=DPI, report=l
       outcomes.append(Outcome(name, (), [], (str(error),)))
     report(_line(outcomes[-1]))
   return outcomes
+
+
+def _save(figure, stem, formats, dpi):
+  """Writes a figure in each format; returns the paths."""
+  figure.draw_without_rendering()
+  figure.set_layout_engine("none")  # laid out, once for all formats
+  written = [stem.with_name(f"{stem.name}.{extension}") for extension in formats]
+  for path, extension in zip(written, formats):
+    with files.beside(path) as temporary:
+      figure.savefig(temporary, dpi=dpi, metadata=_NO_DATE[extension])
+  return written
 
 
 # So that equal tables give equal files.

@@ -1,5 +1,7 @@
 """Accuracy against perceptual score: networks out of the box, subset by subset, and all runs."""
 
+import itertools
+
 import numpy as np
 
 from perceptual.evaluation import scores
@@ -19,7 +21,7 @@ def out_of_the_box(data):
   """
   found = data.out_of_the_box()
   drawn.require(found, "out_of_the_box", "networks with nothing varied")
-  figure, ((axes,),) = style.subplots(height=2.9)
+  figure, ((axes,),) = style.subplots(height=3.3)
   families = list(dict.fromkeys(style.family(c.network) for c in found))
   for name, look in style.marks(families).items():
     drawn.points(axes, [c for c in found if style.family(c.network) == name],
@@ -35,11 +37,20 @@ def out_of_the_box(data):
       rows.append(drawn.published_row(network, accuracy=accuracy, score=score))
   axes.set(xlabel=drawn.ACCURACY, ylabel=data.score_label)
   axes.margins(0.12)
-  figure.draw_without_rendering()  # limits must be final before names are placed
-  style.name_points(axes, centre, [style.network_name(c.network) for c in found])
   style.legend(figure)
+  figure.draw_without_rendering()  # lays out the panel, among whose points names are placed
+  style.name_points(axes, centre, [style.network_name(c.network) for c in found],
+                    avoid=[*_along(centre[frontier]),
+                           *(published.OUT_OF_THE_BOX.values() if data.comparable else ())])
   return drawn.Drawn(figure, rows, drawn.lacking(
       OUT_OF_THE_BOX, {c.network for c in found}, "runs out of the box"))
+
+
+def _along(points, steps=8):
+  """Returns points on the line that joins some points, `steps` to each of its pieces."""
+  shares = np.linspace(0, 1, steps, endpoint=False)[:, np.newaxis]
+  return np.concatenate([first + shares * (second - first)
+                         for first, second in itertools.pairwise(points)] or [points])
 
 
 def subsets(data):
@@ -99,7 +110,7 @@ def all_runs(data):
   frontier = scores.pareto_frontier(*centre.T)
   axes.plot(*centre[frontier].T, color=style.GREY, linestyle="--", linewidth=0.8, zorder=1,
             label="Pareto frontier")
-  _note_of_correlation(axes, data, found)
+  axes.set_title(_note_of_correlation(data, found), fontsize=6, loc="left")
   axes.set(xlabel=drawn.ACCURACY, ylabel=data.score_label)
   style.legend(figure)
   return drawn.Drawn(figure, rows)
@@ -110,19 +121,18 @@ _OUT = "out of the box"
 
 def _kind(configuration):
   """Returns what a configuration varies, as a legend shows it."""
-  varied = [parameters.PARAMETERS[name].title for name in configuration.varied]
+  varied = [parameters.title(name) for name in configuration.varied]
   return " and ".join(varied) if varied else _OUT
 
 
-def _note_of_correlation(axes, data, found):
-  """Writes the correlation beyond the best score into a corner, with its interval."""
+def _note_of_correlation(data, found):
+  """Returns the best score, and the correlation beyond it with its interval, as text."""
+  best = optimum.optimum(found)
+  text = f"best {best['p_max']:.1f} at {best['accuracy']:.0f}% accuracy"
   beyond = correlation.correlations(found)[-1]
-  if beyond["pearson"] is None:
-    return
-  best = optimum.optimum(found, resamples=100)
-  text = (f"best {best['p_max']:.1f} at accuracy {best['accuracy']:.0f}%\n"
-          f"beyond it r = {beyond['pearson']:.2f} "
-          f"[{beyond['pearson_low']:.2f}, {beyond['pearson_high']:.2f}]")
-  if data.comparable:
-    text += f"\npublished r = {published.CORRELATION_BEYOND}"
-  axes.text(0.02, 0.02, text, transform=axes.transAxes, fontsize=6, va="bottom")
+  if beyond["pearson"] is not None:
+    text += (f"\nbeyond it r = {beyond['pearson']:.2f} "
+             f"[{beyond['pearson_low']:.2f}, {beyond['pearson_high']:.2f}]")
+    if data.comparable:
+      text += f", {style.PUBLISHED} {published.CORRELATION_BEYOND}"
+  return text

@@ -5,6 +5,7 @@ Colours are those of Okabe and Ito (2008), which colour-blind people tell apart;
 marker of its own, so that black and white will do. matplotlib is imported when something is drawn.
 """
 
+import itertools
 import re
 
 import numpy as np
@@ -17,6 +18,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E
 GREY = "#777777"
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 PUBLISHED = "published"
+PUBLISHED_LOOK = {"marker": "*", "markersize": 8, "markerfacecolor": "white", "linestyle": "none"}
 
 _SETTINGS = {
     "font.family": "DejaVu Sans", "font.size": 7, "axes.titlesize": 7.5, "axes.labelsize": 7,
@@ -65,9 +67,18 @@ def legend(figure, *, columns=3):
   for panel in figure.axes:
     for handle, label in zip(*panel.get_legend_handles_labels()):
       entries.setdefault(label, handle)
+  if PUBLISHED in entries:  # last, and in no network's colour
+    del entries[PUBLISHED]
+    entries[PUBLISHED] = _published_handle()
   if entries:
     figure.legend(entries.values(), entries.keys(), loc="outside lower center",
                   ncols=min(columns, len(entries)))
+
+
+def _published_handle():
+  from matplotlib.lines import Line2D
+
+  return Line2D([], [], color=GREY, **PUBLISHED_LOOK)
 
 
 def marks(names):
@@ -109,37 +120,49 @@ def order(network):
                  for part in re.findall(r"\d+|\D+", network.removeprefix(name))]
 
 
-def name_points(axes, points, names, **options):
+def name_points(axes, points, names, *, avoid=()):
   """Writes names beside points, each where it covers the least of points and other names.
 
+  Where there is no room beside a point, its name stands apart, and a thin line leads to it.
+
   Args:
-    axes: the panel, with its limits final.
+    axes: the panel, laid out.
     points: `[points, 2]` in data coordinates.
     names: their names.
-    **options: of the text.
+    avoid: further points that are not to be covered.
   """
-  places = axes.transData.transform(np.asarray(points, "float64"))
-  # Extents are estimated: to measure them, the figure would have to be drawn.
-  scale = axes.figure.dpi / 72
-  size = 5.5 * scale
-  gap = 3.5 * scale
-  taken = [(x - gap, y - gap, x + gap, y + gap) for x, y in places]
+  scale = axes.figure.dpi / 72  # pixels a point of text
+  size, gap = _NAME_SIZE * scale, 3.5 * scale
+  places = axes.transData.transform([*points, *avoid])
+  taken = [_box(x, y, 2 * gap, 2 * gap) for x, y in places]
   frame = axes.get_window_extent()
   for (x, y), point, name in zip(places, points, names):
-    length = 0.6 * size * len(name)
-    boxes = {}
-    for horizontal, vertical in ((1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1), (0, 1),
-                                 (0, -1)):
-      left = x + horizontal * (gap + length / 2) - length / 2
-      bottom = y + vertical * (gap + size / 2) - size / 2
-      boxes[horizontal, vertical] = (left, bottom, left + length, bottom + size)
-    chosen = min(boxes, key=lambda place: _covered(boxes[place], taken, frame))
-    taken.append(boxes[chosen])
+    # Extents are estimated: to measure them, the figure would have to be drawn.
+    width, height = 0.62 * size * len(name), 1.2 * size
+    best = None
+    for rings, angle in itertools.product(_RINGS, _ANGLES):
+      across, up = np.cos(angle), np.sin(angle)
+      place = (x + across * (rings * gap + width / 2), y + up * (rings * gap + height / 2))
+      box = _box(*place, width, height)
+      cost = _covered(box, taken, frame) + rings * 0.05 * width * height
+      if best is None or cost < best[0]:
+        best = cost, place, box, rings
+    _, place, box, rings = best
+    taken.append(box)
     axes.annotate(
-        name, point, xytext=(chosen[0] * gap / scale, chosen[1] * gap / scale),
-        textcoords="offset points", fontsize=5.5,
-        ha={1: "left", 0: "center", -1: "right"}[chosen[0]],
-        va={1: "bottom", 0: "center", -1: "top"}[chosen[1]], **options)
+        name, point, xytext=((place[0] - x) / scale, (place[1] - y) / scale),
+        textcoords="offset points", fontsize=_NAME_SIZE, ha="center", va="center",
+        arrowprops={"arrowstyle": "-", "linewidth": 0.3, "color": GREY} if rings > 1 else None,
+    ).set_in_layout(False)
+
+
+_NAME_SIZE = 5.5
+_RINGS = (1, 2, 4, 6, 9, 12)  # distances of a name from its point, in gaps
+_ANGLES = tuple(np.linspace(0, 2 * np.pi, 16, endpoint=False))
+
+
+def _box(x, y, width, height):
+  return x - width / 2, y - height / 2, x + width / 2, y + height / 2
 
 
 def _covered(box, taken, frame):
@@ -152,3 +175,23 @@ def _covered(box, taken, frame):
   area = (box[2] - box[0]) * (box[3] - box[1])
   outside = area - shared((frame.x0, frame.y0, frame.x1, frame.y1))
   return sum(map(shared, taken)) + 10 * outside
+
+
+def value_ticks(panel, values):
+  """Puts a tick at each value of an axis, but for those that would stand too close.
+
+  Args:
+    panel: with a horizontal axis whose scale and limits are final.
+    values: numbers.
+  """
+  chosen, last = [], -np.inf
+  places = panel.transAxes.inverted().transform(
+      panel.transData.transform([[value, panel.get_ylim()[0]] for value in sorted(set(values))]))
+  inch = panel.figure.dpi / panel.get_window_extent().width
+  for value, (place, _) in zip(sorted(set(values)), places):
+    half = (0.03 + 0.028 * len(f"{value:g}")) * inch  # of the room that a number takes
+    if place - half >= last:
+      chosen.append(value)
+      last = place + half
+  panel.set_xticks(chosen, [f"{value:g}" for value in chosen])
+  panel.minorticks_off()

@@ -1,9 +1,18 @@
-"""Sweeps of one parameter: the score by its value, and by the accuracy it brings."""
+"""Sweeps of one parameter: the score by its value, and by the accuracy it brings.
+
+The network out of the box is among the points where it has a value of the parameter; elsewhere its
+score is a dotted line.
+"""
 
 from perceptual.studies.analyses import configurations, parameters
 from perceptual.studies.figures import drawn, published, style
 
 NETWORKS = ("resnet6", "resnet50", "resnet200", "vit_b8", "vit_l4")
+
+
+def expected(parameter):
+  """Returns the networks of which the paper sweeps a parameter; depth is one of ViTs alone."""
+  return tuple(name for name in NETWORKS if parameter != "depth" or name.startswith("vit"))
 
 
 def train_steps(data):
@@ -42,29 +51,28 @@ def _figure(data, name, swept):
     _name_axes(axes[:, column], data, parameter, first=column == 0)
   style.legend(figure, columns=3 if columns == 1 else 6)
   lacks = [line for parameter in swept for line in drawn.lacking(
-      NETWORKS, networks[parameter], f"sweep of {parameters.PARAMETERS[parameter].title}")]
+      expected(parameter), networks[parameter], f"sweep of {parameters.title(parameter)}")]
   return drawn.Drawn(figure, rows, lacks)
 
 
 def _sweep(panels, data, network, parameter, look):
   """Draws one network's sweep into both panels; returns the rows."""
-  found = data.sweep(network, parameter)
+  values, found = zip(*data.sweep(network, parameter))
   label = style.network_name(network)
-  drawn.points(panels[0], found, x=_places(found, parameter), line="-", label=label, **look)
+  drawn.points(panels[0], found, x=_places(values), line="-", label=label, **look)
   drawn.points(panels[1], sorted(found, key=lambda c: c.point[0]), line="-", label=label, **look)
-  rows = [drawn.row(c, parameter=parameter, value=c.varied[parameter]) for c in found]
+  rows = [drawn.row(c, parameter=parameter, value=value) for value, c in zip(values, found)]
   start = configurations.default(data.configurations(), network)
-  if start is not None:
+  if start is not None and start not in found:
     panels[0].axhline(start.point[1], color=look["color"], linestyle=":", linewidth=0.7)
     rows.append(drawn.row(start, parameter=parameter, value="default"))
   return rows + (_published(panels, network, parameter, look) if data.comparable else [])
 
 
-def _places(found, parameter):
-  """Returns where values stand on the axis: text is placed by its number in the figure."""
-  values = [c.varied[parameter] for c in found]
+def _places(values):
+  """Returns values as places of an axis: all numbers, or all text."""
   if any(isinstance(value, str) for value in values):
-    return [configurations.shown(value) for value in values]
+    return list(map(parameters.shown, values))
   return values
 
 
@@ -92,9 +100,11 @@ def _name_axes(panels, data, parameter, *, first):
   panels[0].set_xlabel(about.title)
   panels[1].set_xlabel(drawn.ACCURACY)
   if about.log:
-    values = [c.varied[parameter] for network in data.networks(parameter)
-              for c in data.sweep(network, parameter)]
+    values = [value for network in data.networks(parameter)
+              for value, _ in data.sweep(network, parameter)]
     _logarithmic(panels[0], values)
+    panels[0].figure.draw_without_rendering()  # the room for ticks is known from then on
+    style.value_ticks(panels[0], values)
   if first:
     for panel in panels:
       panel.set_ylabel(data.score_label)
@@ -104,6 +114,8 @@ def _logarithmic(panel, values):
   """Makes an axis logarithmic, with a linear part about 0 if that is among the values."""
   positive = [value for value in values if value > 0]
   if len(positive) < len(values):
-    panel.set_xscale("symlog", linthresh=min(positive, default=1.0), linscale=0.5)
+    smallest = min(positive, default=1.0)
+    panel.set_xscale("symlog", linthresh=smallest, linscale=0.5)
+    panel.set_xlim(-0.3 * smallest, 1.5 * max(values))
   else:
     panel.set_xscale("log")

@@ -51,15 +51,15 @@ def layers(data):
   at_end = {c.network: scored for c in drawn.featured(data.out_of_the_box())
             if len(scored := _final(data, c.network, taps[c.network])) > 1}
   drawn.require(at_end, "layers", "networks out of the box, scored tap by tap")
-  figure, axes = style.subplots(1, 2, width=style.PAGE, height=2.8)
+  figure, axes = style.subplots(1, 2, width=style.PAGE, height=3.2)
   rows = _draw_final(axes[0, 0], at_end)
   axes[0, 0].set(xlabel="place of the tap in the network", ylabel=data.score_label)
-  network = "resnet50" if "resnet50" in at_end else next(iter(at_end))
+  network = "resnet50" if len(taps.get("resnet50", ())) > 1 else next(iter(at_end))
   rows += _draw_over_training(axes[0, 1], data, network, taps[network])
   axes[0, 1].set(xlabel="training step", ylabel=data.score_label, xscale="log",
                  title=style.network_name(network))
   for panel in axes.flat:
-    panel.legend(loc="best", ncols=2)
+    panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=4)
   return drawn.Drawn(figure, rows)
 
 

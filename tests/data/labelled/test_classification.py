@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from perceptual.data.labelled import classification, demo, imagenet64
+from perceptual.data.labelled import class_subsets, classification, demo, imagenet64
 from perceptual.data.labelled.augment import Augmentation
 from perceptual.errors import UserError
 
@@ -247,6 +247,36 @@ def test_imagenet64_feeds_training(data_dir):
   np.testing.assert_array_equal(batch["image"][:, 9, 9, 0] // 10, 2 - 2 * batch["label"])
 
 
+def test_an_outline_has_the_numbers_without_the_images(data_dir):
+  subset = class_subsets.ClassSubset("top", 2, "not there yet")
+  for options in ({}, {"classes": (2, 0), "image_size": 96}):
+    images = imagenet64.labelled_images(data_dir, **options)
+    outline = imagenet64.outline(data_dir, **options)
+    for name in ("name", "note", "num_classes", "image_size", "sizes"):
+      assert getattr(outline, name) == getattr(images, name)
+  outline = imagenet64.outline(data_dir, classes=subset)
+  assert (outline.num_classes, outline.sizes) == (2, {"train": 10, "validation": 4})
+  published = imagenet64.outline()
+  assert (published.num_classes, published.sizes["train"]) == (1000, 1281167)
+  with pytest.raises(UserError, match=r"class_subset\.count is 5, but the data have 4 classes"):
+    imagenet64.outline(data_dir, classes=class_subsets.ClassSubset(count=5))
+
+
+def test_classes_may_be_a_subset_by_accuracy(data_dir, tmp_path):
+  path = tmp_path / "class_accuracy.csv"
+  path.write_text("label,images,accuracy\n0,2,50\n1,2,0\n2,2,100\n3,2,0\n")
+  images = imagenet64.labelled_images(
+      data_dir, classes=class_subsets.ClassSubset("top", 2, str(path)))
+  assert (images.classes, images.sizes["train"]) == ((0, 2), 10)
+
+
+def test_images_are_made_larger(data_dir):
+  images = imagenet64.labelled_images(data_dir, image_size=96)
+  example = next(iter(images.examples("train")))
+  assert images.decode(example["image"]).shape == (96, 96, 3)
+  assert images.note == "resized to 96x96"
+
+
 @pytest.mark.parametrize(("classes", "culprit"), [
     ((0, 7), "Unknown class 7. Available: 0-3; or by name ant, bee, cat, dog."),
     (("cow", 1), "Unknown class 'cow'. Available: 0-3; or by name ant, bee, cat, dog."),
@@ -296,6 +326,14 @@ def test_classes_of_the_demo_are_renumbered_in_the_order_given():
     for example, (image, label) in zip(some.examples(split), expected, strict=True):
       np.testing.assert_array_equal(example["image"], image)
       assert example["label"] == label
+
+
+def test_the_demo_takes_a_subset_of_classes_and_has_an_outline():
+  for classes in (None, ("astronaut", 3), class_subsets.ClassSubset(count=4)):
+    options = {"classes": classes, "train_per_photograph": 2, "validation_per_photograph": 1}
+    images, outline = demo.labelled_images(**options), demo.outline(**options)
+    for name in ("name", "note", "num_classes", "image_size", "sizes"):
+      assert getattr(outline, name) == getattr(images, name)
 
 
 @pytest.mark.parametrize(("classes", "culprit"), [

@@ -9,7 +9,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from perceptual.data.judged import references
-from perceptual.data.labelled import classification, own_images, registry
+from perceptual.data.labelled import class_subsets, classification, own_images, registry
 from perceptual.errors import UserError
 
 
@@ -53,6 +53,15 @@ def test_folders_by_class_become_labelled_images(data_dir):
 def test_some_of_the_classes_by_their_folders(data_dir):
   images = registry.load("own", data_dir, name="pets-1", classes=("dog", "bee"))
   assert _labels(images, "train") == {(2, 0): 9, (0, 1): 9}
+
+
+def test_a_random_choice_of_the_classes_and_its_outline(data_dir):
+  options = {"name": "pets-1", "classes": class_subsets.ClassSubset(count=2), "image_size": 24}
+  images, outline = (make("own", data_dir, **options) for make in (registry.load, registry.outline))
+  assert _labels(images, "train") == {(old, new): 9 for new, old in enumerate(images.classes)}
+  assert (images.image_size, images.note) == (24, "resized to 24x24")
+  for name in ("name", "note", "num_classes", "image_size", "sizes"):
+    assert getattr(outline, name) == getattr(images, name)
 
 
 def test_tfds_reads_them_too(data_dir):

@@ -17,6 +17,21 @@ def test_every_data_set_has_options_for_gin(name):
   assert "data_dir" not in registry.options(name)
 
 
+@pytest.mark.parametrize("name", registry.SOURCES)
+def test_an_outline_has_the_options_of_the_images(name):
+  images, outline = (inspect.signature(registry.SOURCES[name].function(function)).parameters
+                     for function in ("labelled_images", "outline"))
+  assert ([(option.name, option.default) for option in images.values() if option.name != "data_dir"]
+          == [(option.name, option.default) for option in outline.values()
+              if option.name != "data_dir"])
+
+
+def test_only_what_is_published_has_an_outline_without_a_folder():
+  assert registry.outline("imagenet64", classes=(0, 1)).sizes["validation"] == 100
+  with pytest.raises(UserError, match=r"needs --data_dir, .* images .* --name=pets --data_dir"):
+    registry.outline("own", name="pets")
+
+
 @pytest.mark.parametrize("name", PREPARED)
 def test_every_option_of_a_preparation_is_a_flag(name):
   called = registry.prepared_by(name).partition(" ")[0]

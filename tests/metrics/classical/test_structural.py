@@ -108,7 +108,8 @@ def test_ssim_is_tensorflows_and_keras_s(pair):
   value = _value("ssim", reference, candidate)
   # Theirs lose digits: they take the variance of the planes with their average.
   assert value == pytest.approx(float(tf.image.ssim(reference, candidate, 1.0)[0]), abs=5e-5)
-  assert value == pytest.approx(float(keras.ops.image.ssim(reference, candidate)[0]), abs=5e-5)
+  if hasattr(keras.ops.image, "ssim"):  # Keras has it from 3.15 on
+    assert value == pytest.approx(float(keras.ops.image.ssim(reference, candidate)[0]), abs=5e-5)
 
 
 def test_ssim_of_grey_is_that_of_one_plane(pair):

@@ -48,6 +48,7 @@ distribution.define_training_flags(FLAGS)
 def main(argv):
   """Runs the command."""
   command_line.refuse_arguments(argv)
+  command_line.use_tensorflow("Learning a metric", extra="train")
   from perceptual.experiments import config, runs
 
   config.parse(FLAGS.gin_file, FLAGS.gin_param)

@@ -92,6 +92,7 @@ def main(argv):
         f"study needs one of {', '.join(_SUBCOMMANDS)}. Received: {received}.")
   if FLAGS.study_dir is None and argv[1] != "plan":
     raise command_line.UsageError(f"study {argv[1]} needs --study_dir.")
+  command_line.use_tensorflow("A study", extra="train")
   return _SUBCOMMANDS[argv[1]]()
 
 

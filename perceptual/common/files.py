@@ -6,6 +6,23 @@ import io
 import os
 import pathlib
 
+from perceptual.errors import UserError
+
+
+def expanded(path):
+  """Returns a path with a leading `~` or `~user` replaced by the home directory.
+
+  Raises:
+    UserError: if there is no such user, and no file of that name either.
+  """
+  try:
+    return pathlib.Path(path).expanduser()
+  except RuntimeError:
+    if os.path.lexists(path):
+      return pathlib.Path(path)
+    user = pathlib.Path(path).parts[0]
+    raise UserError(f"{path}: no user {user}; the name of a file is written ./{path}.") from None
+
 
 @contextlib.contextmanager
 def beside(path):

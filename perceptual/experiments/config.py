@@ -4,7 +4,7 @@ Flags say where and how to run; gin files define the experiment. Nothing below t
 module knows of gin. The list:
 
     network       name and options of the network             models.build
-    images        the labelled images                         data.labelled.classification
+    images        the labelled images                         data.labelled.registry
     augmentation  how training images are varied              data.labelled.augment.Augmentation
     class_subset  some of the classes, for images.classes     data.labelled.class_subsets
     judged        the judged sets that score training         data.judged.judged_sets.load
@@ -27,21 +27,17 @@ import inspect
 import logging
 import pathlib
 import re
-import sys
 
 import gin
 
 from perceptual import errors, models
 from perceptual.data.judged import judged_sets
-from perceptual.data.labelled import augment, class_subsets, classification
+from perceptual.data.labelled import augment, class_subsets, registry
 from perceptual.errors import UserError
 from perceptual.evaluation import scoring
-from perceptual.experiments import sweeps
+from perceptual.experiments import gin_files, sweeps
 from perceptual.training import learning_settings, optimizers, schedules, settings
 
-SOURCES = {"imagenet64": classification.imagenet64, "demo": classification.demo}
-# Of a source whose images may be missing while a study is planned: its sizes alone.
-OUTLINES = {"imagenet64": classification.outline_of_imagenet64}
 TRAINING = ("network", "images", "augmentation", "class_subset", "judged", *schedules.SCHEDULES,
             *optimizers.OPTIMIZERS, "train")
 LEARNING = ("network", "triplets", "judged", *schedules.SCHEDULES, *optimizers.OPTIMIZERS, "learn")
@@ -52,12 +48,7 @@ _RECIPE_PARTS = {"augmentation": augment.Augmentation, **schedules.SCHEDULES,
                  **optimizers.OPTIMIZERS, "class_subset": class_subsets.ClassSubset,
                  "sweep": sweeps.Sweep}
 
-# Folders that hold a `gin/` folder: where the process was started, the repository, and the place of
-# an installed package's.
-_PLACES = (pathlib.Path(), pathlib.Path(__file__).resolve().parents[2],
-           pathlib.Path(sys.prefix) / "share" / "perceptual")
-
-for _place in _PLACES:
+for _place in gin_files.places():
   gin.add_config_file_search_path(str(_place))
 
 
@@ -89,39 +80,25 @@ def network(name=None, **options):
     raise UserError(f"network.name is not given. Available: {available}.")
   if "num_classes" in options:
     raise UserError("network.num_classes is not for gin: it is the number of the images' classes.")
-  known = [option for option in models.network_options(name) if option != "num_classes"]
-  for option in options:
-    if option not in known:
-      raise errors.unknown(f"option of {name}", option, known)
+  errors.require_options(name, options, [
+      option for option in models.network_options(name) if option != "num_classes"])
   return name, options
 
 
 @_strip_gin_context
-@gin.configurable(denylist=["data_dir", "outline"])
-def images(data_dir, source=None, outline=False, **options):
-  """Returns the `LabelledImages` of a source, one of `SOURCES`, with the source's own options.
+@gin.configurable(denylist=["data_dir", "load"])
+def images(data_dir, load=registry.load, source=None, **options):
+  """Returns the `LabelledImages` of a labelled data set.
 
   Args:
     data_dir: the folder of prepared data sets; None for what needs none.
-    source: one of `SOURCES`.
-    outline: whether sizes alone are needed, which `OUTLINES` know without the images.
+    load: `registry.load`, or `registry.outline` where the sizes alone are needed.
+    source: one of `registry.SOURCES`.
     **options: the source's own.
   """
   if source is None:
-    raise UserError(f"images.source is not given. Available: {', '.join(SOURCES)}.")
-  if source not in tuple(SOURCES):
-    raise errors.unknown("image source", source, SOURCES)
-  known = [name for name in inspect.signature(SOURCES[source]).parameters if name != "data_dir"]
-  for option in options:
-    if option not in known:
-      raise errors.unknown(f"option of the image source {source}", option, known)
-  if source == "demo":
-    return SOURCES[source](**options)
-  if outline and source in OUTLINES:
-    return OUTLINES[source](data_dir, **options)
-  if data_dir is None:
-    raise UserError(f"The image source {source!r} needs --data_dir.")
-  return SOURCES[source](data_dir, **options)
+    raise UserError(f"images.source is not given. Available: {', '.join(registry.SOURCES)}.")
+  return load(source, data_dir, **options)
 
 
 @_strip_gin_context
@@ -181,8 +158,7 @@ def parse(files, params=()):
   """Reads gin files and single bindings, in this order; what comes later wins.
 
   Args:
-    files: paths, looked for from the working directory, the repository's root, and the place where
-      an installed package keeps its `gin/` folder.
+    files: paths, looked for as `gin_files` says.
     params: bindings such as `'train.batch_size = 64'`.
 
   Raises:
@@ -191,8 +167,7 @@ def parse(files, params=()):
   """
   files = [pathlib.Path(file).expanduser() for file in files]
   for file in files:
-    if not any((place / file).is_file() for place in _PLACES):
-      raise UserError(f"There is no gin file {file}. Available: {', '.join(_run_files())}.")
+    gin_files.require(file)
   gin.clear_config()
   disabled = logging.root.manager.disable
   logging.disable(logging.ERROR)  # gin logs every place where it finds an included file missing
@@ -244,11 +219,16 @@ def _default(name, parameter):
   if name == "network":
     return models.network_options(network()[0]).get(parameter)
   if name == "images":
-    signature = inspect.signature(SOURCES.get(value("images.source"), images))
-    return signature.parameters[parameter].default if parameter in signature.parameters else None
+    return _default_of_images(parameter)
   parts = {"train": settings.Settings, "learn": learning_settings.Settings,
            "augmentation": augment.Augmentation}
   return getattr(parts.get(name), parameter, None)
+
+
+def _default_of_images(option):
+  source = None if option == "source" else value("images.source")
+  default = registry.options(source).get(option) if source in tuple(registry.SOURCES) else None
+  return None if default is inspect.Parameter.empty else default
 
 
 def given():
@@ -259,11 +239,6 @@ def given():
 def operative():
   """Returns the configuration as used, defaults included, as gin text."""
   return gin.operative_config_str()
-
-
-def _run_files():
-  return sorted({str(file.relative_to(place)) for place in _PLACES
-                 for file in place.glob("gin/runs/*.gin")})
 
 
 def _check_macros():

@@ -8,7 +8,8 @@ import contextlib
 import math
 
 import keras
-from keras.src.backend.common import global_state
+
+from perceptual.common import private_api
 
 # What these do is not counted, though they hold weights: a few operations for each value.
 _ELEMENTWISE = (keras.layers.BatchNormalization, keras.layers.LayerNormalization)
@@ -22,14 +23,8 @@ def unallocated():
         model = models.build("vit_l4")
       costs.parameters(model)
   """
-  # Keras remembers what it has not yet made, and would make it all when it next works out a shape.
-  waiting = global_state.get_global_attribute("uninitialized_variables", [], set_to_default=True)
-  before = len(waiting)
-  try:
-    with keras.StatelessScope(initialize_variables=False):
-      yield
-  finally:
-    del waiting[before:]
+  with private_api.unmade_variables_dropped(), keras.StatelessScope(initialize_variables=False):
+    yield
 
 
 def parameters(model):
@@ -101,8 +96,7 @@ def _of_graph(model, inputs, count):
       return outputs
     return call
 
-  # Keras's own walk over the graph, by which it works out the shapes of outputs.
-  outputs = model._run_through_graph(inputs, operation_fn=counting)
+  outputs = private_api.run_through_graph(model, inputs, counting)
   return total, outputs
 
 

@@ -1,1 +1,1 @@
-"""Studies: many training runs planned, run, collected into one table, analysed and drawn."""
+"""Studies: many training runs planned, run and collected into one table; analyses, figures."""

@@ -14,6 +14,7 @@ import statistics
 from perceptual import errors, models
 from perceptual.common import progress
 from perceptual.common.text_table import aligned
+from perceptual.data.labelled import registry
 from perceptual.experiments import config
 from perceptual.models import costs
 from perceptual.models import taps as feature_taps
@@ -171,7 +172,7 @@ def _planned(study, run, folder, data_dir):
   if run.kind == "learn":
     return _learned(study, run, folder, data_dir)
   network, settings = config.network(), config.train_settings()
-  images = config.images(data_dir, outline=True)
+  images = config.images(data_dir, load=registry.outline)
   names, _, limit = config.judged()
   config.check_used(config.TRAINING)
   cost = _network_cost(*_key(network, images))
@@ -189,7 +190,8 @@ def _learned(study, run, folder, data_dir):
   slots = _SLOTS[type(settings.optimizer)]
   trains = learning_settings.MODES[settings.mode].trunk_learns
   study.run(run.trunk).parse(folder)
-  cost = _network_cost(*_key(config.network(), config.images(data_dir, outline=True)))
+  images = config.images(data_dir, load=registry.outline)
+  cost = _network_cost(*_key(config.network(), images))
   return _cost(run, cost, settings, steps, _triplet_images(names, limit), slots,
                images_a_row=_IMAGES_OF_A_TRIPLET, trains=trains)
 

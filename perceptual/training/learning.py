@@ -5,6 +5,7 @@ import dataclasses
 import keras
 import orbit
 
+from perceptual.common import progress
 from perceptual.data.judged import judged_batches
 from perceptual.errors import UserError
 from perceptual.evaluation import judged_pass
@@ -79,7 +80,8 @@ class Run(outer_loop.OuterLoop):
         f"{self.trunk.model.count_params():,} parameters, taps "
         f"{', '.join(self.trunk.model.output)}",
         f"learns    {self.settings.mode}: {self.mode.tells}; {channels:,} channels",
-        f"from      {self.train_set.name}, {self.train_set.size} triplets",
+        f"from      {self.train_set.name}, "
+        f"{progress.plural(self.train_set.size, 'triplet')}",
         f"          {self.train_set.note}" if self.train_set.note else "",
         *self._common_description()]
     return "\n".join(filter(None, lines))
@@ -108,10 +110,9 @@ class Run(outer_loop.OuterLoop):
   def _metric_in_training(self):
     """The metric with the weights as they are whenever it is called."""
     metric = FeatureMetric(
-        self.trunk.model, network=self.trunk.network, taps=self.trunk.model.output)
-    metric.tap_distances = {
-        tap: distances.linear(weights) for tap, weights in self.model.channel_weights.items()}
-    return metric
+        self.trunk.model, name=self.trunk.network, taps=self.trunk.model.output)
+    return metric.with_tap_distances({
+        tap: distances.linear(weights) for tap, weights in self.model.channel_weights.items()})
 
   def _learned(self):
     """What the metric is learned from, as plain data."""

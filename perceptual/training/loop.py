@@ -70,7 +70,7 @@ class Run(outer_loop.OuterLoop):
           preprocess=IMAGENET, jit_compile=jit_compile,
           progress=lambda: self._progress.evaluated(settings.eval_batch_size))
     self._judged_pass = judged_pass.JudgedPass(
-        FeatureMetric(self._trainer.evaluated_model, network=name),
+        FeatureMetric(self._trainer.evaluated_model, name=name),
         distances=settings.score_distances, batch_size=settings.eval_batch_size,
         strategy=self._strategy, jit_compile=jit_compile)
     self._resume()

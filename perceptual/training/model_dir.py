@@ -121,7 +121,7 @@ class ModelDir:
     """
     network = read_json(self.network)
     if network is None:
-      raise errors.UserError(f"{self.path} is no run directory: it has no {self.network.name}. "
+      raise errors.UserError(f"{self.path} is not a run directory: it has no {self.network.name}. "
                              "Make one with `perceptual train`.")
     if not isinstance(network, dict) or not {"name", "options"} <= set(network):
       raise errors.UserError(f"{self.network} is damaged: it must hold name and options.")

@@ -14,10 +14,12 @@ import orbit
 import tensorflow as tf
 
 from perceptual import errors
-from perceptual.common import files
+from perceptual.common import files, progress
 from perceptual.errors import UserError
 from perceptual.evaluation import report
 from perceptual.training import checkpoints, model_dir, records, resuming, step_scores
+
+WIDE = 3.0  # points: half an interval above which scores of steps can hardly be told apart
 
 
 class OuterLoop:
@@ -54,6 +56,8 @@ class OuterLoop:
     self._strategy = strategy or tf.distribute.get_strategy()
     self._is_chief = self._strategy.extended.should_checkpoint  # of several workers, one
     self._last_means = {}
+    self._half_widths = {}  # column of a score -> half the interval of the last one, in points
+    self._warned = False
 
   @property
   def is_complete(self):
@@ -207,6 +211,7 @@ class OuterLoop:
       best = [name.replace("_", " ") for name, column in self._best_columns.items()
               if self._checkpoints.keep_best(name, row[column])]
     self._progress.say(self._evaluation_line(row, best))
+    self._warn_of_wide_intervals()
     if self._is_chief:
       records.plot(self._metrics.rows, self.folder.plot, title=self._title,
                    best=self._score_column, curve=self.curve)
@@ -224,21 +229,41 @@ class OuterLoop:
           self._step, judged_set, distances, taps=settings.score_taps,
           resamples=settings.score_resamples)
       if judged_set is self.judged_set:
-        best = {records.SCORE_PREFIX + distance: report.summed_score(
-            judged_set, distances, distance, settings.score_subset)
-                for distance in settings.score_distances}
+        steering = self._steering_scores(distances)
     self._scores_file.append(self._step, rows)
-    return best
+    return steering
+
+  def _steering_scores(self, distances):
+    """Returns the scores among which the best is chosen, and notes how well they are known."""
+    judged_set, subset = self.judged_set, self.settings.score_subset
+    columns = {records.SCORE_PREFIX + distance: distance
+               for distance in self.settings.score_distances}
+    self._half_widths = {
+        column: report.summed_half_width(judged_set, distances, distance, subset)
+        for column, distance in columns.items()}
+    return {column: report.summed_score(judged_set, distances, distance, subset)
+            for column, distance in columns.items()}
 
   def _further_sets(self):
     """The sets that are scored without choosing weights, as plain data."""
     return {other.name: other.size for other in self.judged_sets if other is not self.judged_set}
 
+  def _warn_of_wide_intervals(self):
+    """Says once where the judged set is too small to tell the scores of steps apart."""
+    half_width = self._half_widths[self._score_column]
+    if half_width > WIDE and not self._warned:
+      self._warned = True
+      triplets = progress.plural(self.judged_set.size, "triplet")
+      self._progress.say(
+          f"  warning: with {triplets} a score is known to ±{half_width:.1f} points (95% "
+          "interval): smaller differences between steps may be chance")
+
   def _evaluation_line(self, row, best):
     accuracy = (f"validation accuracy {row['validation_accuracy']:.1f}%, "
                 if "validation_accuracy" in row else "")
-    scores = "  ".join(f"{key.removeprefix(records.SCORE_PREFIX)} {value:.1f}"
-                       for key, value in row.items() if key.startswith(records.SCORE_PREFIX))
+    scores = "  ".join(
+        f"{key.removeprefix(records.SCORE_PREFIX)} {row[key]:.1f} ±{half_width:.1f}"
+        for key, half_width in self._half_widths.items())
     mark = f"  <- {', '.join(best)}" if best else ""
     return f"  evaluation at step {row['step']}: {accuracy}{self._score_name}: {scores}{mark}"
 
@@ -246,10 +271,11 @@ class OuterLoop:
     """Lines of text for people: the score, the length, the devices, the folder."""
     settings, replicas = self.settings, self._strategy.num_replicas_in_sync
     return [
-        f"score     {self._score_name}, {self.judged_set.size} triplets, by "
+        f"score     {self._score_name}, {progress.plural(self.judged_set.size, 'triplet')}, by "
         f"{', '.join(settings.score_distances)}; best by {settings.score_by}",
         f"          {self.judged_set.note}" if self.judged_set.note else "",
-        *(f"besides   {other.name}, {other.size} triplets{other.note and '; '}{other.note}"
+        *(f"besides   {other.name}, {progress.plural(other.size, 'triplet')}"
+          f"{other.note and '; '}{other.note}"
           for other in self.judged_sets if other is not self.judged_set),
         f"steps     {self.steps} of {settings.batch_size} {self.examples} "
         f"({self.steps_per_epoch} an epoch), evaluated every {settings.eval_interval}; "

@@ -264,7 +264,7 @@ def test_mistakes_are_one_line_and_status_1_and_write_nothing(
 
 
 @pytest.mark.parametrize(("flags", "message"), [
-    ([], "error: The image source 'imagenet64' needs --data_dir.\n"),
+    ([], "error: The image source 'imagenet64' needs --data_dir, the folder in which it was "),
     (["--data_dir={}/none"], "error: No data set in "),
     (["--data_dir={}"], "error: The data set in "),
 ])

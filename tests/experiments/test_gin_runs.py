@@ -9,6 +9,7 @@ import gc
 import pathlib
 import re
 
+import gin
 import keras
 import numpy as np
 import pytest
@@ -94,6 +95,7 @@ def _run_of_each_network():
   for run in RUNS:
     config.parse([str(ALL_RUNS[run])])
     runs.setdefault(config.network()[0], run)
+  gin.clear_config()  # what is imported after this may register more: parsing had locked it
   return runs
 
 

@@ -4,6 +4,7 @@ import pathlib
 
 import pytest
 
+from perceptual.data.labelled import registry
 from perceptual.experiments import config
 from perceptual.studies import definition, planning
 
@@ -41,7 +42,7 @@ def test_every_run_is_one_that_gin_and_its_recipe_take(studies, name):
       continue
     config.network()
     config.train_settings()
-    config.images(None, outline=True)
+    config.images(None, load=registry.outline)
     config.check_used(config.TRAINING)
 
 

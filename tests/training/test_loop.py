@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import math
+import re
 import shutil
 
 import keras
@@ -18,7 +19,7 @@ from perceptual.errors import UserError
 from perceptual.evaluation import judged_pass, report
 from perceptual.metrics.feature_metric import FeatureMetric
 from perceptual.models.preprocessing import IMAGENET
-from perceptual.training import classifier, model_dir, records
+from perceptual.training import classifier, model_dir, outer_loop, records
 
 SPEED = "images_per_second"
 
@@ -84,7 +85,26 @@ def test_a_run_writes_all_that_the_folder_is_said_to_hold(make, capsys):
       f"step {step:>2}" for step in (2, 4, 6, 8, 10, 12)]
   assert [line.partition(":")[0] for line in lines if "evaluation" in line] == [
       f"  evaluation at step {step}" for step in (0, 4, 8, 12)]
-  assert all(line.startswith(("step", "  evaluation at step", "  evaluating")) for line in lines)
+  assert all(line.startswith(("step", "  evaluation at step", "  evaluating", "  warning: "))
+             for line in lines)
+
+
+def test_scores_are_said_with_their_intervals_and_a_small_set_is_warned_of_once(make, capsys):
+  rows = make().train()
+  lines = capsys.readouterr().err.splitlines()
+  said = [re.search(r": local (\d+\.\d) ±(\d+\.\d)  style (\d+\.\d) ±\d+\.\d", line)
+          for line in lines if "evaluation at step" in line]
+  assert [(line[1], line[3]) for line in said] == [
+      (f"{row['score/local']:.1f}", f"{row['score/style']:.1f}") for row in rows]
+  assert [line for line in lines if "warning" in line] == [
+      f"  warning: with 10 triplets a score is known to ±{said[0][2]} points (95% interval): "
+      "smaller differences between steps may be chance"]
+
+
+def test_a_set_that_tells_scores_apart_is_not_warned_of(make, monkeypatch, capsys):
+  monkeypatch.setattr(outer_loop, "WIDE", 50.0)
+  make(train_steps=1).train()
+  assert "warning" not in capsys.readouterr().err
 
 
 def test_a_line_of_metrics_an_evaluation(make):
@@ -126,7 +146,7 @@ def test_the_kept_checkpoints_are_what_they_were_kept_for(make, images, judged_s
     best = records.peak(rows, column)
     assert step == best["step"], "the first of the highest"
     scored = judged_pass.JudgedPass(
-        FeatureMetric(model, network=network), distances=("local",), batch_size=4)
+        FeatureMetric(model, name=network), distances=("local",), batch_size=4)
     distances = {subset.name: scored(subset, "2afc") for subset in judged_set.subsets}
     assert report.summed_score(judged_set, distances, "local") == best["score/local"]
     evaluator = classifier.ClassifierEvaluator(

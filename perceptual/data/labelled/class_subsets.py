@@ -51,9 +51,7 @@ class ClassSubset:
       UserError: if there are too few, or the file of accuracies is missing or damaged, or lacks
         one.
     """
-    if self.count > len(present):
-      raise errors.UserError(f"class_subset.count is {self.count}, but the data have "
-                             f"{len(present)} classes.")
+    self.require_enough(present)
     if self.choose == "random":
       order = np.random.default_rng(self.seed).permutation(sorted(present)).tolist()
     else:
@@ -61,6 +59,12 @@ class ClassSubset:
       sign = -1 if self.choose == "top" else 1
       order = sorted(present, key=lambda label: (sign * accuracy[label], label))
     return tuple(sorted(order[:self.count]))
+
+  def require_enough(self, present):
+    """Raises `UserError` if `present`, the labels that there are, are too few."""
+    if self.count > len(present):
+      raise errors.UserError(f"class_subset.count is {self.count}, but the data have "
+                             f"{len(present)} classes.")
 
   def _accuracies(self, present):
     """Label -> accuracy."""

@@ -1,0 +1,101 @@
+"""Analyse trained networks, metrics, or the collected table of a study.
+
+  perceptual analyze --analysis=layers --model_dir=runs/resnet6 --dataset=graded --data_dir=data
+  perceptual analyze --analysis=low_pass --model_dir=runs/resnet6-seed0 \\
+      --model_dir=runs/resnet6-seed1 --data_dir=data --output_dir=analyses
+  perceptual analyze --analysis=agreement --metric=ssim --metric=lpips-alex --dataset=graded \\
+      --output_dir=analyses
+  perceptual analyze --analysis=gains --table=study/collected.csv --output_dir=analyses
+
+The table is printed and written as ANALYSIS.csv: into --output_dir, or for a single run directory
+by default into its folder analyses/, where the figures of a study find it. Run directories given
+together are seeds of one network (for agreement, metrics of their own). Intervals are 95%, by
+bootstrap over seeds and examples; those of class_accuracy are Wilson's. Labelled images are the
+validation part of those that the run was trained on.
+
+Of a judged set (--dataset) and networks (--model_dir or --metric):
+  layers             the perceptual score of each tap alone
+  sensitivity        how much farther the farther patch is, where raters are unanimous
+  agreement          how often metrics choose alike, and rank correlation of their distances
+  dynamic_range      the score of simulated distances; of the judged set alone
+Of labelled images and networks:
+  entropy            the normalised entropy of the features
+  low_pass           accuracy on low-pass filtered images and its slopes
+  inverse_band_pass  accuracy on images without a band of frequencies
+  class_accuracy     accuracy class by class, best first
+Of a collected table (--table):
+  functions          the score of each distance, learned weights included
+  class_subsets      accuracy and score of networks trained on some classes
+  correlations       accuracy against score, before and beyond the best score
+  optimum            the best score of each network, and the accuracy there
+  gains              gains of each sweep over the network out of the box
+  frontier           the Pareto frontier of accuracy and score
+"""
+
+from absl import flags
+
+from perceptual.commands import command_line
+
+FLAGS = flags.FlagValues()
+flags.DEFINE_string("analysis", None, "Which analysis; see above.", flag_values=FLAGS)
+flags.DEFINE_multi_string(
+    "model_dir", [], "A run directory of perceptual train.", flag_values=FLAGS)
+flags.DEFINE_multi_string(
+    "metric", [], "A metric by name, such as ssim or lpips-alex.", flag_values=FLAGS)
+flags.DEFINE_enum(
+    "checkpoint", "best_score", ["best_score", "best_accuracy", "last"],
+    "Which of the training's checkpoints.", flag_values=FLAGS)
+flags.DEFINE_string(
+    "dataset", None, "The judged set, as perceptual evaluate takes it.", flag_values=FLAGS)
+flags.DEFINE_string(
+    "data_dir", None, "The folder of prepared data sets; without it, the demo photographs.",
+    flag_values=FLAGS)
+flags.DEFINE_string("table", None, "The collected table of a study, a CSV file.", flag_values=FLAGS)
+flags.DEFINE_string("distance", "local", "The distance between features.", flag_values=FLAGS)
+flags.DEFINE_integer(
+    "limit", None, "At most this many images, and triplets of each subset; by default all.",
+    lower_bound=1, flag_values=FLAGS)
+flags.DEFINE_string("output_dir", None, "Where ANALYSIS.csv is written.", flag_values=FLAGS)
+flags.mark_flag_as_required("analysis", flag_values=FLAGS)
+
+
+def main(argv):
+  """Runs the command."""
+  command_line.refuse_arguments(argv)
+  import pathlib
+
+  from perceptual import errors
+  from perceptual.common import text_table
+  from perceptual.evaluation import results
+  from perceptual.studies.analyses import loading, registry
+  from perceptual.studies.analyses import table as tables
+
+  sources = loading.Sources(
+      model_dirs=tuple(FLAGS.model_dir), metrics=tuple(FLAGS.metric), checkpoint=FLAGS.checkpoint,
+      dataset=FLAGS.dataset, data_dir=FLAGS.data_dir, table=FLAGS.table, distance=FLAGS.distance,
+      limit=FLAGS.limit)
+  output_dir = FLAGS.output_dir
+  if output_dir is None and len(FLAGS.model_dir) == 1:
+    output_dir = pathlib.Path(FLAGS.model_dir[0]) / "analyses"
+  if output_dir is not None:
+    output_dir = results.require_folder(output_dir)
+  rows = registry.run(FLAGS.analysis, loading.inputs(FLAGS.analysis, sources))
+  if not rows:
+    raise errors.UserError(f"The table holds no run for the analysis {FLAGS.analysis}.")
+  print(text_table.aligned([list(rows[0]), *([_cell(value) for value in row.values()]
+                                             for row in rows)]))
+  if output_dir is not None:
+    about = {"analysis": FLAGS.analysis, **loading.identity(sources)}
+    results.write(output_dir, {
+        f"{FLAGS.analysis}.csv": tables.as_csv([{**about, **row} for row in rows])})
+    print(f"\nWritten: {output_dir / FLAGS.analysis}.csv")
+
+
+def _cell(value):
+  if value is None:
+    return ""
+  return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+  command_line.run(main, FLAGS, __doc__)

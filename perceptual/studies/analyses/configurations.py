@@ -1,0 +1,224 @@
+"""Runs of a study by configuration: what was trained alike, but for the seed, is one point."""
+
+import dataclasses
+
+import numpy as np
+
+from perceptual import errors
+from perceptual.studies.analyses import parameters
+
+BAPPS = "bapps/2afc"
+SUM = "sum"  # the tap of a distance summed over all taps
+LEARNED = "lin"  # the distance of learned weights
+MEAN = "mean"  # the subset of the headline: the unweighted mean over subsets
+
+# Half the width of a 95% interval of a normal distribution, in standard deviations.
+_NORMAL_95 = 1.959964
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+  """Which score of a network an analysis or a figure looks at.
+
+  Attributes:
+    judged_set: the name of the judged set; None for BAPPS, or else the first of the table.
+    subset: a subset of it, or `mean`.
+    distance: the name of a distance.
+    tap: the name of a tap, or `sum`.
+  """
+
+  judged_set: str | None = None
+  subset: str = MEAN
+  distance: str = "local"
+  tap: str = SUM
+
+  def of(self, table):
+    """Returns the rows of a table that this view shows.
+
+    Raises:
+      UserError: if there are none; it says which name is not in the table.
+    """
+    chosen = self.rows_of_set(table)
+    for column in ("subset", "distance", "tap"):
+      chosen = _chosen(chosen, column, getattr(self, column))
+    return chosen
+
+  def rows_of_set(self, table):
+    """Returns the rows of the judged set, of every subset, distance and tap.
+
+    Raises:
+      UserError: if there are none.
+    """
+    if self.judged_set is not None:
+      return _chosen(table, "judged_set", self.judged_set)
+    available = table.unique("judged_set")
+    return _chosen(table, "judged_set", BAPPS if BAPPS in available else next(iter(available), ""))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Configuration:
+  """Networks trained alike but for the seed.
+
+  Attributes:
+    network: the network's name.
+    varied: `{parameter: value}` of what differs from the network out of the box.
+    bound: `{binding: value}` of all bindings that the study varies somewhere.
+    runs: names of the runs.
+    accuracy: `[seeds]` validation accuracy, in percent; NaN of learned metrics.
+    score: `[seeds]` perceptual score, in percent.
+    error: `[seeds]` standard error of the score over triplets; 0 where the table has no interval.
+  """
+
+  network: str
+  varied: dict
+  bound: dict
+  runs: tuple[str, ...]
+  accuracy: np.ndarray
+  score: np.ndarray
+  error: np.ndarray
+
+  @property
+  def label(self):
+    """The network and what is varied, as 'resnet6, width 0.25'."""
+    varied = [f"{parameters.title(name)} {parameters.shown(value)}"
+              for name, value in self.varied.items()]
+    return ", ".join([self.network, *varied])
+
+  @property
+  def point(self):
+    """(accuracy, score): the means over seeds."""
+    return float(self.accuracy.mean()), float(self.score.mean())
+
+  @property
+  def spread(self):
+    """(of accuracy, of score): standard errors of the means over seeds; NaN of a single seed."""
+    seeds = len(self.score)
+    if seeds < 2:
+      return float("nan"), float("nan")
+    return tuple(float(v.std(ddof=1) / np.sqrt(seeds)) for v in (self.accuracy, self.score))
+
+
+def final_rows(table):
+  """Returns the rows of each run's last step."""
+  runs, inverse = np.unique(table["run"].astype(str), return_inverse=True)
+  last = np.full(len(runs), -np.inf)
+  np.maximum.at(last, inverse, table["step"])
+  return table.take(table["step"] == last[inverse])
+
+
+def configurations(table, view=None):
+  """Returns the `Configuration`s of a collected table, at the last step of each run.
+
+  Learned metrics, which have no accuracy, are among them for their own distance, `lin`, alone.
+
+  Args:
+    table: a `tables.Table`.
+    view: a `View`; None for the headline score of the default set.
+
+  Raises:
+    UserError: if the view shows nothing of the table.
+  """
+  view = view or View()
+  rows = final_rows(view.of(table))
+  groups = {}
+  for i in range(len(rows)):
+    if np.isnan(rows["accuracy"][i]) and view.distance != LEARNED:
+      continue
+    key = rows["network"][i], rows["varied"][i], _values_varied(rows, i)
+    groups.setdefault(key, {}).setdefault(rows["seed"][i], i)  # a run that was repeated counts once
+  return [_configuration(rows, np.array(list(by_seed.values()))) for by_seed in groups.values()]
+
+
+def sweep(found, network, parameter):
+  """Returns the sweep of one parameter, all others being as out of the box.
+
+  Args:
+    found: `Configuration`s.
+    network: the network's name.
+    parameter: one of `parameters.PARAMETERS`.
+
+  Returns:
+    `[(value, Configuration)]` by ascending value, the network out of the box not among them.
+  """
+  chosen = [c for c in found if c.network == network and set(c.varied) == {parameter}]
+  return sorted(((c.varied[parameter], c) for c in chosen),
+                key=lambda pair: (isinstance(pair[0], str), pair[0]))
+
+
+def sweep_with_default(found, network, parameter):
+  """Returns a sweep as `sweep` does, with the network out of the box where its value is known."""
+  swept, start = sweep(found, network, parameter), default(found, network)
+  if start is None or not swept:
+    return swept
+  value = parameters.default_value(
+      parameter, [(value, c.bound) for value, c in swept], start.bound)
+  return swept if value is None else sorted(
+      [*swept, (value, start)], key=lambda pair: (isinstance(pair[0], str), pair[0]))
+
+
+def default(found, network):
+  """Returns the configuration of a network out of the box, or None if it was not run."""
+  return next((c for c in found if c.network == network and not c.varied), None)
+
+
+def resampled(found, *, resamples=1000, seed=0, triplets=True):
+  """Returns accuracies and scores of configurations, resampled over seeds and triplets.
+
+  Seeds are drawn with replacement within each configuration. A score is then moved by a normal
+  error of the size that its own interval over triplets tells, the same for all seeds, which share
+  the triplets. Configurations share them too, which the table does not tell of: their errors are
+  drawn apart, so that intervals of a difference between two are wider than they need be.
+
+  Args:
+    found: `Configuration`s.
+    resamples: how many times to draw.
+    seed: an integer, not negative.
+    triplets: whether scores are moved by the error over triplets.
+
+  Returns:
+    (accuracies, scores), each `[resamples, configurations]`.
+  """
+  errors.require_integer("resamples", resamples)
+  generator = np.random.default_rng(seed)
+  accuracies, scores = [], []
+  for configuration in found:
+    seeds = len(configuration.score)
+    drawn = generator.integers(seeds, size=[resamples, seeds])
+    moved = generator.normal(size=resamples) * configuration.error.mean() * triplets
+    accuracies.append(configuration.accuracy[drawn].mean(axis=1))
+    scores.append(configuration.score[drawn].mean(axis=1) + moved)
+  return np.stack(accuracies, axis=1), np.stack(scores, axis=1)
+
+
+def _chosen(table, column, value):
+  if value not in table.unique(column):
+    raise errors.unknown(f"{column} of the collected table", value,
+                         table.unique(column) or ["none"])
+  return table.where(**{column: value})
+
+
+def _configuration(rows, index):
+  """Returns the `Configuration` of some rows, one a seed."""
+  first = index[0]
+  bound = parameters.bound(rows, first)
+  return Configuration(
+      network=rows["network"][first], varied=parameters.varied(_names(rows, first), bound),
+      bound=bound, runs=tuple(rows["run"][index]), accuracy=rows["accuracy"][index],
+      score=rows["score"][index], error=_errors(rows, index))
+
+
+def _names(rows, i):
+  """Returns the bindings in which a run differs from its base file."""
+  return [name for name in rows["varied"][i].split("+") if name]
+
+
+def _values_varied(rows, i):
+  """Returns the values of what a row varies, which can be compared."""
+  bound = parameters.bound(rows, i)
+  return tuple((name, bound.get(name)) for name in _names(rows, i))
+
+
+def _errors(rows, index):
+  if "low" not in rows or "high" not in rows:
+    return np.zeros(len(index))
+  return np.nan_to_num((rows["high"][index] - rows["low"][index]) / (2 * _NORMAL_95))

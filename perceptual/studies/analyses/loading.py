@@ -1,0 +1,116 @@
+"""Loads what an analysis needs, and no more: run directories, metrics, judged sets, images."""
+
+import dataclasses
+import pathlib
+
+from perceptual import loading
+from perceptual.data.judged import judged_sets
+from perceptual.errors import UserError
+from perceptual.experiments import config
+from perceptual.studies.analyses import measuring, registry
+from perceptual.studies.analyses import table as tables
+from perceptual.training import model_dir
+
+
+@dataclasses.dataclass(frozen=True)
+class Sources:
+  """Where what an analysis needs comes from.
+
+  Attributes:
+    model_dirs: run directories.
+    metrics: what `loading.load_metric` takes, as text.
+    checkpoint: one of `model_dir.CHECKPOINTS`.
+    dataset: name of a judged set; None for none.
+    data_dir: the folder of prepared data sets; None for the demo's.
+    table: path of a collected table; None for none.
+    distance: the distance between features.
+    limit: at most this many images, and triplets of each subset; None for all.
+  """
+
+  model_dirs: tuple[str, ...] = ()
+  metrics: tuple[str, ...] = ()
+  checkpoint: str = "best_score"
+  dataset: str | None = None
+  data_dir: str | None = None
+  table: str | None = None
+  distance: str = "local"
+  limit: int | None = None
+
+
+def inputs(analysis, sources):
+  """Returns `registry.Inputs` with what an analysis needs, as far as its sources are given.
+
+  Args:
+    analysis: name of an analysis.
+    sources: `Sources`.
+
+  Raises:
+    UserError: if a source is wrong, or run directories hold different networks.
+  """
+  needs = registry.get(analysis).needs
+  found = {"distance": sources.distance}
+  if "table" in needs and sources.table is not None:
+    found["table"] = tables.read_csv(sources.table)
+  if "judged_set" in needs and sources.dataset is not None:
+    found["judged_set"] = judged_sets.load(
+        sources.dataset, data_dir=sources.data_dir, limit=sources.limit)
+  if "metrics" in needs and (sources.metrics or sources.model_dirs):
+    if analysis != "agreement":
+      require_one_network(sources)
+    found["metrics"] = _metrics(sources)
+  if "classifiers" in needs and sources.model_dirs:
+    require_one_network(sources)
+    found["classifiers"] = tuple(
+        measuring.classifier(model_dir.load_network(path, sources.checkpoint)[0])
+        for path in sources.model_dirs)
+  if "images" in needs:
+    found |= _images(sources)
+  return registry.Inputs(**found)
+
+
+def require_one_network(sources):
+  """Raises `UserError` unless all run directories hold one network, with the same options."""
+  networks = {path: model_dir.ModelDir(path).read_network() for path in sources.model_dirs}
+  paths = list(networks)
+  for path in paths[1:]:
+    if networks[path] != networks[paths[0]]:
+      raise UserError(f"Run directories of one analysis must hold one network: {paths[0]} has "
+                      f"{networks[paths[0]]}, {path} has {networks[path]}.")
+
+
+def identity(sources):
+  """Returns what a run directory's rows are marked with: run, network and step.
+
+  Of several, the run is all their names; without one, nothing is known.
+  """
+  if not sources.model_dirs:
+    return {}
+  names = [pathlib.Path(path).expanduser().resolve().name for path in sources.model_dirs]
+  latest = model_dir.ModelDir(sources.model_dirs[0]).require_latest(sources.checkpoint)
+  network, _ = model_dir.ModelDir(sources.model_dirs[0]).read_network()
+  return {"run": " ".join(names), "network": network, "checkpoint": sources.checkpoint,
+          "step": int(latest.rpartition("-")[2])}
+
+
+def _metrics(sources):
+  metrics = {name: loading.load_metric(name) for name in sources.metrics}
+  for path in sources.model_dirs:
+    metrics[str(path)] = loading.load_chosen(model_dir=path, checkpoint=sources.checkpoint)
+  return metrics
+
+
+def _images(sources):
+  """Returns the validation images that the first run was trained beside, or the prepared ones."""
+  if sources.model_dirs:
+    path = model_dir.ModelDir(sources.model_dirs[0]).path / "config.gin"
+    if not path.is_file():
+      raise UserError(f"{path} is missing: it says which images the run was trained on.")
+    config.parse([path])
+    images = config.images(sources.data_dir)
+    augmentation = config.train_settings().augmentation
+  else:
+    source = "demo" if sources.data_dir is None else "imagenet64"
+    config.parse([], [f"images.source = {source!r}"])
+    images, augmentation = config.images(sources.data_dir), None
+  return {"images": measuring.validation_arrays(
+      images, augmentation=augmentation, limit=sources.limit), "num_classes": images.num_classes}

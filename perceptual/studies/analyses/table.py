@@ -1,0 +1,168 @@
+"""Tables: the collected table of a study as NumPy columns, and rows as CSV.
+
+One representation serves all: a dict of columns, an array each. pandas is not needed, and a table
+of a million rows takes a few seconds to read and some 200 MB.
+"""
+
+import csv
+import io
+import itertools
+import pathlib
+
+import numpy as np
+
+from perceptual import errors
+from perceptual.common import files
+
+# Columns whose values name something, even where every name looks like a number.
+TEXT = ("study", "run", "network", "varied", "judged_set", "subset", "distance", "tap", "analysis")
+
+# Columns of numbers that differ from row to row: never kept as text, which would take memory.
+NUMBERS = ("step", "epoch", "accuracy", "score", "low", "high")
+
+REQUIRED = ("run", "varied", "network", "seed", "step", "accuracy", "judged_set", "subset",
+            "distance", "tap", "score")
+BINDING = "binding."  # begins the name of the column of a bound parameter
+
+_BLOCK = 50_000  # rows converted at once
+
+
+class Table:
+  """Columns of equal length.
+
+  Numbers are float64 with NaN for an empty cell; text is an object array with "" for an empty cell.
+  A column is numeric if all its cells are numbers or empty, except those of `TEXT`.
+  """
+
+  def __init__(self, columns):
+    """Takes a dict of column name to array, all of one length."""
+    self.columns = dict(columns)
+    lengths = {len(column) for column in self.columns.values()}
+    if len(lengths) > 1:
+      raise errors.UserError(f"Columns differ in length: {sorted(lengths)}.")
+    self._length = lengths.pop() if lengths else 0
+
+  def __len__(self):
+    return self._length
+
+  def __contains__(self, name):
+    return name in self.columns
+
+  def __getitem__(self, name):
+    """Returns a column, `[rows]` float64 or object."""
+    if name not in self.columns:
+      raise errors.unknown("column", name, self.columns)
+    return self.columns[name]
+
+  def where(self, **values):
+    """Returns the rows in which each named column equals a value."""
+    chosen = np.ones(len(self), bool)
+    for name, value in values.items():
+      chosen &= self[name] == value
+    return self.take(chosen)
+
+  def take(self, chosen):
+    """Returns the rows of a mask, or of indices."""
+    return Table({name: column[chosen] for name, column in self.columns.items()})
+
+  def unique(self, name):
+    """Returns the values of a column once each, in the order of their first row."""
+    return list(dict.fromkeys(self[name].tolist()))
+
+  def bindings(self):
+    """Returns the names of the bound parameters, such as `network.width`."""
+    return [name.removeprefix(BINDING) for name in self.columns if name.startswith(BINDING)]
+
+
+def of_rows(rows):
+  """Returns the `Table` of a list of dictionaries; a key that one lacks is an empty cell."""
+  names = list(dict.fromkeys(name for row in rows for name in row))
+  return Table({name: _typed(name, ["" if row.get(name) is None else row[name] for row in rows])
+                for name in names})
+
+
+def read_csv(path, required=REQUIRED, *, either=None):
+  """Returns the `Table` of a CSV file.
+
+  Args:
+    path: the file.
+    required: names of columns that it must have.
+    either: column -> text: rows with that text in any of these columns are read, others passed
+      over, which saves time and memory. None for all rows.
+
+  Raises:
+    UserError: if there is no such file, it is empty, a column is missing, or a line has another
+      number of cells than the head.
+  """
+  path = pathlib.Path(path).expanduser()
+  try:
+    with path.open(newline="", encoding="utf-8") as file:
+      return _read(path, csv.reader(file), required, either)
+  except (OSError, UnicodeDecodeError, csv.Error) as error:
+    reason = getattr(error, "strerror", None) or errors.first_line(error)
+    raise errors.UserError(f"{path} cannot be read: {reason}.") from None
+
+
+def as_csv(rows):
+  """Returns rows as CSV text, with the columns in the order in which rows first have them."""
+  text = io.StringIO()
+  names = list(dict.fromkeys(name for row in rows for name in row))
+  writer = csv.DictWriter(text, names, lineterminator="\n")
+  writer.writeheader()
+  writer.writerows(rows)
+  return text.getvalue()
+
+
+def write_csv(path, rows):
+  """Writes rows as a CSV file."""
+  files.write_text(path, as_csv(rows))
+
+
+def _read(path, lines, required, either):
+  head = next(lines, None)
+  if not head:
+    raise errors.UserError(f"{path} is empty: it must be a CSV file with a line of column names.")
+  missing = [name for name in required if name not in head]
+  if missing:
+    raise errors.UserError(f"{path} lacks the column {missing[0]!r}. "
+                           f"It has: {', '.join(head)}.")
+  blocks = {name: [] for name in head}
+  codes = {name: {} for name in head if name not in NUMBERS}
+  for number, block in enumerate(iter(lambda: list(itertools.islice(lines, _BLOCK)), [])):
+    for offset, line in enumerate(block):
+      if len(line) != len(head):
+        raise errors.UserError(f"{path}: line {number * _BLOCK + offset + 2} has {len(line)} "
+                               f"cells, the head has {len(head)}.")
+    if either:
+      wanted = [(head.index(name), text) for name, text in either.items()]
+      block = [line for line in block if any(line[i] == text for i, text in wanted)]
+    for name, cells in zip(head, zip(*block)):
+      blocks[name].append(_numbers(path, name, cells) if name in NUMBERS
+                          else _coded(codes[name], cells))
+  columns = {}
+  for name in head:
+    joined = np.concatenate(blocks[name]) if blocks[name] else np.zeros(0, "int32")
+    columns[name] = joined if name in NUMBERS else _typed(name, list(codes[name]))[joined]
+  return Table(columns)
+
+
+def _coded(codes, cells):
+  """Returns the number of each cell's text, which is added to `codes` where it is new."""
+  return np.fromiter((codes.setdefault(cell, len(codes)) for cell in cells), "int32", len(cells))
+
+
+def _numbers(path, name, cells):
+  try:
+    return np.array([float(cell) if cell else np.nan for cell in cells])
+  except ValueError as error:
+    raise errors.UserError(f"{path}: column {name} must hold numbers: {error}.") from None
+
+
+def _typed(name, cells):
+  """Returns cells as an array of numbers, if all are numbers or empty, or else of text."""
+  if name not in TEXT and any(cell != "" for cell in cells):
+    try:
+      return np.array([np.nan if cell == "" else float(cell) for cell in cells])
+    except (TypeError, ValueError):
+      pass
+  return np.array([*map(str, cells), None], object)[:-1]  # of objects even where it is empty

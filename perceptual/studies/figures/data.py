@@ -1,0 +1,173 @@
+"""What figures are drawn from: the collected table, and the tables of analyses beside it."""
+
+import pathlib
+
+import numpy as np
+
+from perceptual import errors
+from perceptual.common import files
+from perceptual.studies.analyses import configurations
+from perceptual.studies.analyses import table as tables
+from perceptual.studies.figures import style
+
+ANALYSES_FILE = "analyses.csv"
+
+_SUM = configurations.SUM
+
+
+class MissingData(errors.UserError):
+  """A figure cannot be drawn: the message says which runs or analyses it lacks."""
+
+
+class StudyData:
+  """The collected table of a study, seen through one judged set.
+
+  Attributes:
+    scores: `tables.Table`, the rows of the judged set alone.
+    analyses: `tables.Table` of analyses of its runs; empty without any.
+    judged_set: the name of the judged set.
+  """
+
+  def __init__(self, scores, analyses=None, *, judged_set=None):
+    """Takes the collected table.
+
+    Args:
+      scores: `tables.Table`.
+      analyses: `tables.Table` as `gather` makes it; None for none.
+      judged_set: name of a judged set; None for BAPPS, or else the first of the table.
+
+    Raises:
+      UserError: if the table has no row of the judged set.
+    """
+    self.scores = configurations.View(judged_set=judged_set).rows_of_set(scores)
+    self.judged_set = self.scores["judged_set"][0]
+    self.analyses = tables.Table({}) if analyses is None else analyses
+    self._found = {}
+
+  @property
+  def comparable(self):
+    """Whether published scores can stand beside these: only on BAPPS do people judge the same."""
+    return self.judged_set == configurations.BAPPS
+
+  @property
+  def score_label(self):
+    """What the axis of scores is called: the paper's term, or the set that was judged."""
+    return "perceptual score, %" if self.comparable else f"2AFC on {self.judged_set}, %"
+
+  def configurations(self, **view):
+    """Returns the configurations at their last step; none if the table has no such score.
+
+    Args:
+      **view: subset, distance and tap, as `configurations.View` takes them.
+    """
+    key = tuple(sorted(view.items()))
+    if key not in self._found:
+      try:
+        self._found[key] = configurations.configurations(
+            self.scores, configurations.View(judged_set=self.judged_set, **view))
+      except errors.UserError:
+        self._found[key] = []
+    return self._found[key]
+
+  def out_of_the_box(self, **view):
+    """Returns configurations in which nothing is varied, by family and size of the network."""
+    found = [c for c in self.configurations(**view) if not c.varied]
+    return sorted(found, key=lambda c: style.order(c.network))
+
+  def sweep(self, network, parameter):
+    """Returns a network's `[(value, configuration)]` of one parameter, the default's included."""
+    return configurations.sweep_with_default(self.configurations(), network, parameter)
+
+  def networks(self, parameter):
+    """Returns the networks of which a parameter is swept, by family and size."""
+    found = {c.network for c in self.configurations() if set(c.varied) == {parameter}}
+    return sorted(found, key=style.order)
+
+  def curves(self, network, *, tap=_SUM, distance="local"):
+    """Returns a network's scores over training, out of the box: the mean over its seeds.
+
+    Returns:
+      (steps, scores, errors of the scores, accuracies, errors of the accuracies), each `[steps]`,
+      of the steps that all seeds have; None if it was scored less than twice.
+    """
+    start = next((c for c in self.out_of_the_box() if c.network == network), None)
+    if start is None:
+      return None
+    rows = self.scores.where(subset=configurations.MEAN, distance=distance, tap=tap,
+                             network=network)
+    by_run = []
+    for run in start.runs:
+      of_run = rows.where(run=run)
+      order = np.argsort(of_run["step"])
+      by_run.append({step: (of_run["score"][i], of_run["accuracy"][i])
+                     for i in order for step in (of_run["step"][i],)})
+    steps = sorted(set.intersection(*(set(run) for run in by_run)))
+    if len(steps) < 2:
+      return None
+    values = np.array([[run[step] for step in steps] for run in by_run])
+    spread = np.full(values.shape[1:], np.nan) if len(by_run) < 2 else (
+        values.std(axis=0, ddof=1) / np.sqrt(len(by_run)))
+    means = values.mean(axis=0)
+    return np.array(steps), means[:, 0], spread[:, 0], means[:, 1], spread[:, 1]
+
+  def analysis(self, name):
+    """Returns the rows of an analysis, `tables.Table`, with the runs' final accuracy and score.
+
+    Raises:
+      MissingData: if there are none.
+    """
+    rows = (self.analyses.where(analysis=name) if "analysis" in self.analyses
+            else tables.Table({}))
+    final = {run: (c.network, bool(c.varied), c.accuracy[i], c.score[i])
+             for c in self.configurations() for i, run in enumerate(c.runs)}
+    known = np.array([run in final for run in rows["run"]], bool) if len(rows) else []
+    if not np.any(known):
+      raise MissingData(f"No run of the table has the analysis {name}: for each run directory, "
+                        f"perceptual analyze --analysis={name} --model_dir=RUN.")
+    rows = rows.take(known)
+    added = {"network": [final[run][0] for run in rows["run"]],
+             "varied": [final[run][1] for run in rows["run"]],
+             "accuracy": [final[run][2] for run in rows["run"]],
+             "score": [final[run][3] for run in rows["run"]]}
+    return tables.Table({**rows.columns, **{
+        key: np.array(values, object if key == "network" else None)
+        for key, values in added.items()}})
+
+
+def read(collected, *, judged_set=None):
+  """Returns the `StudyData` of a collected table, a CSV file, and of `analyses.csv` beside it."""
+  path = pathlib.Path(collected).expanduser()
+  analyses = path.with_name(ANALYSES_FILE)
+  # No figure shows single taps of single subsets, which are most of the rows.
+  either = {"subset": configurations.MEAN, "tap": configurations.SUM}
+  return StudyData(
+      tables.read_csv(path, either=either),
+      tables.read_csv(analyses, ("analysis", "run")) if analyses.exists() else None,
+      judged_set=judged_set)
+
+
+def gather(study_dir):
+  """Writes `analyses.csv` of a study: the rows of `runs/RUN/analyses/*.csv`, run by run.
+
+  Args:
+    study_dir: a folder whose folder `runs` holds run directories.
+
+  Returns:
+    How many files there were; without any, nothing is written.
+  """
+  study_dir = pathlib.Path(study_dir).expanduser()
+  rows, count = [], 0
+  for path in sorted(study_dir.glob("runs/*/analyses/*.csv")):
+    table = tables.read_csv(path, ("analysis", "run"))
+    count += 1
+    for i in range(len(table)):
+      rows.append({name: _cell(column[i]) for name, column in table.columns.items()}
+                  | {"run": path.parts[-3]})
+  if count:
+    files.write_text(study_dir / ANALYSES_FILE, tables.as_csv(rows))
+  return count
+
+
+def _cell(value):
+  """Returns a cell as CSV has it: empty for NaN."""
+  return "" if isinstance(value, float) and np.isnan(value) else value

@@ -1,0 +1,104 @@
+"""How scores change while networks train, all taps together and tap by tap."""
+
+import numpy as np
+
+from perceptual.studies.analyses import configurations
+from perceptual.studies.figures import data as study_data
+from perceptual.studies.figures import drawn, style
+
+_NEEDS = "networks out of the box, scored at two steps or more"
+
+
+def training(data):
+  """Perceptual score and accuracy over training steps, out of the box.
+
+  Bands are standard errors over seeds. The step before training is not drawn.
+  """
+  curves = {c.network: data.curves(c.network) for c in drawn.featured(data.out_of_the_box())}
+  curves = {network: curve for network, curve in curves.items() if curve is not None}
+  drawn.require(curves, "training", _NEEDS)
+  figure, axes = style.subplots(2, 1, height=4.0, sharex=True)
+  rows = []
+  looks = style.marks(sorted(curves, key=style.order))
+  for network, look in looks.items():
+    steps, score, score_error, accuracy, accuracy_error = curves[network]
+    for panel, values, spread in ((axes[0, 0], score, score_error),
+                                  (axes[1, 0], accuracy, accuracy_error)):
+      _band(panel, steps, values, spread, label=style.network_name(network), **look)
+    rows += [{"source": "measured", "network": network, "step": int(step),
+              "score": drawn.rounded(score[i]), "score_se": drawn.rounded(score_error[i]),
+              "accuracy": drawn.rounded(accuracy[i]),
+              "accuracy_se": drawn.rounded(accuracy_error[i])}
+             for i, step in enumerate(steps) if step > 0]
+  axes[0, 0].set(ylabel=data.score_label, xscale="log")
+  axes[1, 0].set(ylabel=drawn.ACCURACY, xlabel="training step")
+  style.legend(figure)
+  return drawn.Drawn(figure, rows)
+
+
+def layers(data):
+  """The score of each tap alone: (a) at the end of training, (b) over training in one network.
+
+  In (a) taps stand at their place in the network, from the first to the last. The network of (b) is
+  ResNet-50 or, without it, the first with several taps over training. Published: the best layer of
+  ResNets is the third of four.
+  """
+  names = {}
+  for network, tap in zip(data.scores["network"], data.scores["tap"]):
+    names.setdefault(network, {}).setdefault(tap)
+  taps = {network: [tap for tap in found if tap != configurations.SUM]
+          for network, found in names.items()}
+  at_end = {c.network: scored for c in drawn.featured(data.out_of_the_box())
+            if len(scored := _final(data, c.network, taps[c.network])) > 1}
+  drawn.require(at_end, "layers", "networks out of the box, scored tap by tap")
+  figure, axes = style.subplots(1, 2, width=style.PAGE, height=3.2)
+  rows = _draw_final(axes[0, 0], at_end)
+  axes[0, 0].set(xlabel="place of the tap in the network", ylabel=data.score_label)
+  network = "resnet50" if len(taps.get("resnet50", ())) > 1 else next(iter(at_end))
+  rows += _draw_over_training(axes[0, 1], data, network, taps[network])
+  axes[0, 1].set(xlabel="training step", ylabel=data.score_label, xscale="log",
+                 title=style.network_name(network))
+  for panel in axes.flat:
+    panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=4)
+  return drawn.Drawn(figure, rows)
+
+
+def _final(data, network, taps):
+  """Returns `[(tap, configuration)]` of a network out of the box."""
+  return [(tap, c) for tap in taps for c in data.out_of_the_box(tap=tap) if c.network == network]
+
+
+def _draw_final(panel, at_end):
+  rows = []
+  for network, look in style.marks(sorted(at_end, key=style.order)).items():
+    scored = at_end[network]
+    places = np.linspace(0, 1, len(scored))
+    drawn.points(panel, [c for _, c in scored], x=places, line="-",
+                 label=style.network_name(network), **look)
+    rows += [drawn.row(c, panel="a", tap=tap, place=drawn.rounded(place))
+             for (tap, c), place in zip(scored, places)]
+  return rows
+
+
+def _draw_over_training(panel, data, network, taps):
+  rows = []
+  for tap, look in style.marks([*taps, configurations.SUM][:7]).items():
+    curve = data.curves(network, tap=tap)
+    if curve is None:
+      continue
+    steps, score, spread, _, _ = curve
+    _band(panel, steps, score, spread, label=tap, **look)
+    rows += [{"panel": "b", "source": "measured", "network": network, "tap": tap,
+              "step": int(step), "score": drawn.rounded(score[i]),
+              "score_se": drawn.rounded(spread[i])} for i, step in enumerate(steps) if step > 0]
+  if not rows:
+    raise study_data.MissingData(f"Figure layers lacks {_NEEDS}, tap by tap.")
+  return rows
+
+
+def _band(panel, steps, values, spread, *, color, marker, label):
+  """Draws a line with a band of one standard error, from the first step of training on."""
+  trained = steps > 0
+  steps, values, spread = steps[trained], values[trained], np.nan_to_num(spread[trained])
+  panel.plot(steps, values, color=color, marker=marker, markersize=2.5, label=label)
+  panel.fill_between(steps, values - spread, values + spread, color=color, alpha=0.2, linewidth=0)

@@ -1,7 +1,7 @@
 """The package `perceptual`: `pip install .`, or `tools/setup_venv.sh` for the environment `.venv`.
 
-The ranges below begin at the versions the project is tested with, which `requirements.lock` pins,
-and end before the next version that may break something.
+`pip install perceptual` brings what measuring two images needs beside a backend of Keras, which is
+the user's own or comes with an extra. All else comes with the other extras.
 """
 
 import pathlib
@@ -13,15 +13,65 @@ _ROOT = pathlib.Path(__file__).parent
 _VERSION = re.search(
     r'__version__ = "(.+)"', (_ROOT / "perceptual" / "version.py").read_text("utf-8")).group(1)
 
+# Floors are the oldest versions that pass. `tools/test.sh --lowest` proves those of the core and of
+# the extras tensorflow, hub, demo and report; those of jax and torch were tried by hand. What train
+# and export add begins at the versions of requirements.lock. Caps are the next major version, or
+# say why.
 
-def _gin_files():
-  """The gin files by folder, so that an installed package finds its models, recipes and runs."""
-  files = sorted(path.relative_to(_ROOT) for path in (_ROOT / "gin").rglob("*.gin"))
-  folders = sorted({file.parent for file in files})
-  return [
-      (f"share/perceptual/{folder.as_posix()}",
-       [file.as_posix() for file in files if file.parent == folder])
-      for folder in folders]
+_CORE = [
+    "absl-py>=1.4,<3",
+    "h5py>=3.11,<4",
+    "keras>=3.10,<4",
+    "numpy>=2.0.2,<3",
+    "pillow>=11.3,<14",  # the first that reads AVIF
+    "tqdm>=4.66.3,<5",
+]
+
+_TENSORFLOW = ["tensorflow>=2.18,<3"]
+_JAX = ["jax>=0.4.34,<1"]
+_TORCH = ["torch>=2.6,<3"]
+_ONNXRUNTIME = ["onnxruntime>=1.20,<2"]
+_SCIPY = ["scipy>=1.13.1,<2"]
+_REPORT = [  # pages and figures, fits of opinions, labels that come as Excel files
+    *_SCIPY,
+    "matplotlib>=3.9.2,<4",
+    "openpyxl>=3.1.5,<4",
+]
+_DEMO = [  # the embedded photographs, their distortions, and k-means features of them
+    "scikit-image>=0.24,<0.27",  # this and the next ship the photographs, whose list is exact
+    "scikit-learn>=1.5.1,<2",
+    *_SCIPY,
+    "threadpoolctl>=3.5,<4",
+]
+_HUB = [
+    *_TENSORFLOW,
+    "setuptools<81",  # TensorFlow Hub imports pkg_resources, gone from 81 on
+    "tensorflow-hub>=0.16.1,<1",
+]
+_TRAIN = [
+    *_HUB,  # tf-models-official brings TensorFlow Hub
+    *_DEMO,
+    *_REPORT,
+    "gin-config>=0.5,<0.6",  # names private to gin find bindings without effect
+    "importlib_resources>=7,<8",  # TensorFlow Datasets imports it and does not require it
+    "keras<3.16",  # the keys of checkpoints hold names private to Keras
+    "tensorflow-datasets>=4.9.10,<5",
+    "tf-models-official>=2.20,<3",  # orbit, strategies, AutoAugment; it pins its own TensorFlow
+]
+_EXPORT = [  # what converts a SavedModel, and what runs or serves the result
+    *_TENSORFLOW,
+    *_ONNXRUNTIME,
+    "ai-edge-litert>=2.3,<3",
+    "onnx>=1.23,<2",
+    "tensorflow-serving-api>=2.20,<3",
+    "tf2onnx>=1.17,<2",
+]
+
+
+def _gin_packages():
+  """The folders of gin files as parts of the package, `gin/runs` as `perceptual.gin.runs`."""
+  folders = sorted({path.parent.relative_to(_ROOT) for path in (_ROOT / "gin").rglob("*.gin")})
+  return [".".join(["perceptual", *folder.parts]) for folder in folders]
 
 
 setuptools.setup(
@@ -39,48 +89,34 @@ setuptools.setup(
         "Topic :: Scientific/Engineering :: Image Processing",
     ],
     keywords="perceptual similarity, LPIPS, 2AFC, image quality, TensorFlow, Keras",
-    packages=setuptools.find_packages(include=["perceptual", "perceptual.*"]),
-    package_data={"perceptual.metrics.bundled": ["*.npz", "*.json", "*.md"]},
-    data_files=_gin_files(),
+    packages=[
+        *setuptools.find_packages(include=["perceptual", "perceptual.*"]), *_gin_packages()],
+    # In a wheel gin/ lies inside the package, where `importlib.resources` finds it.
+    package_dir={"perceptual.gin": "gin"},
+    package_data={
+        "perceptual.metrics": ["onnx/*.onnx"],
+        "perceptual.metrics.bundled": ["*.npz", "*.json", "*.md"],
+        **{name: ["*.gin"] for name in _gin_packages()},
+    },
     entry_points={"console_scripts": ["perceptual = perceptual.commands.cli:main"]},
     python_requires=">=3.11,<3.14",
-    install_requires=[
-        "absl-py>=1.4,<3",
-        "gin-config>=0.5,<0.6",
-        "h5py>=3.16,<4",
-        "importlib_resources>=7,<8",  # tensorflow-datasets needs it and does not say so
-        "keras>=3.15,<3.16",  # checkpoint keys hold names private to Keras
-        "matplotlib>=3.11,<4",
-        "numpy>=2.4,<3",
-        "pillow>=13,<14",
-        "scikit-image>=0.26,<0.27",  # this and the next ship the demo's photographs
-        "scikit-learn>=1.9,<2",
-        "scipy>=1.17,<2",
-        "setuptools>=70.1,<81",  # tensorflow-hub needs pkg_resources, gone from 81 on
-        "tensorflow>=2.20,<2.21",
-        "tensorflow-datasets>=4.9.10,<5",
-        "tensorflow-hub>=0.16.1,<0.17",
-        "tf-models-official>=2.20,<2.21",  # orbit, distribution strategies, AutoAugment
-        "threadpoolctl>=3.6,<4",
-        "tqdm>=4.70,<5",
-    ],
+    install_requires=_CORE,
     extras_require={
-        "backends": [  # Keras's other backends
-            "jax>=0.10.2,<0.11",
-            "jaxlib>=0.10.2,<0.11",
-            "torch>=2.13,<3",
-        ],
-        "export": [  # what turns a SavedModel into something else, and what runs or serves that
-            "ai-edge-litert>=2.3,<3",
-            "onnx>=1.23,<2",
-            "onnxruntime>=1.32,<2",
-            "tensorflow-serving-api>=2.20,<2.21",
-            "tf2onnx>=1.17,<2",
-        ],
+        "tensorflow": _TENSORFLOW,
+        "jax": _JAX,
+        "torch": _TORCH,
+        "onnxruntime": _ONNXRUNTIME,
+        "report": _REPORT,
+        "demo": _DEMO,
+        "hub": _HUB,
+        "train": _TRAIN,
+        "export": _EXPORT,
+        "all": sorted({*_TRAIN, *_EXPORT, *_JAX, *_TORCH}),
         "test": [
+            "packaging>=24",
             "pytest>=9.2,<10",
             "pytest-xdist>=3.8,<4",
-            "ruff>=0.17,<0.18",
+            "ruff>=0.17,<0.18",  # another one finds other things
         ],
     },
 )

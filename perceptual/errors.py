@@ -1,13 +1,20 @@
-"""The one exception for mistakes that the person at the keyboard can mend."""
+"""The one exception for mistakes caused by user input, and what its messages share."""
 
+import difflib
 import math
 import re
+import reprlib
+
+_QUOTED = reprlib.Repr()
+_QUOTED.maxstring = _QUOTED.maxother = 100
+
+_SUGGESTIONS = 5
 
 
 class UserError(ValueError):
   """A wrong input: the message names the culprit and what would be right.
 
-  Libraries raise it; the binaries print it as one line and exit with status 1.
+  Libraries raise it; commands print it as one line and exit with status 1.
   """
 
 
@@ -19,7 +26,52 @@ def unknown(kind, name, available):
     name: the name received.
     available: an iterable of the legal names, listed in the order given.
   """
-  return UserError(f"Unknown {kind} {name!r}. Available: {', '.join(map(str, available))}.")
+  return UserError(
+      f"Unknown {kind} {shown(name)}. Available: {', '.join(map(str, available))}.")
+
+
+def shown(value):
+  """Returns `repr(value)` for a message: one line, the middle of a long one left out."""
+  return " ".join(_QUOTED.repr(value).split())
+
+
+def similar(name, available):
+  """Returns the names that somebody may have meant, most alike first, at most five.
+
+  Case and separators do not matter, and a name that begins with what was given is like it.
+
+  Args:
+    name: the name received, a string.
+    available: an iterable of the legal names.
+  """
+  by_plain = {}
+  for other in available:
+    by_plain.setdefault(_plain(other), other)
+  plain = _plain(name)
+  begin = [other for other in by_plain if plain and other.startswith(plain)]
+  close = difflib.get_close_matches(plain[:100], by_plain, n=_SUGGESTIONS, cutoff=0.7)
+  return [by_plain[other] for other in dict.fromkeys([*begin, *close])][:_SUGGESTIONS]
+
+
+def did_you_mean(name, available):
+  """Returns ` Did you mean a, b or c?` for a message, or nothing where no name is similar."""
+  found = similar(name, available)
+  listed = " or ".join(filter(None, [", ".join(found[:-1]), *found[-1:]]))
+  return f" Did you mean {listed}?" if found else ""
+
+
+def require_options(what, given, available):
+  """Raises `UserError` for an option that something does not take.
+
+  Args:
+    what: whose options they are, for the message.
+    given: an iterable of the names received.
+    available: an iterable of the legal names.
+  """
+  available = list(available)
+  for option in given:
+    if option not in available:
+      raise unknown(f"option of {what}", option, available or ["none"])
 
 
 def first_line(error):
@@ -40,7 +92,7 @@ def require_number(name, value, *, above=None, at_least=None, below=None):
   if not ok:
     bounds = {"above": above, "at least": at_least, "below": below}
     legal = " and ".join(f"{word} {bound}" for word, bound in bounds.items() if bound is not None)
-    raise UserError(f"{name} must be a number{legal and ' '}{legal}, not {value!r}.")
+    raise UserError(f"{name} must be a number{legal and ' '}{legal}, not {shown(value)}.")
 
 
 def require_integer(name, value, at_least=1, *, below=None):
@@ -49,7 +101,7 @@ def require_integer(name, value, at_least=1, *, below=None):
   if not ok or value < at_least or (below is not None and value >= below):
     upper = f" and below {below}" if below is not None else ""
     raise UserError(f"{name} must be a whole number of at least {at_least}{upper}, "
-                    f"not {value!r}.")
+                    f"not {shown(value)}.")
 
 
 def require_kind(name, value, kinds):
@@ -63,4 +115,8 @@ def require_kind(name, value, kinds):
 def require_bool(name, value):
   """Raises `UserError` unless `value` is True or False."""
   if not isinstance(value, bool):
-    raise UserError(f"{name} must be True or False, not {value!r}.")
+    raise UserError(f"{name} must be True or False, not {shown(value)}.")
+
+
+def _plain(name):
+  return re.sub(r"[^a-z0-9]+", "", name.lower())

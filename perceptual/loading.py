@@ -1,95 +1,144 @@
 """One way to a metric, whatever it is: by name, from an export, from a run directory, by default.
 
-  metric = perceptual.load_metric()                # the one in the box
-  metric = perceptual.load_metric("lpips-alex")    # or ssim, ms-ssim, psnr, fsim, fsimc, l2
+  metric = perceptual.load_metric()                # the bundled one
+  metric = perceptual.load_metric("lpips-alex")    # or ssim, psnr, ...: see list_metrics
+  metric = perceptual.load_metric("psnr:channels=luma,crop=4")  # with options, as commands take it
   metric = perceptual.load_metric("vgg16")         # or another network with published weights
-  metric = perceptual.load_metric("kmeans-alexnet")  # or gaussian-alexnet: fixed features
   metric = perceptual.load_metric("exports/mine")  # what `perceptual export` wrote, or a Hub handle
   metric = perceptual.load_metric("runs/mine")     # what `perceptual train` wrote
 
   distance = metric(reference, candidate)          # [batch, height, width, 3] each -> [batch]
 """
 
-import inspect
+import functools
 import json
+import os
 import pathlib
 
 from perceptual import errors
+from perceptual.common import packages
 from perceptual.errors import UserError
-from perceptual.metrics import classical
+from perceptual.metrics import base, options, registry
+from perceptual.metrics.options import NAMES, TEXT
 from perceptual.models import preprocessing
-from perceptual.weights import catalogue
 
-BOX = "perceptual"
-LPIPS = ("lpips-alex", "lpips-vgg", "lpips-squeeze")
-PUBLISHED = tuple(name for name in catalogue.names() if catalogue.get(name).role == "trunk")
-KMEANS, GAUSSIAN = "kmeans-alexnet", "gaussian-"
-NAMES = (BOX, *LPIPS, *classical.METRICS, *PUBLISHED, KMEANS)
-# What is no name but tells what names it: of any network, or by its place.
-OTHERS = (f"{GAUSSIAN} and a network of `perceptual models`; an export folder, a TF Hub handle, a "
-          "run directory")
+# What a run directory takes; an export takes nothing.
+_OF_RUNS = {"checkpoint": TEXT, "distance": TEXT, "taps": NAMES, "dtype": TEXT}
 
 
-def load_metric(source=None, *, float_range=None, **options):
-  """Returns a metric.
-
-  Every metric has `metric(reference, candidate) -> [batch]` and `two_afc(reference, candidate_0,
-  candidate_1)`, `lower_is_better`, `fingerprint`, and `source`: the arguments that load it again.
-  Those of networks have `taps`, `per_tap`, `features` and `spatial_map` besides; of the others,
-  `l2` and `ssim` have a `spatial_map`. That of a run directory has `trained`, its checkpoint and
-  step. Networks are frozen: nothing trains them.
+def load_metric(source=None, *, float_range=None, **given):
+  """Returns a metric: `metrics.base.Metric`, which says what every metric does.
 
   Args:
-    source: one of `NAMES`; `gaussian-` and one of `models.names()`; an export folder, a TF Hub
-      handle, or a run directory; None for the built-in metric. A folder that has the name of a
-      metric is `./name`, or a `pathlib.Path`.
+    source: the name of a metric, as `list_metrics` has them; an export folder, a TF Hub handle, or
+      a run directory; None for the bundled metric. Options may follow a name after a colon, as
+      text: `psnr:channels=luma,crop=4`. A folder that has the name of a metric is `./name`, or a
+      `pathlib.Path`.
     float_range: what the lowest and highest value of a float image mean: `"0,1"`, `"0,255"` or
       `"-1,1"`. None for `"0,1"`; of an export, for the one declared when it was written.
-    **options: of a run directory `checkpoint`, `distance` and `taps`; of the box `distance` and
-      `taps`; of a network with published weights `distance`, `taps` and `weights`; of a Gaussian
-      one `seed`, `distance` and `taps`; of k-means the same and `images`; of LPIPS `version`,
-      `lpips` and `weights`; of SSIM `channels`; of MS-SSIM `channels` and `scales`.
+    **given: options: those of the metric's row in `list_metrics`; of a run directory `checkpoint`,
+      `distance`, `taps` and `dtype`. One that is None is not given. `distance` is the name of a
+      distance between features, or a sum as `local+sort`; `taps` a list of names; `dtype` what a
+      network computes in: `float32`, whatever Keras's global policy, unless it is
+      `mixed_float16` or `mixed_bfloat16`.
 
   Raises:
     UserError: if there is no such metric, an option is unknown to it or has an illegal value, or
       its weights are not there.
   """
-  maker, source = _maker(source)
-  _check_options(maker, source, options)
-  metric = maker(source, float_range, **options)
-  if hasattr(metric, "trunk"):
-    # PyTorch would compute gradients for its weights, and gather them.
-    metric.trunk.trainable = False
-  metric.source = {"source": source, "float_range": float_range, **options}
-  return metric
+  if source is not None and not isinstance(source, (str, os.PathLike)):
+    raise UserError("A metric is a name, such as lpips-alex, or the path of a folder, not "
+                    f"{errors.shown(source)}.")
+  source, maker, kinds, texts = _found(registry.DEFAULT if source is None else source)
+  read = options.read(source, texts, {"float_range": TEXT, **kinds})
+  if twice := read.keys() & {**given, **({"float_range": 0} if float_range else {})}.keys():
+    raise UserError(f"{', '.join(sorted(twice))} is given twice: after the colon, and beside it.")
+  float_range = read.pop("float_range", float_range)
+  given = options.checked(source, {**read, **given}, kinds)
+  metric = maker(source, float_range, given)
+  return metric.loaded_from({"source": source, "float_range": float_range, **given})
 
 
-def _maker(source):
-  """Returns the function that makes the metric which `source` names, and the source in full."""
-  if source is None or source == BOX:
-    return _box, BOX
-  if source in LPIPS:
-    return _lpips, source
-  if source in PUBLISHED:
-    return _published, source
-  if source == KMEANS:
-    return _kmeans, source
-  if isinstance(source, str) and source.startswith(GAUSSIAN):
-    return _gaussian, source
-  if source in classical.METRICS:
-    return _classical, source
-  if "://" in str(source):
-    return _exported, str(source)
-  # As text, since of what is no path it is to be said that it is no metric.
-  folder = pathlib.Path(str(source)).expanduser().resolve()
-  if (folder / "network.json").is_file():
-    return _trained, str(folder)
-  if (folder / "saved_model.pb").is_file():
-    return _exported, str(folder)
-  if folder.is_dir():
-    raise UserError(f"{source} is neither an export (it has no saved_model.pb) nor a run "
-                    "directory (it has no network.json).")
-  raise UserError(f"Unknown metric {str(source)!r}. Available: {', '.join(NAMES)}; {OTHERS}.")
+def load_in_keras(metric=None, **given):
+  """Returns a metric that Keras runs, so that its weights and gradients are at hand.
+
+  Args:
+    metric: a metric, or the first argument of `load_metric`.
+    **given: the others, of a metric that is not made yet.
+
+  Raises:
+    UserError: as `load_metric`, options for a metric that is made already, or an export that runs
+      on TensorFlow alone.
+  """
+  if isinstance(metric, base.Metric) and given:
+    raise UserError(f"{', '.join(given)}: a metric that is made already takes no options.")
+  loaded = metric if isinstance(metric, base.Metric) else load_metric(metric, **given)
+  if isinstance(loaded, ExportedMetric):
+    raise UserError(f"{loaded.source['source'] if loaded.source else loaded.name} runs on "
+                    "TensorFlow alone: give an export folder, a name or a run directory.")
+  return loaded
+
+
+def list_metrics():
+  """Returns what can be loaded by name: a tuple of `metrics.registry.Spec`, one for each metric.
+
+  Of a row, `weights_available` looks for its weights when it is asked.
+  """
+  return registry.specs()
+
+
+def _found(source):
+  """Returns what a source is: `(source in full, how it is made, kinds of options, their text)`."""
+  if isinstance(source, str) and not _exists(source):
+    name, texts = options.split(source)
+  else:
+    name, texts = source, {}
+  spec = registry.find(name) if isinstance(name, str) else None
+  if spec is not None:
+    return name, _by_name, spec.options, texts
+  if "://" in str(name):
+    return str(name), _exported, {}, texts
+  folder = _folder(name)
+  if folder is not None and (folder / "network.json").is_file():
+    return str(folder), _trained, _OF_RUNS, texts
+  if folder is not None and (folder / "saved_model.pb").is_file():
+    return str(folder), _exported, {}, texts
+  if folder is not None and folder.is_dir():
+    raise UserError(f"{errors.shown(str(name))} is neither an export (it has no saved_model.pb) "
+                    "nor a run directory (it has no network.json).")
+  raise _unknown(str(name))
+
+
+def _exists(source):
+  folder = _folder(source)
+  return folder is not None and folder.exists()
+
+
+def _folder(source):
+  """Returns the whole path of a folder, there or not; None for what can be no path."""
+  if not str(source):
+    return None
+  try:
+    folder = pathlib.Path(source).expanduser().resolve()
+    folder.exists()  # a name too long, or with a zero byte, raises here at the latest
+  except (OSError, RuntimeError, ValueError):
+    return None
+  return folder
+
+
+def _unknown(source):
+  """Returns the error for what is neither the name of a metric nor a folder of one."""
+  path = pathlib.PurePath(source)
+  if len(path.parts) > 1:
+    folder = _folder(path.parent)
+    beside = [] if folder is None or not folder.is_dir() else [
+        str(path.parent / other.name) for other in sorted(folder.iterdir()) if other.is_dir()]
+    return UserError(f"There is no folder {errors.shown(source)}, and no metric of that name."
+                     f"{errors.did_you_mean(source, beside)}")
+  suggestion = errors.did_you_mean(source, registry.names())
+  return UserError(
+      f"Unknown metric {errors.shown(source)}.{suggestion} `perceptual metrics` lists all that "
+      "have a name; or give an export folder, a TF Hub handle or a run directory.")
 
 
 def load_chosen(*, metric=None, model_dir=None, **options):
@@ -101,7 +150,7 @@ def load_chosen(*, metric=None, model_dir=None, **options):
     **options: options of `load_metric`; those that are None were not given.
 
   Raises:
-    UserError: as `load_metric`, or if `model_dir` is no run directory.
+    UserError: as `load_metric`, or if `model_dir` is not a run directory.
   """
   given = {name: value for name, value in options.items() if value is not None}
   if model_dir is None:
@@ -115,83 +164,31 @@ def load_chosen(*, metric=None, model_dir=None, **options):
 def described(metric):
   """Returns what a loaded metric is and where it is from, for people."""
   source = metric.source["source"]
-  if hasattr(metric, "trained"):
-    checkpoint, step = metric.trained.values()
-    return f"{metric.network} ({checkpoint}, step {step}) of {source}"
-  return f"{metric.network} of {source}" if "/" in source else metric.network
-
-
-def _check_options(maker, source, options):
-  """Raises `UserError` for an option that the metric does not have."""
-  parameters = inspect.signature(maker).parameters.values()
-  if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-    return  # it checks its own
-  legal = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
-  for option in options:
-    if option not in legal:
-      raise errors.unknown(f"option of {source}", option, legal or ["none"])
+  if metric.trained:
+    checkpoint, step = metric.trained["checkpoint"], metric.trained["step"]
+    return f"{metric.name} ({checkpoint}, step {step}) of {source}"
+  return f"{metric.name} of {source}" if "/" in source else metric.name
 
 
 def _low_high(float_range):
-  return preprocessing.float_range("0,1" if float_range is None else str(float_range))
+  return preprocessing.float_range("0,1" if float_range is None else float_range)
 
 
-def _box(source, float_range, *, distance=None, taps=None):
-  from perceptual.metrics import bundled
-
-  del source
-  given = {"distance": distance, "taps": taps}
-  return bundled.metric(float_range=_low_high(float_range),
-                    **{name: value for name, value in given.items() if value is not None})
+def _by_name(name, float_range, given):
+  return registry.find(name).make(name, _low_high(float_range), given)
 
 
-def _lpips(source, float_range, *, version="0.1", lpips=True, weights=None):
-  from perceptual.metrics.lpips import lpips as make
-
-  return make(source.removeprefix("lpips-"), version, lpips, weights,
-              float_range=_low_high(float_range))
-
-
-def _published(source, float_range, *, distance="local", taps=None, weights=None):
-  from perceptual.metrics.feature_metric import FeatureMetric
-  from perceptual.weights import store
-
-  return FeatureMetric(
-      store.load(source, weights), network=source, options={"num_classes": 0}, taps=taps,
-      distance=distance, preprocess=preprocessing.Preprocessing(float_range=_low_high(float_range)))
-
-
-def _gaussian(source, float_range, *, seed=0, distance="local", taps=None):
-  from perceptual.metrics import fixed_features
-
-  return fixed_features.gaussian(
-      source.removeprefix(GAUSSIAN), seed=seed, distance=distance, taps=taps,
-      float_range=_low_high(float_range))
-
-
-def _kmeans(source, float_range, *, images=None, seed=0, distance="local", taps=None):
-  from perceptual.metrics import fixed_features
-
-  return fixed_features.kmeans(
-      source.removeprefix("kmeans-"), images=images, seed=seed, distance=distance, taps=taps,
-      float_range=_low_high(float_range))
-
-
-def _classical(source, float_range, **options):
-  return classical.build(source, float_range=_low_high(float_range), **options)
-
-
-def _trained(source, float_range, *, checkpoint="best_score", distance=None, taps=None):
+def _trained(source, float_range, given):
   from perceptual.training import trained_metric
 
-  metric, step = trained_metric.load(
-      source, checkpoint, distance=distance, taps=taps,
+  metric, _ = trained_metric.load(
+      source, **given,
       preprocess=preprocessing.Preprocessing(float_range=_low_high(float_range)))
-  metric.trained = {"checkpoint": checkpoint, "step": step}
   return metric
 
 
-def _exported(source, float_range):
+def _exported(source, float_range, given):
+  del given  # there are no options
   metric = _export_on_this_backend(source)
   declared = metric.preprocessing.float_range
   if float_range is not None and _low_high(float_range) != declared:
@@ -211,81 +208,122 @@ def _export_on_this_backend(source):
   return export.keras_metric(source)
 
 
-class ExportedMetric:
-  """A metric that `perceptual export` wrote, behind the interface of `FeatureMetric`.
+class ExportedMetric(base.Metric):
+  """A metric that `perceptual export` wrote; it keeps the contract of `base.Metric`.
 
-  It runs on TensorFlow, whatever Keras's backend, and returns its tensors. Images and errors are
-  those of `feature_metric.FeatureMetric`; in a graph, values outside the declared range raise
-  `tf.errors.InvalidArgumentError`. Functions that the metric does not have raise `UserError`.
+  It runs on TensorFlow, whatever Keras's backend, and returns its tensors. The SavedModel itself
+  checks what only a running graph can see; of predictions it sees what is in range.
 
   Attributes:
-    network: name of the network, or of the baseline.
     taps: names of the taps; none without a network.
-    fingerprint: what the metric is, as plain data.
-    lower_is_better: whether less means more alike.
-    preprocessing: `preprocessing.Preprocessing` with the declared range.
   """
 
-  def __init__(self, source):
+  def __init__(self, handle):
     """Loads it from a folder or a TF Hub handle, a string.
 
     Raises:
       UserError: if there is none, or something else.
     """
+    is_handle = "://" in handle
+    if is_handle:
+      packages.require("tensorflow", "tensorflow_hub", extra="hub", purpose="A TF Hub handle")
+    packages.require("tensorflow", extra="tensorflow", purpose="An exported metric")
     import tensorflow as tf
 
     try:
-      self._loaded = _load_handle(source) if "://" in source else tf.saved_model.load(source)
+      self._loaded = _load_handle(handle) if is_handle else tf.saved_model.load(handle)
     except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
-      raise UserError(f"{source} is not an exported metric: {errors.first_line(error)}") from None
+      raise UserError(f"{handle} is not an exported metric: {errors.first_line(error)}") from None
     if not hasattr(self._loaded, "fingerprint"):
-      raise UserError(f"{source} is a SavedModel but no metric exported by `perceptual export`.")
-    self.fingerprint = json.loads(self._loaded.fingerprint().numpy())
-    self.network = self.fingerprint["network"]
-    self.taps = tuple(self.fingerprint.get("taps", ()))
-    self.lower_is_better = self.fingerprint["lower_is_better"]
-    declared = self.fingerprint["preprocessing"]
-    self.preprocessing = preprocessing.Preprocessing(
-        **{name: tuple(value) for name, value in declared.items() if name != "uint8_range"})
+      raise UserError(f"{handle} is a SavedModel, but not a metric written by `perceptual export`.")
+    self._handle = handle
+    self._fingerprint = json.loads(self._loaded.fingerprint().numpy())
+    declared = {name: tuple(value) for name, value in self._fingerprint["preprocessing"].items()
+                if name != "uint8_range"}
+    super().__init__(
+        self._fingerprint["name"], options=self._fingerprint["options"],
+        lower_is_better=self._fingerprint["lower_is_better"],
+        preprocess=preprocessing.Preprocessing(**declared))
+    self.taps = tuple(self._fingerprint.get("taps", ()))
+    self.has_taps = bool(self.taps)
+    self.has_map = getattr(self._loaded, "spatial_map", None) is not None
+    self.required_side = self._fingerprint.get("smallest_side", 1)
 
-  def __call__(self, reference, candidate):
-    """Returns the distance `[batch]` float32 between images `[batch, height, width, 3]`."""
-    return self._loaded(*self._prepared(reference=reference, candidate=candidate))
+  @property
+  def fingerprint(self):
+    """What makes this metric this metric, as plain data for JSON."""
+    return self._fingerprint
 
-  def per_tap(self, reference, candidate):
-    """Returns `{tap: [batch] float32}`: the terms whose sum is the distance."""
-    terms = self._call("per_tap", reference=reference, candidate=candidate)
+  @functools.cached_property
+  def tap_distances(self):
+    """`{tap: distances.Distance}`: what compares the features at the taps."""
+    from perceptual.export import keras_files
+
+    return keras_files.tap_distances(self._fingerprint, _files_of(self._handle))
+
+  @property
+  def trunk_key(self):
+    """A hashable: metrics of equal ones have equal features of equal images."""
+    return (self.name, self._fingerprint["weights_sha256"], self.taps,
+            self.preprocessing) if self.has_taps else None
+
+  def from_features(self, reference, candidate):
+    """Returns the distance `[batch]` float32 between images of which `features` were computed."""
+    from perceptual.metrics import distances
+
+    self._require("has_taps", "taps")
+    return distances.summed(self.tap_distances, reference, candidate)
+
+  def __reduce__(self):
+    return _loaded_again, (self._handle, self.source)
+
+  def _about(self):
+    if not self.has_taps:
+      return super()._about()
+    return [f"taps {self.taps[0]}..{self.taps[-1]}", f"distance {self._fingerprint['distance']}"]
+
+  def _values(self, reference, candidate):
+    return self._loaded(reference, candidate)
+
+  def _distances(self, *images):
+    return tuple(self._loaded.two_afc(*images))
+
+  def _map(self, *images):
+    return self._loaded.spatial_map(*images)
+
+  def _per_tap(self, *images):
+    terms = self._loaded.per_tap(*images)
     return {tap: terms[tap] for tap in self.taps}
 
-  def spatial_map(self, reference, candidate):
-    """Returns where two images differ: `[batch, height, width]` float32, by the local distance."""
-    return self._call("spatial_map", reference=reference, candidate=candidate)
-
-  def features(self, images):
-    """Returns `{tap: features}` of images `[batch, height, width, 3]`."""
-    features = self._call("features", images=images)
+  def _features(self, images):
+    features = self._loaded.features(images)
     return {tap: features[tap] for tap in self.taps}
 
-  def two_afc(self, reference, candidate_0, candidate_1):
-    """Returns the distances of two candidates, each `[batch]`; the reference is encoded once."""
-    return tuple(self._call(
-        "two_afc", reference=reference, candidate_0=candidate_0, candidate_1=candidate_1))
-
-  def _call(self, name, **images):
-    function = getattr(self._loaded, name, None)
-    if function is None:
-      raise UserError(f"{self.network} has no {name}.")
-    return function(*self._prepared(**images))
-
-  def _prepared(self, **images):
-    """Returns images by their names for errors as the SavedModel takes them: of three channels."""
+  def _run(self, function, images, *, mask=None, predictions=()):
     prepared = []
-    for name, image in images.items():
-      image = _tensorflow(image)
+    for name, image in base.with_files_read(images, self.preprocessing.float_range).items():
+      image = _tensorflow(preprocessing.as_array(image, name))
+      if name in predictions:
+        image = _clipped(image, self.preprocessing.float_range)
       self.preprocessing.check(image, name)
       prepared.append(image)
-      preprocessing.check_pair(prepared[0], image)
-    return [_as_exported(image) for image in prepared]
+      preprocessing.check_pair(prepared[0], image, (next(iter(images)), name))
+    return function(*map(_as_exported, prepared))
+
+
+def _loaded_again(handle, source):
+  metric = ExportedMetric(handle)
+  metric.source = source
+  return metric
+
+
+def _files_of(handle):
+  """Returns the folder of an export, also where it is a handle of TF Hub."""
+  if "://" not in handle:
+    return pathlib.Path(handle)
+  import tensorflow_hub as hub
+
+  return pathlib.Path(hub.resolve(handle))
 
 
 def _load_handle(handle):
@@ -302,6 +340,18 @@ def _tensorflow(images):
   if keras.ops.is_tensor(images) and not tf.is_tensor(images):
     images = keras.ops.convert_to_numpy(images)
   return tf.convert_to_tensor(images)
+
+
+def _clipped(images, float_range):
+  """Returns float images clipped to a range, with the gradient of what they were.
+
+  An exported graph checks every image that it is given.
+  """
+  import tensorflow as tf
+
+  if not images.dtype.is_floating:
+    return images
+  return images + tf.stop_gradient(tf.clip_by_value(images, *float_range) - images)
 
 
 def _as_exported(images):

@@ -17,10 +17,51 @@ import pytest
 # Its tests, long and many, are handed out to the workers one by one; other files as a whole.
 _HANDED_OUT_SINGLY = "test_gin_runs.py"
 
+# What `tools/test.sh` leaves to `--all`: long tests, most with shorter ones beside them, by how
+# their names begin or by a parameter. Tests on another backend are slow wherever they are.
+_SLOW = (
+    "commands/test_any_classifier.py",
+    "commands/test_learn_command.py",
+    "commands/test_models_command.py",
+    "commands/test_train_command.py::test_a_killed_run",
+    "commands/test_train_command.py::test_two_workers",
+    "comparison/test_comparing_docs.py",
+    "data/labelled/test_imagenet64.py::test_killed_and_run_again",
+    "experiments/test_gin_runs.py",
+    "export/test_conversions.py",
+    "export/test_serving.py",
+    "models/test_alexnet_vgg_squeezenet.py::test_every_tap",
+    "models/test_efficientnet_parity.py",
+    "models/test_loss_networks_parity.py",
+    "models/test_resnet_parity.py",
+    "models/test_vit_parity.py",
+    "studies/test_execution.py::test_a_study_killed_again",
+    "test_docs.py",
+    "weights/test_torchvision_modules.py",
+)
+_SLOW_PARAMETERS = (
+    "densenet121", "efficientnet_b1", "efficientnet_b2", "efficientnet_b3", "efficientnet_b4",
+    "efficientnet_b5", "googlenet", "inception_v3", "resnet101", "resnet152", "resnet200",
+    "torchvision_efficientnet_b0", "torchvision_efficientnet_b7", "vit_l4", "vit_l8")
+_TESTS = pathlib.Path(__file__).parent
+
+
+def _is_slow(item):
+  parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+  parameters = [value for value in parameters if isinstance(value, str)]  # arrays have no ==
+  name = f"{item.path.relative_to(_TESTS).as_posix()}::{item.name}"
+  return (name.startswith(_SLOW) or "on_another_backend" in item.fixturenames
+          or any(slow in parameters for slow in _SLOW_PARAMETERS))
+
 
 def pytest_collection_modifyitems(items):
-  """Groups the tests as workers get them; those singly come last, to end the workers together."""
+  """Marks slow tests, and groups tests as workers get them.
+
+  Those that are handed out singly come last, so that the workers end together.
+  """
   for item in items:
+    if _is_slow(item):
+      item.add_marker(pytest.mark.slow)
     if item.path.name != _HANDED_OUT_SINGLY:
       item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
   items.sort(key=lambda item: item.path.name == _HANDED_OUT_SINGLY)

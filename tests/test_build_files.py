@@ -14,7 +14,7 @@ _TREE = {
     "perceptual/__main__.py": "from perceptual import cli\n",
     "perceptual/cli.py": "MODULES = ['perceptual.train', 'perceptual', 'no.module']\n",
     "perceptual/config.py": "import gin\n",
-    "perceptual/experiments/config.py": "import gin\n",
+    "perceptual/experiments/gin_files.py": "import pathlib\n",
     "perceptual/scores.py": "import numpy as np\n",
     "perceptual/train.py": (
         "from absl import flags\n"
@@ -154,8 +154,8 @@ def test_rules_hold_what_the_files_import(tree):
   assert rules["//perceptual:__main__"]["deps"] == [":cli"]
   assert rules["//perceptual:cli"]["deps"] == [":train"]
   assert rules["//perceptual:train"]["deps"] == [":config", "//perceptual/models:resnet"]
-  assert rules["//perceptual/experiments:config"] == {
-      "name": "config", "srcs": ["config.py"], "data": ["//gin"]}
+  assert rules["//perceptual/experiments:gin_files"] == {
+      "name": "gin_files", "srcs": ["gin_files.py"], "data": ["//gin"]}
 
 
 def test_right_files_are_left_alone(tree):

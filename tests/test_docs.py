@@ -55,7 +55,7 @@ def folder(tmp_path_factory):
   _train(path / "runs/mine")
   options = {"num_classes": 100}
   saved_model.export(
-      FeatureMetric(models.build("resnet6", **options), network="resnet6", options=options,
+      FeatureMetric(models.build("resnet6", **options), name="resnet6", options=options,
              taps=["reduction_1", "reduction_2"]), path / "exports/resnet6")
   for copy in ("exports/mine", "runs/quickstart/metric"):
     shutil.copytree(path / "exports/resnet6", path / copy)

@@ -10,10 +10,11 @@ from tools import build_files
 # From the top: a part may import itself and the parts of the lines below its own.
 _LAYERS = (
     ("perceptual", "perceptual.__main__"),
+    ("perceptual.serialization",),
     ("perceptual.commands",),
     ("perceptual.studies",),
     ("perceptual.experiments",),
-    ("perceptual.losses",),
+    ("perceptual.losses", "perceptual.torch", "perceptual.jax"),
     ("perceptual.loading",),
     ("perceptual.comparison", "perceptual.training"),
     ("perceptual.export", "perceptual.evaluation"),
@@ -93,8 +94,14 @@ def test_absl_flags_are_imported_by_the_commands_alone():
 @pytest.mark.parametrize(("name", "allowed"), [
     ("perceptual.errors", set()),
     ("perceptual.version", set()),
-    ("perceptual.evaluation.scores", {"numpy"}),
+    *((f"perceptual.evaluation.{module}", {"numpy"}) for module in (
+        "scores", "two_afc", "jnd", "correlations", "weighted_correlations", "clustered", "paired",
+        "checks")),
+    ("perceptual.evaluation.logistic", {"numpy", "scipy"}),
+    ("perceptual.data.judged.prepared", {"numpy"}),
     ("perceptual.metrics.distances", {"keras", "numpy"}),
+    ("perceptual.metrics.registry", set()),
+    ("perceptual.metrics.options", set()),
     ("perceptual.commands.command_line", {"absl"}),
     ("perceptual.commands.cli", set()),
     ("perceptual", set()),

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 import perceptual
-from perceptual import loading, models, weights
+from perceptual import models, weights
 from perceptual.data.labelled import demo
 from perceptual.errors import UserError
 from perceptual.export import saved_model
@@ -21,6 +21,7 @@ from perceptual.models import taps
 from perceptual.training import model_dir
 from perceptual.weights import catalogue
 
+_PUBLISHED = [row.name for row in perceptual.list_metrics() if row.kind == "network"]
 _OPTIONS = {"width": 0.0625, "num_classes": 3}
 
 
@@ -47,7 +48,7 @@ def exported(trained, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def images():
-  return np.random.default_rng(0).integers(0, 256, [3, 2, 24, 31, 3], np.uint8)
+  return np.random.default_rng(0).integers(0, 256, [3, 2, 33, 40, 3], np.uint8)
 
 
 def _floats(images, low=-1.0, high=1.0):
@@ -66,13 +67,13 @@ def test_classical_metrics_have_names(name, images):
 
 
 @pytest.mark.parametrize("source", [None, "perceptual"])
-def test_without_a_source_it_is_the_metric_in_the_box(source, images):
+def test_without_a_source_it_is_the_bundled_metric(source, images):
   metric = perceptual.load_metric(source)
   np.testing.assert_array_equal(metric(*images[:2]), bundled.metric()(*images[:2]))
   assert metric.source == {"source": "perceptual", "float_range": None}
 
 
-def test_the_box_takes_a_distance_and_taps():
+def test_the_bundled_metric_takes_a_distance_and_taps():
   first, *_ = perceptual.load_metric().taps
   metric = perceptual.load_metric(distance="mean_pool", taps=[first])
   assert metric.distance.name == "mean_pool" and metric.taps == (first,)
@@ -98,16 +99,16 @@ def weights_dir(tmp_path_factory):
 def test_a_published_network_is_a_metric_by_its_name(weights_dir, images, monkeypatch):
   metric = perceptual.load_metric(
       "squeezenet1_1", taps=["fire3", "fire5"], distance="mean_pool", weights=weights_dir)
-  expected = FeatureMetric(weights.load("squeezenet1_1", weights_dir), network="x",
+  expected = FeatureMetric(weights.load("squeezenet1_1", weights_dir), name="x",
                     taps=["fire3", "fire5"], distance="mean_pool")
   np.testing.assert_array_equal(metric(*images[:2]), expected(*images[:2]))
-  assert metric.network == "squeezenet1_1" and metric.trunk.trainable_variables == []
+  assert metric.name == "squeezenet1_1" and metric.trunk.trainable_variables == []
   monkeypatch.setenv("PERCEPTUAL_WEIGHTS", str(weights_dir))
   assert len(perceptual.load_metric("squeezenet1_1").taps) == len(
       taps.list_taps(models.build("squeezenet1_1", num_classes=0)))
 
 
-@pytest.mark.parametrize("name", loading.PUBLISHED)
+@pytest.mark.parametrize("name", _PUBLISHED)
 def test_every_published_network_says_how_to_get_its_weights(name, tmp_path):
   with pytest.raises(UserError, match=f"perceptual convert --network={name} ") as caught:
     perceptual.load_metric(name, weights=tmp_path)
@@ -122,14 +123,14 @@ def test_fixed_features_have_names(images):
                            "distance": "style"}
   crops, _ = demo.crops("train", per_photograph=3)
   metric = perceptual.load_metric("kmeans-alexnet", images=crops, taps=["relu1"])
-  assert metric.network == "kmeans-alexnet" and metric.taps == ("relu1",)
+  assert metric.name == "kmeans-alexnet" and metric.taps == ("relu1",)
 
 
 def test_a_training_folder(trained, images):
   metric = perceptual.load_metric(trained)
   assert metric.trained == {"checkpoint": "best_score", "step": 7}
   model = model_dir.load_network(trained)[0]
-  np.testing.assert_array_equal(metric(*images[:2]), FeatureMetric(model, network="x")(*images[:2]))
+  np.testing.assert_array_equal(metric(*images[:2]), FeatureMetric(model, name="x")(*images[:2]))
   other = perceptual.load_metric(str(trained), distance="style", taps=["reduction_2"])
   assert other.distance.name == "style" and other.taps == ("reduction_2",)
 
@@ -155,7 +156,7 @@ def test_an_export_behaves_as_what_was_exported(trained, exported, images):
   assert list(metric.features(reference)) == list(eager.taps)
   for distance, expected in zip(metric.two_afc(*images), eager.two_afc(*images)):
     np.testing.assert_allclose(distance, expected, rtol=1e-5)
-  assert metric.lower_is_better is True and metric.network == "resnet4"
+  assert metric.lower_is_better is True and metric.name == "resnet4"
 
 
 def test_an_export_is_found_by_a_hub_handle(exported, images):
@@ -192,12 +193,12 @@ def test_images_are_what_the_documentation_says(source, images, request):
     with pytest.raises(UserError, match=message):
       metric(*bad)
   with pytest.raises(UserError, match="must have one size"):
-    metric(images[0], images[1, :, :20])
+    metric(images[0], images[1, :, :, :36])
   with pytest.raises(UserError, match="one dtype"):
     metric(images[0], _floats(images[1], low, high))
 
 
-@pytest.mark.parametrize("source", [None, "l2", "psnr", "trained"])
+@pytest.mark.parametrize("source", [None, "mse", "psnr", "trained"])
 def test_two_afc_gives_the_distances_of_both(source, images, request):
   metric = perceptual.load_metric(
       request.getfixturevalue(source) if source == "trained" else source)
@@ -208,7 +209,7 @@ def test_two_afc_gives_the_distances_of_both(source, images, request):
 
 @pytest.mark.parametrize("float_range", ["0,1", "0,255", "-1,1"])
 def test_the_range_of_floats_is_declared(float_range, images):
-  metric = perceptual.load_metric("l2", float_range=float_range)
+  metric = perceptual.load_metric("mse", float_range=float_range)
   low, high = map(float, float_range.split(","))
   np.testing.assert_allclose(
       metric(*_floats(images[:2], low, high)), metric(*images[:2]), rtol=1e-5)
@@ -217,7 +218,7 @@ def test_the_range_of_floats_is_declared(float_range, images):
 def test_networks_are_frozen_and_their_hash_is_as_before(trained):
   metric = perceptual.load_metric(trained)
   assert metric.trunk.trainable_variables == []
-  fresh = FeatureMetric(model_dir.load_network(trained)[0], network="resnet4")
+  fresh = FeatureMetric(model_dir.load_network(trained)[0], name="resnet4")
   assert metric.trunk_key == fresh.trunk_key
 
 
@@ -232,15 +233,36 @@ def test_features_kept_give_the_distance(trained, images):
 
 @pytest.mark.parametrize(("source", "options", "message"), [
     ("lpips", {},
-     "Unknown metric 'lpips'. Available: perceptual, lpips-alex, .*; gaussian- and .*; an export"),
-    ("no/such/folder", {}, "Unknown metric 'no/such/folder'"),
-    (3, {}, "Unknown metric '3'"),
+     r"Unknown metric 'lpips'\. Did you mean lpips-alex, lpips-vgg or lpips-squeeze\? `perceptua"),
+    ("LPIPS-Alex", {}, "Unknown metric 'LPIPS-Alex'. Did you mean lpips-alex\\?"),
+    ("ms_ssim", {}, "Unknown metric 'ms_ssim'. Did you mean ms-ssim or ssim\\?"),
+    ("no/such/folder", {}, "There is no folder 'no/such/folder', and no metric of that name"),
+    ("", {}, "Unknown metric ''"),
+    ("a\0b", {}, "Unknown metric"),
+    ("~nouser/x", {}, "There is no folder '~nouser/x'"),
+    (3, {}, "A metric is a name, such as lpips-alex, or the path of a folder, not 3"),
+    (["ssim"], {}, "or the path of a folder, not \\['ssim'\\]"),
+    (None, {"taps": 5}, "taps must be a list of names, not 5"),
+    (None, {"taps": "reduction_1"}, "taps must be a list of names, not 'reduction_1'"),
+    (None, {"distance": ["local"]}, "distance must be a name, not \\['local'\\]"),
+    (None, {"distance": "local+far"}, "Unknown distance 'local\\+far'"),
+    (None, {"dtype": "float16"}, "Unknown dtype 'float16'. Available: float32, mixed_float16"),
+    ("lpips-alex", {"lpips": "no"}, "lpips must be true or false, not 'no'"),
+    ("lpips-alex", {"weights": 5}, "weights must be a path, not 5"),
+    ("ssim", {"channels": ["rgb"]}, "channels must be a name, not \\['rgb'\\]"),
+    ("psnr:luma", {}, "options after the colon are OPTION=VALUE, separated by commas, not 'luma'"),
+    ("psnr:crop=1,crop=2", {}, "crop is given twice"),
+    ("psnr:crop=1", {"crop": 2}, "crop is given twice: after the colon, and beside it"),
+    ("psnr:crop=x", {}, "crop must be a whole number, not 'x'"),
+    ("psnr:crop=-1", {}, "crop must be a whole number of at least 0, not -1"),
+    ("psnr:size=4", {}, "Unknown option of psnr 'size'. Available: float_range, channels, crop"),
+    ("kmeans-alexnet:images=x", {}, "images of kmeans-alexnet is an array, which text cannot say"),
     ("gaussian-alex", {}, "Unknown network 'alex'. Available: resnet2"),
-    ("kmeans-vgg16", {}, "Unknown metric 'kmeans-vgg16'. Available: .*kmeans-alexnet"),
+    ("kmeans-vgg16", {}, "Unknown metric 'kmeans-vgg16'. "),
     ("vgg16", {"version": "0.1"}, "Unknown option of vgg16 'version'. Available: distance, taps"),
     ("kmeans-alexnet", {"image": 3}, "Unknown option of kmeans-alexnet 'image'. Available: images"),
-    ("ssim", {"distance": "local"}, "Unknown option of ssim 'distance'. Available: channels"),
-    ("psnr", {"taps": []}, "Unknown option of psnr 'taps'. Available: none"),
+    ("ssim", {"distance": "local"}, "Unknown option of ssim 'distance'. Available: channels, crop"),
+    ("mse", {"taps": []}, "Unknown option of mse 'taps'. Available: none"),
     ("lpips-alex", {"net": "vgg"},
      "Unknown option of lpips-alex 'net'. Available: version, lpips, weights"),
     ("lpips-alex", {"version": "7"}, "Unknown version of LPIPS '7'"),
@@ -257,7 +279,7 @@ def test_an_unknown_metric_or_option_is_one_line(source, options, message):
 
 
 def test_a_missing_weight_says_how_to_get_it(tmp_path):
-  with pytest.raises(UserError, match=r"none are downloaded\. Get .* perceptual convert") as caught:
+  with pytest.raises(UserError, match=r"downloaded unasked\. .* perceptual convert") as caught:
     perceptual.load_metric("lpips-alex", weights=tmp_path)
   assert "\n" not in str(caught.value)
 
@@ -292,7 +314,7 @@ def test_folders_of_something_else_and_half_ones_are_refused(tmp_path, trained, 
 
 def test_a_saved_model_of_something_else_is_refused(tmp_path):
   tf.saved_model.save(tf.Module(), str(tmp_path / "module"))
-  with pytest.raises(UserError, match="a SavedModel but no metric exported by `perceptual export`"):
+  with pytest.raises(UserError, match="but not a metric written by `perceptual export`"):
     perceptual.load_metric(tmp_path / "module")
 
 
@@ -316,3 +338,17 @@ def test_everything_promised_is_there(name):
 def test_an_unknown_attribute_is_no_module():
   with pytest.raises(AttributeError, match="no attribute 'nothing'"):
     _ = perceptual.nothing
+
+
+@pytest.mark.parametrize(("missing", "source", "message"), [
+    ("tensorflow_hub", "https://example.org/metric", "A TF Hub handle needs TensorFlow Hub, which "
+     'is not installed: pip install "perceptual[hub]"'),
+    ("tensorflow", "export", "An exported metric needs TensorFlow, which is not installed: "
+     'pip install "perceptual[tensorflow]"'),
+])
+def test_an_export_without_what_it_needs_says_what_to_install(
+    monkeypatch, missing, source, message):
+  monkeypatch.setitem(sys.modules, missing, None)
+  with pytest.raises(UserError) as caught:
+    perceptual.loading.ExportedMetric(source)
+  assert str(caught.value) == message

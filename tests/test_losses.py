@@ -11,16 +11,17 @@ import perceptual
 from perceptual import PerceptualDistance, PerceptualLoss, models
 from perceptual.errors import UserError
 from perceptual.export import saved_model
+from perceptual.losses import WeightedSum
 from perceptual.metrics.feature_metric import FeatureMetric
 from perceptual.models.taps import Tap
 
-SIZE = 16
+SIZE = 32
 
 
 @pytest.fixture(scope="module")
 def metric():
   keras.utils.set_random_seed(1)
-  return FeatureMetric(models.build("resnet4", width=0.0625, num_classes=3), network="resnet4")
+  return FeatureMetric(models.build("resnet4", width=0.0625, num_classes=3), name="resnet4")
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +83,7 @@ def test_similarities_are_negated_in_the_loss_and_not_in_the_metric(name, pair):
 
 @pytest.mark.parametrize("float_range", ["0,1", "0,255", "-1,1"])
 def test_targets_of_uint8_mean_the_same_as_floats(pair, float_range):
-  metric = perceptual.load_metric("l2", float_range=float_range)
+  metric = perceptual.load_metric("mse", float_range=float_range)
   low, high = metric.preprocessing.float_range
   targets = np.round(255 * pair[0]).astype(np.uint8)
   as_floats = (low + (high - low) * targets / 255).astype(np.float32)
@@ -114,7 +115,7 @@ def test_greyscale_models_have_a_loss(metric, pair):
       rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", [None, "ssim", "psnr", "fsim", "l2"])
+@pytest.mark.parametrize("name", [None, "ssim", "psnr", "fsim", "mse"])
 def test_the_gradient_is_finite_and_where_images_are_equal_zero(pair, name):
   loss = PerceptualLoss(name)
   for candidate, is_zero in ((pair[0], True), (pair[1], False)):
@@ -129,12 +130,34 @@ def test_the_gradient_is_finite_and_where_images_are_equal_zero(pair, name):
 # What they refuse.
 
 
-def test_eagerly_values_out_of_range_are_errors(metric, pair):
-  for true, pred in ((255 * pair[0], pair[1]), (pair[0], pair[1] - 1)):
+def test_eagerly_targets_out_of_range_are_errors(metric, pair):
+  for compare in (PerceptualLoss(metric), PerceptualDistance(metric).update_state):
     with pytest.raises(UserError, match="the declared range of float images is 0 to 1"):
-      PerceptualLoss(metric)(true, pred)
-    with pytest.raises(UserError, match="the declared range of float images is 0 to 1"):
-      PerceptualDistance(metric).update_state(true, pred)
+      compare(255 * pair[0], pair[1])
+
+
+@pytest.mark.parametrize("shape", [
+    (4, SIZE, SIZE, 1), (4, SIZE, SIZE), (4, 3), (3,), (1, 1, 1)])
+def test_weights_that_are_not_one_a_sample_are_refused(shape, metric, pair):
+  weights = np.ones(shape, np.float32)
+  for take in (PerceptualLoss(metric), PerceptualDistance(metric).update_state,
+               WeightedSum({PerceptualLoss(metric): 1.0})):
+    with pytest.raises(UserError, match=r"sample_weight: shape .*; expected \[batch\]"):
+      take(*pair, sample_weight=weights)
+
+
+def test_fit_refuses_weights_of_pixels(metric, images):
+  model = denoiser()
+  model.compile("adam", loss=PerceptualLoss(metric))
+  with pytest.raises(UserError, match=r"sample_weight: shape .*; expected \[batch\]"):
+    model.fit(images, images, sample_weight=np.ones([8, SIZE, SIZE, 1]), verbose=0)
+
+
+@pytest.mark.parametrize("weights", [2.0, [[1.0], [0.0], [2.0], [0.5]]])
+def test_a_number_and_a_column_are_weights_too(weights, metric, pair):
+  found = PerceptualLoss(metric)(*pair, sample_weight=weights)
+  expected = np.mean(metric(*pair).numpy() * np.ravel(weights))
+  np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("compiled", [
@@ -157,18 +180,21 @@ def test_where_xla_compiles_targets_out_of_range_give_nan_and_spoil_no_weight(me
   assert all(np.isfinite(weight).all() for weight in model.get_weights())
 
 
-def test_fit_lets_outputs_overshoot(metric, images):
+@pytest.mark.parametrize("run_eagerly", [False, True])
+def test_outputs_may_overshoot(run_eagerly, metric, images):
   model = denoiser("linear")
   model.layers[-1].bias.assign([2.0, 2.0, -1.0])
-  model.compile("adam", loss=PerceptualLoss(metric), metrics=[PerceptualDistance(metric)])
-  assert np.isfinite(model.fit(images, images, verbose=0).history["loss"]).all()
+  model.compile("adam", loss=PerceptualLoss(metric), metrics=[PerceptualDistance(metric)],
+                run_eagerly=run_eagerly)
+  history = model.fit(images, images, verbose=0).history
+  assert np.isfinite(history["loss"]).all() and np.isfinite(history["perceptual_distance"]).all()
 
 
 def _tiny_metric():
   keras.utils.set_random_seed(4)
   image = keras.Input([None, None, 3])
   x = keras.layers.Conv2D(4, 3, strides=2, activation="tanh")(image)
-  return FeatureMetric(keras.Model(image, {"map": Tap(stride=2, name="map")(x)}), network="tiny")
+  return FeatureMetric(keras.Model(image, {"map": Tap(stride=2, name="map")(x)}), name="tiny")
 
 
 def test_an_export_is_a_loss_on_tensorflow_alone(pair, tmp_path, monkeypatch):
@@ -182,9 +208,70 @@ def test_an_export_is_a_loss_on_tensorflow_alone(pair, tmp_path, monkeypatch):
       value = PerceptualLoss(each)(pair[0], candidate)
     slopes.append(tape.gradient(value, candidate))
   np.testing.assert_allclose(*slopes, rtol=1e-3, atol=1e-7)
+  # A SavedModel checks its images itself: what overshoots is clipped, with a gradient all the same.
+  overshooting = tf.Variable(pair[1] + 0.5)
+  with tf.GradientTape() as tape:
+    value = PerceptualLoss(exported)(pair[0], overshooting)
+  assert np.abs(tape.gradient(value, overshooting)[overshooting.numpy() > 1]).max() > 0
+  np.testing.assert_allclose(
+      value, PerceptualLoss(metric)(pair[0], np.clip(pair[1] + 0.5, 0, 1)), rtol=1e-4)
   monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
   with pytest.raises(UserError, match="An export has no gradients on jax"):
     PerceptualLoss(exported)
+
+
+# Sums.
+
+
+def test_a_sum_is_that_of_its_losses(metric, pair):
+  perceptual_loss = PerceptualLoss(metric)
+  found = WeightedSum({"mean_absolute_error": 1.0, perceptual_loss: 0.1,
+                       keras.losses.MeanSquaredError(): 3, keras.losses.huber: -1})(*pair)
+  expected = (np.abs(pair[0] - pair[1]).mean() + 0.1 * perceptual_loss(*pair)
+              + 3 * np.square(pair[0] - pair[1]).mean() - keras.losses.Huber()(*pair))
+  np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("reduction", ["sum", "none", "sum_over_batch_size"])
+def test_a_sum_weighs_and_reduces_as_its_losses_would(reduction, metric, pair):
+  weights = np.array([1.0, 0.0, 2.0, 0.5], np.float32)
+  found = WeightedSum({"mse": 2.0, PerceptualLoss(metric): 1}, reduction=reduction)(*pair, weights)
+  by_sample = 2 * np.square(pair[0] - pair[1]).mean(axis=(1, 2, 3)) + metric(*pair).numpy()
+  reduce = {"sum": np.sum, "none": np.asarray, "sum_over_batch_size": np.mean}[reduction]
+  np.testing.assert_allclose(found, reduce(weights * by_sample), rtol=1e-5)
+
+
+def test_all_losses_of_a_sum_take_uint8_targets_for_the_declared_range(pair):
+  targets = np.round(255 * pair[0]).astype(np.uint8)
+  loss = WeightedSum({"mae": 1.0, PerceptualLoss("mse"): 1.0})
+  np.testing.assert_allclose(
+      loss(targets, pair[1]), loss((targets / 255).astype(np.float32), pair[1]), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("losses", "message"), [
+    ({}, "losses must be a dict of at least one loss: weight"),
+    ([("mse", 1.0)], "losses must be a dict of at least one loss: weight"),
+    ({"nothing": 1.0}, "Unknown loss 'nothing'"),
+    ({3: 1.0}, "3 is not a loss"),
+    ({"mse": "1"}, "The weight of mse must be a number, not '1'"),
+    ({"mse": float("nan")}, "The weight of mse must be a number"),
+    ({keras.losses.MeanSquaredError(reduction="sum", name="a"): 1.0}, "a has the reduction 'sum'"),
+])
+def test_what_is_no_sum_of_losses_is_refused(losses, message):
+  with pytest.raises(UserError, match=message) as error:
+    WeightedSum(losses)
+  assert "\n" not in str(error.value)
+
+
+def test_the_losses_of_a_sum_are_of_one_range_and_of_every_sample(pair):
+  ranges = {PerceptualLoss(perceptual.load_metric("mse", float_range=each)): 1.0
+            for each in ("0,1", "-1,1")}
+  with pytest.raises(UserError, match="two ranges of images, -1 to 1 and 0 to 1"):
+    WeightedSum(ranges)
+  with pytest.raises(UserError, match="total gives one value for a batch"):
+    def total(y_true, y_pred):
+      return keras.ops.sum(y_true - y_pred)
+    WeightedSum({total: 1.0})(*pair)
 
 
 # What they train.
@@ -226,7 +313,7 @@ def test_a_configuration_makes_the_same_again(cls, options, pair):
 
 
 def test_the_reduction_is_written_down_too():
-  loss = keras.losses.deserialize(keras.losses.serialize(PerceptualLoss("l2", reduction="sum")))
+  loss = keras.losses.deserialize(keras.losses.serialize(PerceptualLoss("mse", reduction="sum")))
   assert isinstance(loss, PerceptualLoss) and loss.reduction == "sum"
 
 
@@ -238,12 +325,13 @@ def test_a_metric_from_elsewhere_cannot_be_written_down(metric):
 
 def test_a_compiled_model_is_saved_and_trained_on(images, tmp_path):
   model = denoiser()
-  model.compile("adam", loss=PerceptualLoss(), metrics=[PerceptualDistance("ssim", name="ssim")])
+  loss = WeightedSum({"mean_absolute_error": 1.0, PerceptualLoss(): 0.1, keras.losses.huber: 0.5})
+  model.compile("adam", loss=loss, metrics=[PerceptualDistance("ssim", name="ssim")])
   model.fit(images, images, verbose=0)
   expected = model.evaluate(images, images, verbose=0)
   model.save(tmp_path / "model.keras")
   loaded = keras.saving.load_model(tmp_path / "model.keras")
-  assert isinstance(loaded.loss, PerceptualLoss)
+  assert isinstance(loaded.loss, WeightedSum) and loaded.loss.weights == [1.0, 0.1, 0.5]
   np.testing.assert_allclose(loaded.evaluate(images, images, verbose=0), expected, rtol=1e-5)
   loaded.fit(images, images, verbose=0)
 
@@ -253,8 +341,9 @@ def test_a_compiled_model_is_saved_and_trained_on(images, tmp_path):
 
 _ELSEWHERE = """
 import json, sys
-import keras, numpy as np
 import perceptual
+import keras, numpy as np
+loaded = keras.saving.load_model(sys.argv[2])
 from perceptual.errors import UserError
 images = np.load(sys.argv[1])
 noisy = np.clip(images + np.random.default_rng(3).normal(0, 0.1, images.shape), 0, 1)
@@ -272,7 +361,11 @@ try:
   refused = np.isnan(model.fit(images, 255 * images, verbose=0).history["loss"]).all()
 except UserError:
   refused = True
+overshooting = perceptual.PerceptualLoss("mse")(images, images + 1)
+loaded.layers[-1].bias.assign([2.0, 2.0, -1.0])
 print(json.dumps({"loss": history["loss"], "metric": history["perceptual_distance"],
+                  "overshooting": [float(overshooting), float(loaded.train_on_batch(
+                      images, images)), *map(float, loaded.get_weights()[-1])],
                   "same": same, "refused": bool(refused),
                   "value": float(perceptual.PerceptualLoss()(images[:4], images[4:]))}))
 """
@@ -280,8 +373,13 @@ print(json.dumps({"loss": history["loss"], "metric": history["perceptual_distanc
 
 def test_other_backends_train_too(on_another_backend, images, tmp_path):
   np.save(tmp_path / "images.npy", images)
-  printed = on_another_backend(_ELSEWHERE, tmp_path / "images.npy")
+  model = denoiser("linear")
+  model.compile("sgd", loss=WeightedSum({"mae": 1.0, PerceptualLoss("mse"): 0.1}))
+  model.save(tmp_path / "model.keras")
+  printed = on_another_backend(_ELSEWHERE, tmp_path / "images.npy", tmp_path / "model.keras")
   found = json.loads(printed.splitlines()[-1])
+  assert found["overshooting"][0] == pytest.approx(1)
+  assert np.isfinite(found["overshooting"]).all()
   assert found["same"] and found["refused"]
   assert found["loss"][-1] < 0.9 * found["loss"][0]
   np.testing.assert_allclose(found["metric"], found["loss"], rtol=1e-4)

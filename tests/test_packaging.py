@@ -1,6 +1,7 @@
-"""The package as others get it: version, requirements, lock file, wheel."""
+"""The package as others get it: version, requirements, lock file, wheel, what it does installed."""
 
 import importlib.metadata
+import os
 import pathlib
 import re
 import shutil
@@ -13,11 +14,38 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from perceptual.commands import cli
+from perceptual.common import packages
 from perceptual.version import __version__
 from tools import build_files
 
 _ROOT = build_files.ROOT
 _MODULES = build_files.modules()
+
+_FINDS_ITS_FILES = """
+import sys
+import numpy as np
+import perceptual
+assert perceptual.__file__.startswith(sys.argv[1])
+image = np.zeros((1, 32, 32, 3), np.uint8)
+print(np.asarray(perceptual.load_metric()(image, image)))
+from perceptual.experiments import config
+config.parse(["gin/runs/demo.gin"])
+print(config.network()[0])
+"""
+
+# None in sys.modules: Python holds such a package for missing.
+_CORE_ALONE = """
+import sys
+from perceptual.common import packages
+for name in packages.OPTIONAL:
+  if name != "tensorflow":
+    sys.modules[name] = None
+from PIL import Image
+Image.new("RGB", (32, 32)).save("a.png")
+from perceptual.commands import cli
+cli.main(["compare", "--metric=perceptual", "--metric=ssim", "--metric=gaussian-alexnet",
+          "--output_dir=out", "a.png", "a.png"])
+"""
 
 
 @pytest.fixture(scope="module")
@@ -32,14 +60,34 @@ def wheel(tmp_path_factory):
       [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps",
        "--no-build-isolation", "--no-index", "--wheel-dir", "wheels", "."],
       cwd=copy, check=True, capture_output=True)
-  return zipfile.ZipFile(next((copy / "wheels").glob("*.whl")))
+  return next((copy / "wheels").glob("*.whl"))
 
 
 @pytest.fixture(scope="module")
 def metadata(wheel):
   """The wheel's metadata, as `importlib.metadata` reads them."""
-  name = next(name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
-  return importlib.metadata.PathDistribution(zipfile.Path(wheel, f"{pathlib.Path(name).parent}/"))
+  archive = zipfile.ZipFile(wheel)
+  name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+  return importlib.metadata.PathDistribution(zipfile.Path(archive, f"{pathlib.Path(name).parent}/"))
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+  """(*arguments of Python) -> its process, where the wheel is installed in a folder of its own.
+
+  The other packages are this environment's. It runs in an empty folder, away from the checkout.
+  """
+  target, empty = tmp_path_factory.mktemp("target"), tmp_path_factory.mktemp("empty")
+  subprocess.run(
+      [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+       "--no-deps", "--no-index", "--target", target, wheel], check=True, capture_output=True)
+
+  def run(*arguments):
+    return subprocess.run(
+        [sys.executable, *(str(argument).format(target=target) for argument in arguments)],
+        cwd=empty, env={**os.environ, "PYTHONPATH": str(target)}, text=True, capture_output=True)
+
+  return run
 
 
 def _lock():
@@ -50,16 +98,15 @@ def _lock():
 
 
 def test_the_wheel_holds_the_package_and_the_gin_files_and_nothing_else(wheel):
-  data = f"perceptual-{__version__}.data/data/share/perceptual/"
-  expected = [f"{data}{file.relative_to(_ROOT).as_posix()}"
+  expected = [f"perceptual/{file.relative_to(_ROOT).as_posix()}"
               for file in (_ROOT / "gin").rglob("*.gin")]
   expected += [file.relative_to(_ROOT).as_posix() for name, file in _MODULES.items()
                if name.partition(".")[0] == "perceptual"]
   expected += [f"perceptual/metrics/bundled/{name}" for name in (
       "MODEL_CARD.md", "manifest.json", "scores.json", "weights.npz")]
-  held = [name for name in wheel.namelist() if ".dist-info/" not in name]
+  held = [name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name]
   assert sorted(held) == sorted(expected)
-  assert f"{data}gin/runs/" in "".join(expected)
+  assert "perceptual/gin/runs/demo.gin" in expected
 
 
 def test_every_folder_of_the_package_is_a_package():
@@ -79,9 +126,15 @@ def test_the_console_script_and_its_commands_exist(metadata):
   assert {module for module, _ in cli.COMMANDS.values()} <= set(_MODULES)
 
 
+def _required(metadata, extra):
+  """Returns the canonical names of what the core or an extra requires."""
+  requirements = [Requirement(line) for line in metadata.requires]
+  return {canonicalize_name(requirement.name) for requirement in requirements
+          if requirement.marker is None or requirement.marker.evaluate({"extra": extra})}
+
+
 def test_every_import_from_elsewhere_is_required(metadata):
-  required = {canonicalize_name(Requirement(line).name) for line in metadata.requires
-              if "extra ==" not in line}
+  required = _required(metadata, "all")
   providers = importlib.metadata.packages_distributions()
   missing = {
       top: name for name in _MODULES if name.partition(".")[0] == "perceptual"
@@ -89,6 +142,40 @@ def test_every_import_from_elsewhere_is_required(metadata):
       if not build_files.is_ours(top) and top not in sys.stdlib_module_names
       and not {canonicalize_name(provider) for provider in providers[top]} & required}
   assert missing == {}
+
+
+def test_the_core_is_light(metadata):
+  assert _required(metadata, "") == {"absl-py", "h5py", "keras", "numpy", "pillow", "tqdm"}
+
+
+def test_the_extra_all_has_the_others(metadata):
+  extras = set(metadata.metadata.get_all("Provides-Extra")) - {"test"}
+  assert _required(metadata, "all") == set.union(*(_required(metadata, name) for name in extras))
+
+
+def test_an_extra_that_a_message_names_installs_what_it_says(metadata):
+  providers = importlib.metadata.packages_distributions()
+  for module, package in packages.OPTIONAL.items():
+    distributions = {canonicalize_name(name) for name in providers[module]}
+    assert distributions & _required(metadata, package.extra), module
+
+
+def test_installed_elsewhere_it_starts(installed):
+  process = installed("{target}/bin/perceptual", "--help")
+  assert (process.returncode, process.stderr) == (0, "")
+  assert "Usage: perceptual COMMAND" in process.stdout
+
+
+def test_installed_elsewhere_it_finds_its_weights_and_gin_files(installed):
+  process = installed("-c", _FINDS_ITS_FILES, "{target}")
+  assert process.returncode == 0, process.stderr
+  assert process.stdout.splitlines() == ["[0.]", "resnet6"]
+
+
+def test_the_core_alone_measures_and_compares(installed):
+  process = installed("-c", _CORE_ALONE)
+  assert process.returncode == 0, process.stderr
+  assert "a.png" in process.stdout
 
 
 def test_the_lock_pins_every_requirement_within_its_range(metadata):

@@ -47,7 +47,7 @@ exports_files(["run_pytest.py"])
 _RUN_PYTEST = "//tools:run_pytest.py"
 _EXTRA_ATTRIBUTES = {
     "perceptual/metrics/bundled/package.py": {"data": [":data"]},
-    "perceptual/experiments/config.py": {"data": ["//gin"]},
+    "perceptual/experiments/gin_files.py": {"data": ["//gin"]},
     # These look at the whole checkout, which Bazel does not show to a test.
     "tests/test_build_files.py": {"tags": ["manual"]},
     "tests/test_layers.py": {"tags": ["manual"]},

@@ -92,7 +92,7 @@ def pack(folder, images, output_dir):
   bundled.write(output_dir, model, name=NAME, network=network, options=options, trained={
       "data": f"{images['name']}: {images['train']:,} images of {options['num_classes']:,} classes",
       "checkpoint": CHECKPOINT, "step": step})
-  return feature_metric.FeatureMetric(model, network=network, options=options, distance=DISTANCE)
+  return feature_metric.FeatureMetric(model, name=network, options=options, distance=DISTANCE)
 
 
 def unseen(data_dir, chosen_by):

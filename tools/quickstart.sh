@@ -21,7 +21,7 @@ run() {
 }
 
 step "1 of 5: the environment .venv"
-tools/setup_venv.sh
+tools/setup_venv.sh train
 
 step "2 of 5: train ResNet-6 on crops of 17 photographs, scoring its features as it learns"
 run perceptual train --gin_file=gin/runs/demo.gin --model_dir="$folder"

@@ -1,20 +1,27 @@
 #!/usr/bin/env bash
 # Makes the virtual environment .venv at the root of the repository and installs the project in it.
 #
-#   tools/setup_venv.sh [EXTRAS]     EXTRAS as in setup.py, for instance: test,export,backends
+#   tools/setup_venv.sh [--lowest] [EXTRAS]     EXTRAS as in setup.py, for instance: test,all
 #
+# --lowest makes .venv-lowest instead, with the oldest versions that setup.py allows.
 # PYTHON=... chooses the interpreter. Once installed, another call does nothing until setup.py or
 # requirements.lock change; a call that was interrupted is made good by the next one.
 set -euo pipefail
 
+venv=.venv
+pythons=${PYTHON:-python3 python3.11 python3.12 python3.13 python}
+if [ "${1:-}" = --lowest ]; then
+  shift
+  venv=.venv-lowest
+  pythons=${PYTHON:-python3.11 python3.12 python3}  # the oldest versions were not built for later ones
+fi
 extras=${1:-}
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-venv=.venv
+available=$(sed -n 's/^        "\([a-z]*\)": .*/\1/p' setup.py)  # the extras' names, a line each
 log=$venv/install.log
 unfinished=$venv/.unfinished  # the process now installing: what pip leaves half done it cannot mend
 installed=$venv/.installed    # what is installed: a line for the sources, then one for each extra
-pythons=${PYTHON:-python3 python3.11 python3.12 python3.13 python}
 
 main() {
   check_extras
@@ -34,10 +41,8 @@ die() {
 check_extras() {
   local extra
   for extra in ${extras//,/ }; do
-    case $extra in
-      test | export | backends) ;;
-      *) die "unknown extra '$extra'. Available: test, export, backends." ;;
-    esac
+    grep -qx "$extra" <<<"$available" ||
+      die "unknown extra '$extra'. Available: ${available//$'\n'/, }."
   done
 }
 
@@ -68,6 +73,9 @@ record() {
   if ! [ -e $installed ] || [ "$(head -n 1 $installed)" != "$(sources)" ]; then
     sources >$installed
   fi
+  case ",$extras," in
+    *,all,*) printf '%s\n' $available | grep -vx test >>$installed ;;  # it brings the others
+  esac
   printf '%s\n' ${extras//,/ } >>$installed
 }
 
@@ -96,14 +104,19 @@ make_venv() {
 
 install() {
   local lock=()
-  if [ "$(uname -sm)" = "Linux x86_64" ]; then
+  echo $$ >$unfinished
+  : >$log
+  if [ $venv = .venv-lowest ]; then
+    echo "Installing the oldest versions that setup.py allows ..."
+    run_pip --no-deps --editable .
+    $venv/bin/python tools/floors.py ${extras//,/ } >$venv/floors.txt
+    lock=(--constraint $venv/floors.txt)
+  elif [ "$(uname -sm)" = "Linux x86_64" ]; then
     lock=(--constraint requirements.lock)
-    echo "Installing the versions of requirements.lock: a few minutes, 3.5 to 4.5 GB the first time ..."
+    echo "Installing the versions of requirements.lock: a few minutes, 2 to 5 GB the first time ..."
   else
     echo "Installing within the ranges of setup.py (requirements.lock is for Linux on x86-64) ..."
   fi
-  echo $$ >$unfinished
-  : >$log
   # In isolation, pip's default: tf-models-official needs seqeval, which is published as sources alone
   # and names its version with a tool that only an environment of its own build has. (An empty array
   # is "unbound" to the bash of macOS, hence the odd spelling.)

@@ -1,8 +1,12 @@
 #!/usr/bin/env bash
 # Lints the project and runs its tests, in .venv, which it makes if need be.
 #
-#   tools/test.sh [--all] [PYTEST ARGUMENTS]     for instance: tools/test.sh tests/test_scores.py -k ties
+#   tools/test.sh [PYTEST ARGUMENTS]   what a change breaks most likely: under 6 minutes on two cores
+#   tools/test.sh --all [...]          everything, as continuous integration does: under 18 minutes
+#   tools/test.sh --lowest [...]       the core with the oldest versions that setup.py allows, in
+#                                      .venv-lowest, on TensorFlow
 #
+# Files that are named are run whole: tools/test.sh tests/evaluation/test_scores.py -k ties
 # --all installs JAX, PyTorch and what an export is converted with, and runs their tests too. PyTorch's
 # build for CPUs will do; docs/exporting.md says how to get it.
 # PERCEPTUAL_TESTDATA names a folder of published reference data; tests that need it skip without.
@@ -11,18 +15,50 @@ set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-extras=test
-if [ "${1:-}" = --all ]; then
-  shift
-  extras=test,export,backends
-fi
-tools/setup_venv.sh $extras
-echo "Linting ..."
-.venv/bin/python -m ruff check --quiet .
-if [ $extras = test ]; then
-  echo "Testing; what needs JAX, PyTorch, ONNX, LiteRT or TensorFlow Serving skips where that is not" \
-    "installed (all of it: tools/test.sh --all) ..."
-else
+# What the oldest versions could break: all that stands on Keras, NumPy, Pillow, SciPy, Matplotlib.
+core=(tests/metrics tests/comparison tests/data/images tests/data/test_distortions.py
+  tests/data/labelled/test_demo.py tests/models/test_preprocessing.py tests/models/test_resizing.py
+  tests/models/test_taps.py tests/models/test_wrapping.py tests/weights/test_conversion.py
+  tests/evaluation/test_scores.py tests/evaluation/test_correlations.py tests/test_loading.py
+  tests/test_losses.py tests/common)
+
+main() {
+  case "${1:-}" in
+    --all)
+      tools/setup_venv.sh test,all
+      lint
+      run_tests .venv "${@:2}" ;;
+    --lowest)
+      tools/setup_venv.sh --lowest hub,demo,report,test
+      run_tests .venv-lowest -m "not slow" "${core[@]}" "${@:2}" ;;
+    *)
+      tools/setup_venv.sh test,train
+      lint
+      if names_a_file "$@"; then
+        run_tests .venv "$@"
+      else
+        echo "(Without the slow tests and those of JAX, PyTorch and conversions: --all has them.)"
+        run_tests .venv -m "not slow" "$@"
+      fi ;;
+  esac
+}
+
+lint() {
+  echo "Linting ..."
+  .venv/bin/python -m ruff check --quiet .
+}
+
+names_a_file() {
+  local argument
+  for argument; do
+    [ ! -e "${argument%%::*}" ] || return 0
+  done
+  return 1
+}
+
+run_tests() {
   echo "Testing ..."
-fi
-exec .venv/bin/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder "$@"
+  exec "$1/bin/python" -m pytest -n 2 --dist loadgroup --no-loadscope-reorder "${@:2}"
+}
+
+main "$@"

@@ -12,9 +12,11 @@ from perceptual.version import __version__
 
 COMMANDS = {
     "prepare": ("perceptual.commands.prepare", "write a data set from archives or folders"),
+    "metrics": ("perceptual.commands.metrics", "list the metrics: direction, range, weights"),
     "models": ("perceptual.commands.models", "list the networks: parameters, operations, taps"),
     "train": ("perceptual.commands.train", "train a classifier, scoring its features on the way"),
     "learn": ("perceptual.commands.learn", "learn a metric from judgements, on top of a network"),
+    "study": ("perceptual.commands.study", "plan, run and collect a study of many runs"),
     "evaluate": ("perceptual.commands.evaluate", "score metrics against judgements"),
     "analyze": ("perceptual.commands.analyze", "analyse networks, metrics or a study's table"),
     "export": ("perceptual.commands.export", "write a trained network as a metric: one SavedModel"),
@@ -59,7 +61,7 @@ def _dispatch(argv):
 
 def _run(command, arguments):
   if command.startswith("-"):
-    raise command_line.UsageError(f"Flag {command} stands before the command, not after it.")
+    raise command_line.UsageError(_misplaced(command, arguments))
   if command not in COMMANDS:
     close = difflib.get_close_matches(command, COMMANDS, n=1)
     hint = f"Did you mean {close[0]}?" if close else f"Available: {', '.join(COMMANDS)}."
@@ -67,3 +69,16 @@ def _run(command, arguments):
   module = importlib.import_module(COMMANDS[command][0])
   command_line.run(
       module.main, module.FLAGS, module.__doc__, [f"perceptual {command}", *arguments])
+
+
+def _misplaced(flag, arguments):
+  """Returns what is wrong with a flag in the place of the command."""
+  name = flag.lstrip("-").partition("=")[0]
+  having = [command for command, (module, _) in COMMANDS.items()
+            if {name, name.removeprefix("no")} & {*importlib.import_module(module).FLAGS}]
+  command = next((argument for argument in arguments if argument in COMMANDS), None)
+  if command in having:
+    return f"{flag} must come after the command: perceptual {command} {flag}."
+  if having:
+    return f"{flag} must come after a command that has it: {', '.join(having)}."
+  return f"Unknown flag {flag}. Only --help and --version may come before a command."

@@ -30,6 +30,7 @@ from absl import flags
 from absl import logging as absl_logging
 
 from perceptual import errors
+from perceptual.common import backends, packages
 
 _HELP = ("--help", "-h", "-help")
 _WIDTH = 100
@@ -41,6 +42,12 @@ _DEFAULT_ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "TF_ENABLE_ONEDNN_OPTS": "1",
     "GRPC_VERBOSITY": "ERROR",
+}
+
+# Extra of setup.py -> what commands that need it import in any case.
+_LIBRARIES = {
+    "tensorflow": ("tensorflow",),
+    "train": ("tensorflow", "tensorflow_datasets", "orbit", "gin"),
 }
 
 
@@ -95,18 +102,31 @@ def guard(call, program):
 def configure_runtime():
   """Sets TensorFlow's environment and silences framework noise; call before importing TensorFlow.
 
-  Variables that the user has set stay, but for KERAS_BACKEND: the binaries are TensorFlow programs.
-  Warnings, by which the libraries speak to the user, become lines as errors are.
+  Variables that the user has set stay. Warnings, by which the libraries speak to the user, become
+  lines as errors are.
   """
   for name, value in _DEFAULT_ENVIRONMENT.items():
     os.environ.setdefault(name, value)
-  os.environ["KERAS_BACKEND"] = "tensorflow"
   absl_logging.set_verbosity(absl_logging.ERROR)
   logging.getLogger("tensorflow").setLevel(logging.ERROR)
   logging.getLogger().addFilter(_is_no_gin_search)
   # tensorflow_hub imports pkg_resources, whose deprecation is no news to the user.
   warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
   warnings.showwarning = _show_warning
+
+
+def use_tensorflow(purpose, *, extra):
+  """Has Keras run on TensorFlow, for a command that runs on nothing else.
+
+  Args:
+    purpose: what the command does, the subject of a sentence: `'Training'`.
+    extra: the extra of setup.py that the command needs: `'tensorflow'` or `'train'`.
+
+  Raises:
+    UserError: a package of the extra is not installed, or KERAS_BACKEND names another backend.
+  """
+  packages.require(*_LIBRARIES[extra], extra=extra, purpose=purpose)
+  backends.choose("tensorflow", purpose=purpose)
 
 
 def refuse_arguments(argv):
@@ -139,7 +159,7 @@ def _parse(flag_values, argv):
   flag_values.unparse_flags()
   flag_values.set_gnu_getopt()
   try:
-    return flag_values(argv)
+    arguments = flag_values(argv)
   except flags.UnrecognizedFlagError as error:
     raise UsageError(_unknown_flag(error.flagname, flag_values)) from error
   except (flags.Error, ValueError) as error:
@@ -149,6 +169,18 @@ def _parse(flag_values, argv):
     if missing:
       message = f"required but not given: {', '.join(missing)}"
     raise UsageError(f"{message[0].upper()}{message[1:].rstrip('.')}.") from error
+  _refuse_empty(flag_values)
+  return arguments
+
+
+def _refuse_empty(flag_values):
+  """Raises `UsageError` for a flag that was given without a value, as `--output_dir=$UNSET`."""
+  for flag in _defined(flag_values):
+    if not flag.present or flag.flag_type() not in ("string", "multi string"):
+      continue
+    values = flag.value if isinstance(flag.value, list) else [flag.value]
+    if flag.default != "" and not all(value.strip() for value in values):
+      raise UsageError(f"--{flag.name}= has no value: give one, or leave the flag out.")
 
 
 def _unknown_flag(name, flag_values):
@@ -202,9 +234,12 @@ def _program():
 
 
 def _user_error(error):
-  """The `UserError` that `error` is, or that AutoGraph wrapped while it traced; or None."""
+  """The `UserError` that `error` is, that AutoGraph wrapped while it traced, or that says which
+  package is missing; or None."""
   while type(error).__name__ == "StagingError":
     error = error.__context__
+  if isinstance(error, ModuleNotFoundError):
+    return packages.explained(error)
   return error if isinstance(error, errors.UserError) else None
 
 

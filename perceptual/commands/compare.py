@@ -24,11 +24,15 @@ The two images of a pair must have one size. What cannot be compared is listed w
 images named one by one it is an error. Exit statuses: 0 something was compared, 1 nothing was.
 """
 
+import dataclasses
+import os
 import pathlib
+import shlex
 
 from absl import flags
 
 from perceptual.commands import command_line
+from perceptual.common import backends, packages
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_multi_string(
@@ -62,6 +66,10 @@ flags.DEFINE_bool(
 flags.DEFINE_integer(
     "batch_size", None, "How many pairs go through a metric at a time; by default what suits the "
     "size of the images.", lower_bound=1, flag_values=FLAGS)
+flags.DEFINE_integer(
+    "bit_depth", None, "How many bits the samples of 16-bit files really have, for instance 10 "
+    "where 1023 is white; by default 16, and dark files are refused.", lower_bound=8,
+    upper_bound=16, flag_values=FLAGS)
 flags.DEFINE_bool(
     "dry_run", False, "Look at the files, print what would be compared and what not, and stop.",
     flag_values=FLAGS)
@@ -73,14 +81,17 @@ def main(argv):
   """Runs the command; returns its exit status."""
   named = argv[1:]
   _check_flags(named)
+  by_onnx = _may_run_by_onnx(named)
+  if not by_onnx:
+    backends.choose()
   from perceptual.comparison import outputs, run, scoring, tables
 
   sources = FLAGS.metric or ["perceptual"]
-  inspected = run.inspect(_pairing(named))
+  inspected = run.inspect(dataclasses.replace(_pairing(named), bit_depth=FLAGS.bit_depth))
   if FLAGS.dry_run:
     print(f"Dry run: would compare, by {', '.join(sources)}, {tables.outlook(inspected)}")
     return 0
-  metrics = scoring.labelled(sources, _load(sources))
+  metrics = scoring.labelled(sources, _load(sources, by_onnx=by_onnx))
   if FLAGS.heatmap:
     outputs.require_maps(metrics)
   comparison = run.compare(
@@ -90,7 +101,8 @@ def main(argv):
   if FLAGS.output_dir:
     written = outputs.write(
         comparison, metrics, FLAGS.output_dir, sources=sources, batch_size=FLAGS.batch_size,
-        heatmap=FLAGS.heatmap, page=FLAGS.report)
+        heatmap=FLAGS.heatmap, page=FLAGS.report,
+        command=_command(named))
     print(f"\nWrote to {FLAGS.output_dir}: {', '.join(written)}")
   return 0 if len(comparison.compared()) else 1
 
@@ -111,8 +123,17 @@ def _check_flags(named):
     raise command_line.UsageError("compare needs a reference image and at least one candidate.")
   if FLAGS.frames and not (FLAGS.reference_dir or _are_folders(named)):
     raise command_line.UsageError("--frames needs --reference_dir and --candidate_dir.")
-  if (FLAGS.heatmap or FLAGS.report) and not FLAGS.output_dir:
-    raise command_line.UsageError("--heatmap and --report write files: give --output_dir.")
+  if FLAGS.heatmap or FLAGS.report:
+    if not FLAGS.output_dir:
+      raise command_line.UsageError("--heatmap and --report write files: give --output_dir.")
+    packages.require("matplotlib", extra="report", purpose="--heatmap or --report")
+
+
+def _command(named):
+  """Returns the command line that was given, as a shell takes it."""
+  flags_given = [line for name in FLAGS if FLAGS[name].present
+                 for line in FLAGS[name].serialize().splitlines()]
+  return shlex.join(["perceptual", "compare", *flags_given, *named])
 
 
 def _are_folders(named):
@@ -139,11 +160,34 @@ def _pairing(named):
   return pairing.one_with_many(named[0], named[1:])
 
 
-def _load(sources):
+def _may_run_by_onnx(named):
+  """Whether ONNX Runtime is to be asked first, before anything of Keras is imported.
+
+  It has values soonest; a backend of Keras has more of them a second, features to reuse and heat
+  maps. The user's KERAS_BACKEND wins.
+  """
+  if "KERAS_BACKEND" in os.environ or not packages.is_installed("onnxruntime"):
+    return False
+  shows_few = bool(named) and not _are_folders(named) and not FLAGS.output_dir
+  return shows_few or not backends.installed()
+
+
+def _load(sources, *, by_onnx):
+  """Returns metrics as the comparison takes them."""
+  if by_onnx:
+    from perceptual.comparison import onnx_runtime
+
+    found = [onnx_runtime.find(source) for source in sources]
+    if None not in found:
+      return found
   from perceptual import loading
+
+  metrics = [loading.load_metric(source) for source in sources]
+  if backends.choose() != "tensorflow":
+    return metrics
   from perceptual.comparison import compiled
 
-  return [compiled.Compiled(loading.load_metric(source)) for source in sources]
+  return [compiled.Compiled(metric) for metric in metrics]
 
 
 if __name__ == "__main__":

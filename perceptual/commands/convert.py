@@ -1,14 +1,17 @@
 """Convert published weights from PyTorch's files for use here: LPIPS, or a network of torchvision.
 
+  perceptual convert --network=lpips-alex               from files that this machine has
+  perceptual convert --network=lpips-alex --download    the same; what is missing is downloaded
   perceptual convert --network=lpips-alex --trunk=alexnet-owt-7be5be79.pth --heads=alex.pth
-  perceptual convert --network=lpips-vgg --trunk=vgg16-397923af.pth --heads=vgg.pth
-  perceptual convert --network=lpips-squeeze --trunk=squeezenet1_1-b8a52dc0.pth --heads=squeeze.pth
   perceptual convert --network=vgg19 --trunk=vgg19-dcbb9e9d.pth
 
-Trunks are torchvision's ImageNet weights, which PyTorch keeps in ~/.cache/torch/hub/checkpoints;
-heads lie in the lpips package, in lpips/weights/v0.1. Both are .pth state dicts, or .npz files with
-the same names; neither PyTorch nor torchvision is needed. A file that does not fit in every name
-and shape is refused. Then, in Python:
+Trunks are torchvision's ImageNet weights, looked for in PyTorch's own cache (TORCH_HOME, or
+~/.cache/torch); LPIPS's heads are looked for in an installed lpips package. Neither PyTorch nor
+torchvision nor lpips is needed. Nothing is downloaded without --download, which fetches the
+publishers' files, resumes a transfer that broke off, and keeps a file only if its hash is right.
+
+Files that are named are .pth state dicts, or .npz files with the same names. A file that does not
+fit in every name and shape is refused. Then, in Python:
 
   from perceptual.metrics.lpips import lpips
   distance = lpips("alex")(reference, candidate)   # [batch, height, width, 3] each -> [batch]
@@ -17,6 +20,7 @@ and shape is refused. Then, in Python:
 from absl import flags
 
 from perceptual.commands import command_line
+from perceptual.common import backends, packages
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string(
@@ -30,22 +34,86 @@ flags.DEFINE_string(
     flag_values=FLAGS)
 flags.DEFINE_enum("version", "0.1", ["0.1", "0.0"], "LPIPS's version of the heads.",
                   flag_values=FLAGS)
+flags.DEFINE_bool(
+    "download", False, "Download the files that are not on this machine.", flag_values=FLAGS)
+flags.DEFINE_string(
+    "mirror", None, "With --download: the address of a copy of the publishers' files, which are "
+    "MIRROR/alexnet-owt-7be5be79.pth, MIRROR/v0.1/alex.pth and so on.", flag_values=FLAGS)
 flags.DEFINE_string(
     "weights_dir", None, "The folder to write to; by default what the environment variable "
     "PERCEPTUAL_WEIGHTS names, or else ~/.cache/perceptual/weights.", flag_values=FLAGS)
 flags.DEFINE_bool(
     "overwrite", False, "Replace other weights of the same name.", flag_values=FLAGS)
-flags.DEFINE_bool("dry_run", False, "Read and check the files, write nothing.", flag_values=FLAGS)
+flags.DEFINE_bool("dry_run", False, "Read and check the files, download and write nothing.",
+                  flag_values=FLAGS)
 flags.mark_flag_as_required("network", flag_values=FLAGS)
 
 
 def main(argv):
   """Runs the command."""
   command_line.refuse_arguments(argv)
+  from perceptual.weights import catalogue
+
+  names = catalogue.needed(FLAGS.network, FLAGS.version)
+  if FLAGS.mirror is not None and not FLAGS.download:
+    raise command_line.UsageError("--mirror says where --download looks: give both.")
+  if FLAGS.trunk is None and FLAGS.heads is None:
+    _convert_published(names)
+    return
+  if FLAGS.download:
+    raise command_line.UsageError("--download is for files that are not named: leave --trunk and "
+                                  "--heads out.")
+  if FLAGS.heads is not None and len(names) == 1:
+    raise command_line.UsageError(f"{FLAGS.network} has no heads: leave --heads out.")
+  given = dict(zip(names, (FLAGS.trunk, FLAGS.heads)))
+  _convert({name: path for name, path in given.items() if path is not None})
+
+
+def _convert_published(names):
+  """Converts those of the published files that are not converted yet: found here, or downloaded."""
+  from perceptual.weights import catalogue, published_files, store
+
+  files, missing = {}, []
+  for name in names:
+    if store.has(name, FLAGS.weights_dir) and not FLAGS.overwrite:
+      print(f"Already converted: {store.paths(name, FLAGS.weights_dir)[0]}.")
+      continue
+    path = published_files.find(catalogue.get(name))
+    if path is None:
+      missing.append(catalogue.get(name))
+    else:
+      print(f"Found {path}.")
+      files[name] = path
+  if missing and not FLAGS.download:
+    raise published_files.not_found(missing)
+  downloaded = _download(missing)
+  _convert({**files, **downloaded})
+  for path in downloaded.values():
+    published_files.remove(path)
+
+
+def _download(entries):
+  """Downloads published files; returns their paths by the names of the weights in them."""
+  from perceptual.weights import published_files
+
+  paths = {}
+  for entry in entries:
+    address = published_files.url(entry, FLAGS.mirror)
+    if FLAGS.dry_run:
+      print(f"Dry run: would download {address}.")
+      continue
+    paths[entry.name] = published_files.fetch(
+        entry, weights_dir=FLAGS.weights_dir, mirror=FLAGS.mirror)
+    print(f"Downloaded {address}: its hash is right.")
+  return paths
+
+
+def _convert(files):
+  """Converts files, by the names of the weights in them."""
   from perceptual.weights import conversion, store
 
   # All are read before any is written: if one does not fit, nothing changes.
-  converted = [conversion.read(path, name) for name, path in _files().items()]
+  converted = [conversion.read(path, name) for name, path in files.items()]
   for weights in converted:
     path, _ = store.paths(weights.entry.name, FLAGS.weights_dir)
     if FLAGS.dry_run:
@@ -54,28 +122,30 @@ def main(argv):
     manifest = weights.write(FLAGS.weights_dir, overwrite=FLAGS.overwrite)
     print(f"Wrote {path}: {manifest['parameters']:,} weights of {weights.entry.name}, "
           f"{manifest['published']['licence']}, from {weights.source}.")
+  if converted and not FLAGS.dry_run:
+    _write_onnx()
 
 
-def _files():
-  """Returns the files to convert by the names of the weights in them."""
-  from perceptual import errors
-  from perceptual.weights import catalogue, torchvision_modules
+def _write_onnx():
+  """Writes a metric of new weights as an ONNX file too, by which `perceptual compare` starts fast.
 
-  of_lpips = {f"lpips-{net}": (net, trunk) for net, trunk in catalogue.LPIPS_TRUNKS.items()}
-  if FLAGS.network in of_lpips:
-    net, trunk = of_lpips[FLAGS.network]
-    files = {trunk.network: FLAGS.trunk, catalogue.lpips_heads(net, FLAGS.version): FLAGS.heads}
-  elif FLAGS.network in torchvision_modules.TRUNKS:
-    if FLAGS.heads:
-      raise command_line.UsageError(f"{FLAGS.network} has no heads: leave --heads out.")
-    files = {FLAGS.network: FLAGS.trunk}
-  else:
-    raise errors.unknown("network", FLAGS.network, [*of_lpips, *torchvision_modules.TRUNKS])
-  files = {name: path for name, path in files.items() if path}
-  if not files:
-    raise command_line.UsageError("Nothing to convert: --trunk=FILE is needed"
-                            f"{', or --heads=FILE' if FLAGS.network in of_lpips else ''}.")
-  return files
+  Without TensorFlow and tf2onnx there is none, and none of earlier weights is left.
+  """
+  from perceptual.metrics import registry
+  from perceptual.weights import store
+
+  spec = registry.find(FLAGS.network)
+  path = store.weights_dir(FLAGS.weights_dir) / f"{FLAGS.network}.onnx"
+  path.unlink(missing_ok=True)
+  complete = all(store.has(name, FLAGS.weights_dir) for name in spec.weights)
+  able = all(packages.is_installed(name) for name in ("tensorflow", "onnx", "tf2onnx"))
+  if spec.kind != "lpips" or not (complete and able and backends.choose() == "tensorflow"):
+    return
+  from perceptual import loading
+  from perceptual.export import onnx_file
+
+  onnx_file.write(loading.load_metric(FLAGS.network, weights=FLAGS.weights_dir), path)
+  print(f"Wrote {path}: the metric for ONNX Runtime.")
 
 
 if __name__ == "__main__":

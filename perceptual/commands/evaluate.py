@@ -50,6 +50,7 @@ def main(argv):
   """Runs the command."""
   command_line.refuse_arguments(argv)
   command_line.require_one(FLAGS, "metric", "model_dir")
+  command_line.use_tensorflow("Scoring against judgements", extra="train")
   import dataclasses
 
   from perceptual import loading
@@ -77,7 +78,7 @@ def main(argv):
   summary = scoring.write(
       FLAGS.output_dir, rows, judged_set, fingerprints=fingerprints,
       settings={**dataclasses.asdict(settings), "metric": metric.source,
-                **getattr(metric, "trained", {}), "data_dir": FLAGS.data_dir})
+                **(metric.trained or {}), "data_dir": FLAGS.data_dir})
   print(f"\n{summary}\n\nEvery tap and part, intervals and fingerprints: "
         f"{FLAGS.output_dir}/scores.txt, scores.csv, scores.json")
 

@@ -49,6 +49,7 @@ def main(argv):
   """Runs the command."""
   command_line.refuse_arguments(argv)
   command_line.require_one(FLAGS, "metric", "model_dir")
+  command_line.use_tensorflow("Exporting", extra="tensorflow")
   from perceptual import loading
   from perceptual.export import saved_model
 
@@ -62,8 +63,7 @@ def main(argv):
   if FLAGS.dry_run:
     print(f"Dry run: would export {what}, to {FLAGS.export_dir}.")
     return
-  fingerprint = saved_model.export(
-      metric, FLAGS.export_dir, overwrite=FLAGS.overwrite, extra=getattr(metric, "trained", None))
+  fingerprint = saved_model.export(metric, FLAGS.export_dir, overwrite=FLAGS.overwrite)
   if "weights_sha256" in fingerprint:
     what += f".\nWeights SHA-256 {fingerprint['weights_sha256']}"
   print(f"Exported {what}.\n"
@@ -73,10 +73,9 @@ def main(argv):
 
 def _what(description, metric):
   """Returns what is exported, for people."""
-  if not hasattr(metric, "trunk"):
+  if not metric.has_taps:
     return description
-  distance = metric.tap_distances[metric.taps[0]].name
-  return (f"{description}: distance {distance} summed over {', '.join(metric.taps)}, "
+  return (f"{description}: distance {metric.distance_name} summed over {', '.join(metric.taps)}, "
           f"{metric.trunk.count_params():,} parameters")
 
 

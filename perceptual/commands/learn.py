@@ -17,8 +17,6 @@ metric. The same command given again takes an interrupted run up where it was sa
 with the same weights. --dry_run builds everything, prints what would run, and stops.
 """
 
-import functools
-
 from absl import flags
 
 from perceptual.commands import command_line, distribution
@@ -50,43 +48,22 @@ distribution.define_training_flags(FLAGS)
 def main(argv):
   """Runs the command."""
   command_line.refuse_arguments(argv)
-  from perceptual.experiments import config
-  from perceptual.training import learning
+  command_line.use_tensorflow("Learning a metric", extra="train")
+  from perceptual.experiments import config, runs
 
   config.parse(FLAGS.gin_file, FLAGS.gin_param)
-  strategy = distribution.training_strategy(FLAGS)
-  settings = config.learn_settings()
-  run = learning.Run(
-      FLAGS.model_dir, trunk=_trunk(settings.mode), train_set=config.triplets(FLAGS.data_dir),
-      judged_set=config.judged_set(FLAGS.data_dir), settings=settings, strategy=strategy,
-      jit_compile=FLAGS.jit_compile)
-  config.check_used(config.LEARNING)
+  run = runs.learned(
+      FLAGS.model_dir, data_dir=FLAGS.data_dir, trunk_dir=FLAGS.trunk_dir,
+      trunk_checkpoint=FLAGS.trunk_checkpoint, weights_dir=FLAGS.weights_dir,
+      strategy=distribution.training_strategy(FLAGS), jit_compile=FLAGS.jit_compile)
   print(run.description(), flush=True)
   if FLAGS.dry_run:
     print("Dry run: nothing was learned or written.")
     return
   if run.is_complete:
     print("This run is complete: nothing was learned or written.")
-  run.train(config={"config.gin": config.given(), "operative_config.gin": config.operative()})
+  run.train(config=runs.configuration())
   print(run.summary())
-
-
-def _trunk(mode):
-  """Returns what `learning.Run` makes its trunk by."""
-  from perceptual import errors
-  from perceptual.experiments import config
-  from perceptual.training import learning_settings, trunks
-
-  is_random = learning_settings.MODES[mode].trunk_random
-  if FLAGS.trunk_dir is None:
-    build = trunks.at_random if is_random else functools.partial(
-        trunks.published, weights_dir=FLAGS.weights_dir)
-    return functools.partial(build, *config.network())
-  if is_random:
-    raise errors.UserError(f"learn.mode {mode!r} begins with a network at random: leave out "
-                           "--trunk_dir, or choose 'tune'.")
-  return functools.partial(
-      trunks.trained, FLAGS.trunk_dir, checkpoint=FLAGS.trunk_checkpoint)
 
 
 if __name__ == "__main__":

@@ -5,29 +5,46 @@
       DIR, or from images by class (<split>/<class>/<image>, or <class>/<image>) in DIR or in a
       .tar, .tar.gz or .tar.xz. Then tfds.load('imagenet_resized/64x64', data_dir='data') reads it.
 
+  perceptual prepare images --source=DIR --name=NAME --data_dir=data
+      Your own images by class, laid out in the same ways, of any number of classes and at the size
+      --image_size, to train on with gin/data/own_images.gin.
+
   perceptual prepare bapps [--source=DIR] --data_dir=data
       BAPPS 2afc and jnd, from DIR (2afc/val/superres/ref/000000.png, ... or the official
       archives), or without --source by download of the official archives.
 
-  perceptual prepare graded --source=DIR|imagenet64|demo --data_dir=data
+  perceptual prepare graded --source=DIR|imagenet64|own/NAME|demo --data_dir=data
       2AFC triplets whose right answer is known by construction (no human judged them), made from
-      any images: a folder or tar, the validation images of imagenet64 in --data_dir, or the
-      embedded demo photographs.
+      any images: a folder or tar, the validation images of imagenet64 or of your own images NAME
+      in --data_dir, or the embedded demo photographs.
 
-  perceptual prepare teacher --source=DIR|imagenet64|demo --teacher=lpips-alex --data_dir=data
-      2AFC triplets of two different distortions of one image, judged by a metric, LPIPS, as a
-      stand-in for people (no human judged them). Its weights are converted before: perceptual
-      convert --help. With --split=train the triplets are for perceptual learn to learn from, made
-      from the training images.
+  perceptual prepare teacher --source=DIR|imagenet64|own/NAME|demo --data_dir=data
+      2AFC triplets of two different distortions of one image, judged by a metric, LPIPS
+      (--teacher), as a stand-in for people (no human judged them). Its weights are converted
+      before: perceptual convert --help. With --split=train the triplets are for perceptual learn
+      to learn from, made from the training images.
+
+  perceptual prepare judged --source=DIR_OR_TAR --name=mine --data_dir=data
+      Judgements of people from a CSV beside its images, of any size: triplets (columns reference,
+      a, b and p or votes_a, votes_b), opinions (reference, distorted, score, and --direction) or
+      same/different pairs (reference, distorted, and same or votes_same, votes_different).
+
+  perceptual prepare judged --source=DIR_OR_TAR --layout=tid2013 --data_dir=data
+      A public set as it is downloaded: tid2013, kadid10k, csiq, live, pipal, pieapp or nights.
 
 An interrupted preparation leaves no data set that reads as complete; give the command again.
 """
 
+import inspect
+
 from absl import flags
 
 from perceptual.commands import command_line
+from perceptual.data.labelled import registry
 
-DATASETS = ("imagenet64", "bapps", "graded", "teacher")
+DATASETS = (*registry.preparers(), "bapps", "graded", "teacher", "judged")
+LAYOUTS = ("tid2013", "kadid10k", "csiq", "live", "pipal", "pieapp", "nights")
+DIRECTIONS = ("higher_is_better", "lower_is_better")
 TEACHERS = ("lpips-alex", "lpips-vgg", "lpips-squeeze")
 
 FLAGS = flags.FlagValues()
@@ -38,12 +55,21 @@ flags.DEFINE_string(
     flag_values=FLAGS)
 flags.DEFINE_bool("overwrite", False, "Replace a data set that is there.", flag_values=FLAGS)
 flags.DEFINE_integer(
-    "seed", 0, "Seed of the order (imagenet64) or of the triplets (graded, teacher).",
+    "seed", 0, "Seed of the order (imagenet64, images) or of the triplets (graded, teacher).",
     lower_bound=0, flag_values=FLAGS)
 flags.DEFINE_integer(
-    "max_unreadable", None, "imagenet64: how many unreadable images are passed over (and listed) "
-    "before nothing is prepared; by default 10, or one in a hundred if that is "
-    "more.", lower_bound=0, flag_values=FLAGS)
+    "max_unreadable", None, "imagenet64, images: how many unreadable images are passed over (and "
+    "listed) before nothing is prepared; by default 10, or one in a hundred if that is more.",
+    lower_bound=0, flag_values=FLAGS)
+flags.DEFINE_string(
+    "name", None, "images, judged: what to call the set; for judged by default the layout's name.",
+    flag_values=FLAGS)
+flags.DEFINE_integer(
+    "image_size", 64, "images: height and width to which they are resized, in pixels.",
+    flag_values=FLAGS)
+flags.DEFINE_float(
+    "validation", None, "images: the share of each class that is held out for validation, where "
+    "there are no folders train and val; by default 0.1.", flag_values=FLAGS)
 flags.DEFINE_list(
     "kinds", ["monotone", "nuisance"], "graded: which sets to make.", flag_values=FLAGS)
 flags.DEFINE_integer(
@@ -62,6 +88,18 @@ flags.DEFINE_enum(
 flags.DEFINE_string(
     "weights_dir", None, "teacher: the folder of converted weights; by default PERCEPTUAL_WEIGHTS, "
     "or perceptual/weights in the user's cache.", flag_values=FLAGS)
+flags.DEFINE_enum(
+    "layout", None, LAYOUTS, "judged: the public set whose files these are; by default a CSV tells "
+    "the judgements.", flag_values=FLAGS)
+flags.DEFINE_enum(
+    "direction", None, DIRECTIONS, "judged: which opinions are better; higher for mean opinion "
+    "scores (MOS), lower for differential ones (DMOS).", flag_values=FLAGS)
+flags.DEFINE_list(
+    "columns", [], "judged: what the columns of the CSV are called, as reference=ref,score=mos.",
+    flag_values=FLAGS)
+flags.DEFINE_string(
+    "table", None, "judged: the CSV of judgements, where the source holds several.",
+    flag_values=FLAGS)
 flags.DEFINE_bool("dry_run", False, "Print what would be made, and stop.", flag_values=FLAGS)
 flags.mark_flag_as_required("data_dir", flag_values=FLAGS)
 
@@ -75,19 +113,21 @@ def main(argv):
   dataset = argv[1]
   if FLAGS.source is None and dataset != "bapps":
     raise command_line.UsageError(f"prepare {dataset} needs --source.")
+  if FLAGS.name is None and dataset == "images":
+    raise command_line.UsageError("prepare images needs --name.")
   if FLAGS.dry_run:
     source = FLAGS.source or "the official archives, by download"
     print(f"Dry run: would prepare {dataset} from {source} below {FLAGS.data_dir}.")
     return
-  print(_PREPARERS[dataset]())
+  command_line.use_tensorflow("Preparing data sets", extra="train")
+  print(_PREPARERS[dataset]() if dataset in _PREPARERS else _labelled(dataset))
 
 
-def _imagenet64():
-  from perceptual.data.labelled import prepare_imagenet64
-
-  return prepare_imagenet64.prepare(
-      FLAGS.source, FLAGS.data_dir, seed=FLAGS.seed, max_unreadable=FLAGS.max_unreadable,
-      overwrite=FLAGS.overwrite).summary()
+def _labelled(dataset):
+  """Prepares one of the labelled data sets, whose options are flags of the same names."""
+  prepare = registry.preparers()[dataset].function("prepare")
+  return prepare(**{name: FLAGS[name].value for name in inspect.signature(prepare).parameters}
+                 ).summary()
 
 
 def _bapps():
@@ -114,7 +154,23 @@ def _teacher():
       per_image=FLAGS.per_image, limit=FLAGS.limit, under=FLAGS.under, overwrite=FLAGS.overwrite)
 
 
-_PREPARERS = {"imagenet64": _imagenet64, "bapps": _bapps, "graded": _graded, "teacher": _teacher}
+def _judged():
+  from perceptual.data.judged import prepare_judged
+
+  if not (FLAGS.name or FLAGS.layout):
+    raise command_line.UsageError("prepare judged needs --name or --layout.")
+  columns = {}
+  for pair in FLAGS.columns:
+    column, equals, called = pair.partition("=")
+    if not (column and equals and called):
+      raise command_line.UsageError(f"--columns has {pair!r}; each is written reference=ref.")
+    columns[column] = called
+  return prepare_judged.prepare(
+      FLAGS.source, FLAGS.data_dir, name=FLAGS.name or FLAGS.layout, layout=FLAGS.layout,
+      table=FLAGS.table, columns=columns, direction=FLAGS.direction, overwrite=FLAGS.overwrite)
+
+
+_PREPARERS = {"bapps": _bapps, "graded": _graded, "teacher": _teacher, "judged": _judged}
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ single bindings over all:
   perceptual train --gin_file=gin/runs/resnet6.gin --gin_param='train.epochs = 10' \\
       --data_dir=data --model_dir=runs/resnet6
 
-The folder keeps three checkpoints - last, best_accuracy, best_score - with metrics.csv,
+The folder keeps three checkpoints - last, best_accuracy, best_score - and those of the steps in
+train.keep_checkpoints, with metrics.csv, scores.csv (every judged set, subset, distance and tap),
 training.png, TensorBoard events, and the configuration as given and as used. The same command
 given again takes an interrupted run up where it was saved last, and ends with the same weights;
 what has been changed in the recipe meanwhile is listed. --dry_run builds everything, prints what
@@ -37,24 +38,20 @@ distribution.define_training_flags(FLAGS)
 def main(argv):
   """Runs the command."""
   command_line.refuse_arguments(argv)
-  from perceptual.experiments import config
-  from perceptual.training import loop
+  command_line.use_tensorflow("Training", extra="train")
+  from perceptual.experiments import config, runs
 
   config.parse(FLAGS.gin_file, FLAGS.gin_param)
-  strategy = distribution.training_strategy(FLAGS)
-  network, settings = config.network(), config.train_settings()
-  run = loop.Run(
-      FLAGS.model_dir, network=network, images=config.images(FLAGS.data_dir),
-      judged_set=config.judged_set(FLAGS.data_dir), settings=settings, strategy=strategy,
+  run = runs.training(
+      FLAGS.model_dir, data_dir=FLAGS.data_dir, strategy=distribution.training_strategy(FLAGS),
       jit_compile=FLAGS.jit_compile)
-  config.check_used(config.TRAINING)
   print(run.description(), flush=True)
   if FLAGS.dry_run:
     print("Dry run: nothing was trained or written.")
     return
   if run.is_complete:
     print("This run is complete: nothing was trained or written.")
-  run.train(config={"config.gin": config.given(), "operative_config.gin": config.operative()})
+  run.train(config=runs.configuration())
   print(run.summary())
 
 

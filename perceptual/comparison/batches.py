@@ -9,8 +9,8 @@ import numpy as np
 from perceptual.common import in_order
 from perceptual.comparison import cache
 from perceptual.comparison.pairing import printable
-from perceptual.data.images import image_files
-from perceptual.data.images.image_files import UnreadableImage
+from perceptual.data.images import decoding, depth, loading
+from perceptual.data.images.decoding import UnreadableImage
 
 # A batch of two million pixels, of references and candidates together, is enough to keep two cores
 # busy and holds the features of a wide network in less than 2 GB.
@@ -32,12 +32,14 @@ class Batch(NamedTuple):
   Attributes:
     pairs: indices into `Pairing.pairs`.
     size: height and width of all their images.
+    deep: whether they are compared as float32, since one image of each pair has more than 8 bits.
     room: how many pairs the call is padded to. Frameworks compile anew for every shape, so all
       batches of a size have the same.
   """
 
   pairs: np.ndarray
   size: tuple[int, int]
+  deep: bool
   room: int
 
 
@@ -46,7 +48,7 @@ class Images(NamedTuple):
 
   Attributes:
     pairs: indices into `Pairing.pairs`, of those that could be read.
-    reference: `[pairs, height, width, 3]` uint8.
+    reference: `[pairs, height, width, 3]` uint8, or float32 in [0, 1].
     candidate: the same.
     room: see `Batch`.
     unreadable: `[(pair, reason)]` of those that could not.
@@ -75,7 +77,7 @@ def next_power_of_two(number):
 
 
 def batches(pairing, headers, pairs, *, batch_size=None):
-  """Returns the `Batch`es of pairs, those of one image size in a row.
+  """Returns the `Batch`es of pairs, those of one image size and dtype in a row.
 
   Args:
     pairing: `Pairing`.
@@ -83,20 +85,22 @@ def batches(pairing, headers, pairs, *, batch_size=None):
     pairs: indices into `pairing.pairs`, whose two images are of one size.
     batch_size: pairs a batch; None for what suits the images' size.
   """
-  by_size = collections.defaultdict(list)
+  alike = collections.defaultdict(list)
   for pair in pairs:
-    by_size[headers[pairing.pairs[pair, 0]].size].append(pair)
+    reference, candidate = (headers[file] for file in pairing.pairs[pair])
+    alike[reference.size, reference.deep or candidate.deep].append(pair)
   found = []
-  for size, members in by_size.items():
+  for (size, deep), members in alike.items():
     room = min(batch_size or _suitable(size), next_power_of_two(len(members)))
     members = _in_tiles(np.array(members), pairing.pairs, size)
-    found += [Batch(members[i:i + room], size, room) for i in range(0, len(members), room)]
+    found += [Batch(members[i:i + room], size, deep, room) for i in range(0, len(members), room)]
   return found
 
 
 def read(pairing, found):
   """Yields the `Images` of `Batch`es, in order; threads decode the next ones meanwhile."""
-  images = _ImageCache(pairing.files) if shares_images(pairing) else _Decoder(pairing.files)
+  images = (_ImageCache if shares_images(pairing) else _Decoder)(
+      pairing.files, pairing.bit_depth)
   return in_order.map_in_order(
       lambda batch: _read(batch, pairing.pairs, images), found, ahead=_AHEAD)
 
@@ -124,14 +128,14 @@ def _read(batch, pairs, images):
   readable, references, candidates, unreadable = [], [], [], []
   for pair in batch.pairs:
     try:
-      reference, candidate = (images.read(file, batch.size) for file in pairs[pair])
+      reference, candidate = (images.read(file, batch) for file in pairs[pair])
     except UnreadableImage as error:
       unreadable.append((pair, str(error)))
       continue
     readable.append(pair)
     references.append(reference)
     candidates.append(candidate)
-  empty = np.empty((0, *batch.size, 3), np.uint8)
+  empty = np.empty((0, *batch.size, 3), np.float32 if batch.deep else np.uint8)
   return Images(np.array(readable, int), np.stack(references) if readable else empty,
                 np.stack(candidates) if readable else empty, batch.room, unreadable)
 
@@ -139,31 +143,36 @@ def _read(batch, pairs, images):
 class _Decoder:
   """Decodes files by their index."""
 
-  def __init__(self, files):
+  def __init__(self, files, bit_depth):
     self._files = files
+    self._bit_depth = bit_depth
 
-  def read(self, file, size):
-    """Returns `[*size, 3]` uint8; raises `UnreadableImage`."""
+  def read(self, file, batch):
+    """Returns the image of a `Batch` as its other images are; raises `UnreadableImage`."""
+    image = self._image(file)
+    if image.shape[:2] != tuple(batch.size) or (image.dtype != np.uint8 and not batch.deep):
+      raise UnreadableImage(printable(self._files[file]), "changed while it was being read")
+    return depth.to_float(image) if batch.deep else image
+
+  def _image(self, file):
     path = self._files[file]
-    image = image_files.ImageFile(printable(path), path.read_bytes).decode()
-    if image.shape[:2] != tuple(size):
-      raise UnreadableImage(printable(path), "changed while it was being read")
-    return image
+    name = printable(path)
+    return decoding.decode(loading.read_bytes(path, name), name, bit_depth=self._bit_depth)
 
 
 class _ImageCache(_Decoder):
   """Keeps the images used last, within a number of bytes; used by several threads."""
 
-  def __init__(self, files):
-    super().__init__(files)
+  def __init__(self, files, bit_depth):
+    super().__init__(files, bit_depth)
     self._cache = cache.Cache(_IMAGE_CACHE_BYTES)
     self._lock = threading.Lock()
 
-  def read(self, file, size):
+  def _image(self, file):
     with self._lock:
       image = self._cache.get(file)
     if image is None:
-      image = super().read(file, size)
+      image = super()._image(file)
       with self._lock:
         self._cache.put(file, image, image.nbytes)
     return image

@@ -5,36 +5,37 @@ import re
 import tensorflow as tf
 
 from perceptual.errors import UserError
+from perceptual.metrics.feature_metric import FeatureMetric
 
-_IMAGES = tf.TensorSpec([None, None, None, 3], tf.uint8)
+_IMAGES = {dtype: tf.TensorSpec([None, None, None, 3], dtype) for dtype in ("uint8", "float32")}
 _OF_IMAGES = {"__call__": 2, "per_tap": 2, "spatial_map": 2, "features": 1}
 
 
 class Compiled:
-  """A metric as `perceptual.comparison` uses it, for uint8 images.
+  """A metric as `perceptual.comparison` uses it, for uint8 images, and for float32 ones.
 
-  A network is compiled once, for images of any size; what has no network, or is compiled already,
-  is called as it is. Images that TensorFlow cannot pass through it, for instance too small ones,
-  raise `UserError`. Functions that the metric does not have are None.
+  A network is compiled once for either dtype, for images of any size; what has no network, or is
+  compiled already, is called as it is. Images that TensorFlow cannot pass through it, for instance
+  too small ones, raise `UserError`. What the metric can do is told by `has_taps` and `has_map`, as
+  of any metric.
   """
 
   def __init__(self, metric):
-    """Wraps what `loading.load_metric` returns."""
+    """Wraps a `metrics.base.Metric`."""
+    self.name = metric.name
     self.lower_is_better = metric.lower_is_better
     self.fingerprint = metric.fingerprint
+    self.has_taps, self.has_map = metric.has_taps, metric.has_map
+    self.taps = metric.taps if metric.has_taps else ()
+    self.trunk_key = metric.trunk_key
     self._joined = {}
-    has_network = hasattr(metric, "trunk")
     for name, images in _OF_IMAGES.items():
-      function = getattr(metric, name, None)
-      if function is not None and has_network:
-        function = tf.function(function, [_IMAGES] * images, autograph=False)
-      name = "_call" if name == "__call__" else name
-      setattr(self, name, function and _with_user_errors(function))
-    self.from_features = getattr(metric, "from_features", None)
-    if self.from_features is not None:
-      self.trunk_key = metric.trunk_key
-      self.from_features = tf.function(
-          metric.from_features, autograph=False, reduce_retracing=True)
+      function = getattr(metric, name)
+      if isinstance(metric, FeatureMetric):
+        function = _for_either_dtype(function, images)
+      setattr(self, "_call" if name == "__call__" else name, _with_user_errors(function))
+    self.from_features = tf.function(
+        metric.from_features, autograph=False, reduce_retracing=True)
 
   def joined(self, metrics):
     """Returns the `from_features` of several metrics of one trunk as one graph.
@@ -59,6 +60,13 @@ class Compiled:
   def __call__(self, reference, candidate):
     """Returns the value of each pair, `[batch]`."""
     return self._call(reference, candidate)
+
+
+def _for_either_dtype(function, images):
+  """Returns a function of image batches as graphs, one for each dtype, made when first used."""
+  graphs = {dtype: tf.function(function, [spec] * images, autograph=False)
+            for dtype, spec in _IMAGES.items()}
+  return lambda *batches: graphs[batches[0].dtype.name](*batches)
 
 
 def _with_user_errors(function):

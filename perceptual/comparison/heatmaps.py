@@ -2,8 +2,7 @@
 
 All pictures of a run and a metric have one scale, from 0, where the images are alike to the metric,
 to the highest value among the maps of the pairs that are farthest apart. Higher values, if there
-are any elsewhere, look like that one. Of a similarity such as SSIM the map shows what is missing to
-the value of an image with itself.
+are any elsewhere, look like that one. For similarities such as SSIM, the map shows 1 - SSIM.
 """
 
 import pathlib
@@ -16,7 +15,7 @@ import numpy as np
 from perceptual.common import files, in_order
 from perceptual.common.progress import progress
 from perceptual.comparison import batches, ranking, result_files
-from perceptual.data.images import image_files
+from perceptual.data.images import depth, image_files
 from perceptual.errors import UserError
 
 FOLDER = "heatmaps"
@@ -82,11 +81,12 @@ class Maps:
       maps = {label: self._map(label, images) for label in labels
               if not np.isnan(self._comparison.of(label)[images.pairs]).any()}
       for i, pair in enumerate(images.pairs):
-        yield Mapped(int(pair), images.reference[i], images.candidate[i],
+        yield Mapped(int(pair), depth.to_uint8(images.reference[i]),
+                     depth.to_uint8(images.candidate[i]),
                      {label: values[i] for label, values in maps.items()})
 
   def _top(self, label):
-    if getattr(self._metrics[label], "spatial_map", None) is None:
+    if not self._metrics[label].has_map:
       raise UserError(f"{label} has no map of differences")
     farthest = ranking.farthest_first(self._comparison, label)[:_SCALE_PAIRS]
     top = max((mapped.maps[label].max() for mapped in self.of(farthest, [label])), default=0.0)

@@ -7,12 +7,16 @@ import collections
 import csv
 import dataclasses
 import itertools
+import os
 import pathlib
+import unicodedata
 from typing import NamedTuple
 
 import numpy as np
 
-from perceptual.data.images import image_files
+from perceptual.common.files import expanded
+from perceptual.data.images import folders as image_folders
+from perceptual.data.images import formats, image_files
 from perceptual.errors import UserError
 
 COLUMNS = ("reference", "candidate")  # of a CSV of pairs
@@ -44,6 +48,7 @@ class Pairing:
     skipped: files that are in no pair.
     explicit: whether every pair was named by the user, so that one that cannot be compared is an
       error.
+    bit_depth: how many bits the samples of 16-bit files have; None for what each declares.
   """
 
   about: str
@@ -52,6 +57,7 @@ class Pairing:
   clips: tuple[str, ...] = ()
   skipped: tuple[Skipped, ...] = ()
   explicit: bool = False
+  bit_depth: int | None = None
 
   def names(self, pair):
     """Returns the printable names of the reference and the candidate of a pair, by its index."""
@@ -67,15 +73,18 @@ def one_with_many(reference, candidates):
     candidates: at least one path.
   """
   return _pairing(f"candidates against {printable(reference)}",
-                  [(reference, candidate) for candidate in candidates], explicit=True)
+                  [(expanded(reference), expanded(candidate)) for candidate in candidates],
+                  explicit=True)
 
 
 def folders(reference_dir, candidate_dir):
   """Pairs the images of two folders, and of the folders inside them, by name.
 
   A name is the path below the folder. Files of exactly the same name are partners. Of the others,
-  those are that differ in the extension alone (`a/1.png` and `a/1.jpg`), unless several come into
-  question. Hidden files are passed over; whatever else has no partner is listed as skipped.
+  first those are whose names are the same but for their Unicode form, then those that differ in the
+  extension alone (`a/1.png` and `a/1.jpg`). If several files match, none is paired. Hidden files
+  are passed over; whatever else has no partner is listed as skipped, as are links to folders that
+  are read already.
 
   Raises:
     UserError: if one is not a directory, or holds no image.
@@ -106,32 +115,39 @@ def from_csv(path):
 
   Args:
     path: a file in UTF-8 with a head that names at least the columns `reference` and `candidate`;
-      others are passed over. Relative paths start at the folder of the CSV file.
+      others are passed over. Relative paths start at the folder of the CSV file. A line that names
+      no two files is listed as skipped.
 
   Raises:
-    UserError: if it cannot be read, lacks a column, or a line lacks a path; or if it lists nothing.
+    UserError: if it cannot be read, lacks a column, or lists nothing.
   """
-  path = pathlib.Path(path).expanduser()
+  path = expanded(path)
+  pairs, skipped = [], []
   try:
     with path.open(encoding="utf-8-sig", newline="") as stream:
-      pairs = list(_listed(csv.DictReader(stream), path))
+      for entry in _listed(csv.DictReader(stream), path):
+        (skipped if isinstance(entry, Skipped) else pairs).append(entry)
   except OSError as error:
     raise UserError(f"{path} cannot be read: {error.strerror}.") from None
   except (UnicodeDecodeError, csv.Error) as error:
     raise UserError(f"{path} is no CSV file in UTF-8: {error}.") from None
-  if not pairs:
+  if not pairs and not skipped:
     raise UserError(f"{path} lists no pairs.")
-  return _pairing(f"the pairs of {printable(path)}", pairs)
+  return _pairing(f"the pairs of {printable(path)}", pairs, skipped=skipped)
 
 
 def every_pair(folder):
   """Pairs every image of a folder, and of the folders inside it, with every other, once.
 
+  Of several links to one file the first by name stands for all; the others are listed as skipped.
+
   Raises:
     UserError: if it is not a directory, or holds fewer than two images.
   """
-  folder = pathlib.Path(folder).expanduser()
+  folder = expanded(folder)
   names, others = _images(folder)
+  names, again = _each_file_once(folder, names)
+  others += again
   files = tuple(folder / name for name in names)
   if len(files) < 2:
     raise UserError(f"{folder} holds one image; all pairs need at least two.")
@@ -163,8 +179,7 @@ def _pairing(about, pairs, *, clips=(), skipped=(), explicit=False):
 
 def _by_name(reference_dir, candidate_dir):
   """Returns `[(name, reference, candidate)]` of two folders, and what is in no pair."""
-  reference_dir = pathlib.Path(reference_dir).expanduser()
-  candidate_dir = pathlib.Path(candidate_dir).expanduser()
+  reference_dir, candidate_dir = expanded(reference_dir), expanded(candidate_dir)
   references, others = _images(reference_dir)
   candidates, other_candidates = _images(candidate_dir)
   skipped = [Skipped(printable(reference_dir / name), "", reason) for name, reason in others]
@@ -173,54 +188,88 @@ def _by_name(reference_dir, candidate_dir):
   pairs = []
   for ours, theirs in _namesakes(references, candidates):
     if len(ours) == len(theirs) == 1:
-      pairs.append((ours[0], reference_dir / ours[0], candidate_dir / theirs[0]))
+      pairs.append((_composed(ours[0]), reference_dir / ours[0], candidate_dir / theirs[0]))
       continue
-    skipped += [Skipped(printable(reference_dir / name), "", _no_partner("candidate", theirs))
+    skipped += [Skipped(printable(reference_dir / name), "", _no_partner(name, "candidate", theirs))
                 for name in ours]
-    skipped += [Skipped("", printable(candidate_dir / name), _no_partner("reference", ours))
+    skipped += [Skipped("", printable(candidate_dir / name), _no_partner(name, "reference", ours))
                 for name in theirs]
   return pairs, skipped
 
 
 def _namesakes(references, candidates):
-  """Yields the references and the candidates of one name: the exact one, or without extension."""
+  """Yields the references and the candidates of one name.
+
+  That is the exact one; else the one in composed letters, if one file of either side has it; else
+  that one without its extension.
+  """
   both = set(references) & set(candidates)
+  composed = [collections.Counter(_composed(name) for name in names if name not in both)
+              for names in (references, candidates)]
   groups = {}
   for side, names in enumerate((references, candidates)):
     for name in names:
-      key = name if name in both else pathlib.PurePosixPath(name).with_suffix("")
+      key = _composed(name)
+      if name in both:
+        key = (name,)
+      elif any(counts[key] != 1 for counts in composed):
+        key = pathlib.PurePosixPath(key).with_suffix("")
       groups.setdefault(key, ([], []))[side].append(name)
   yield from groups.values()
 
 
-def _no_partner(wanted, found):
+def _composed(name):
+  """Returns a name in composed letters: macOS writes é as two characters, other systems as one."""
+  return unicodedata.normalize("NFC", name)
+
+
+def _no_partner(name, wanted, found):
   if not found:
-    return f"no {wanted} of this name"
+    return f"no {wanted} of this name" + ("" if name == _composed(name) else f", {name!a}")
+  if {_composed(name)} & {_composed(other) for other in found}:
+    return f"names that differ in their Unicode form alone: {', '.join(map(ascii, found))}"
   return f"names that differ in the extension alone: {', '.join(map(printable, found))}"
 
 
 def _images(folder):
-  """Returns the names of a folder's images, and `[(name, reason)]` of its other files."""
-  folder = pathlib.Path(folder).expanduser()
+  """Returns the names of a folder's images, and `[(name, reason)]` of what else is in it."""
   if not folder.is_dir():
     raise UserError(f"No such folder: {folder}.")
   sizes, _ = image_files.list_files(folder)
   images = [name for name in sizes if image_files.is_image_name(name)]
   if not images:
-    raise UserError(f"{folder} holds no image ({', '.join(image_files.SUFFIXES)}).")
+    raise UserError(f"{folder} holds no image ({formats.NAMES}).")
   others = [(name, "not the name of an image") for name in sizes
             if not image_files.is_image_name(name)]
-  return images, others
+  return images, [*others, *image_folders.passed_over(folder).items()]
+
+
+def _each_file_once(folder, names):
+  """Returns the names of different files, and `[(name, reason)]` of links to one of these."""
+  first, again = {}, []
+  for name in names:
+    try:
+      status = os.stat(folder / name)
+    except OSError:  # reading it gives the error that is to be reported
+      first[name] = name
+      continue
+    other = first.setdefault((status.st_dev, status.st_ino), name)
+    if other != name:
+      again.append((name, f"the same file as {printable(other)}"))
+  return list(first.values()), again
 
 
 def _listed(rows, path):
-  """Yields the pairs of paths of a CSV reader's rows."""
+  """Yields for each row of a CSV reader its pair of paths, or a `Skipped`."""
   missing = [column for column in COLUMNS if column not in (rows.fieldnames or ())]
   if missing:
     found = ", ".join(map(repr, rows.fieldnames or ())) or "nothing"
     raise UserError(f"{path} needs the columns {' and '.join(COLUMNS)}; it has {found}.")
   for row in rows:
-    pair = tuple(row[column] for column in COLUMNS)
-    if not all(pair):
-      raise UserError(f"{path}, line {rows.line_num}: a reference and a candidate are needed.")
-    yield tuple(path.parent / pathlib.Path(name).expanduser() for name in pair)
+    pair = tuple(row[column] or "" for column in COLUMNS)
+    try:
+      if not all(pair):
+        raise UserError("a reference and a candidate are needed")
+      yield tuple(path.parent / expanded(name) for name in pair)
+    except UserError as error:
+      yield Skipped(*map(printable, pair), f"line {rows.line_num}: {error}")

@@ -1,7 +1,9 @@
 """A comparison as one HTML page that needs nothing else: no other file, no network, no library."""
 
 import base64
+import datetime
 import io
+import itertools
 import json
 import pathlib
 
@@ -10,7 +12,7 @@ from matplotlib import colors
 from PIL import Image
 
 from perceptual.common import files
-from perceptual.comparison import heatmaps, histogram, ranking, result_files, summary
+from perceptual.comparison import heatmaps, plots, ranking, result_files, summary
 from perceptual.comparison.html import node, page, table
 from perceptual.comparison.pairing import Skipped
 from perceptual.comparison.tables import DIRECTIONS, number
@@ -20,7 +22,8 @@ FILE = "report.html"
 SHOWN = 24  # pairs from either end, which bounds the page at a few megabytes
 _SKIPPED_SHOWN = 500
 _CLIPS_SHOWN = 500
-_THUMBNAIL = 256  # pixels, the longer side
+_PICTURE = 512  # pixels, the longer side of the images, which can be enlarged
+_MAP = 256  # pixels, the longer side of the heat maps
 
 _POLICY = ("default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
            "script-src 'unsafe-inline'")
@@ -39,10 +42,15 @@ th button { background: none; border: 0; color: inherit; cursor: pointer; font: 
 th[aria-sort=ascending] button::after { content: " \\2191"; }
 th[aria-sort=descending] button::after { content: " \\2193"; }
 td.number { font-variant-numeric: tabular-nums; text-align: right; white-space: nowrap; }
-td img { display: block; min-width: 8rem; width: 12rem; }
+td img { cursor: zoom-in; display: block; min-width: 8rem; width: 12rem; }
+dialog { background: Canvas; border: 1px solid var(--line); color: CanvasText; max-width: 96vw;
+  text-align: center; } dialog::backdrop { background: #000c; }
+dialog img { cursor: pointer; display: block; height: min(84vh, 90vw); margin: 0 auto;
+  max-width: 90vw; object-fit: contain; }
 td small { display: block; } .files { display: block; overflow-wrap: anywhere; width: 13rem; }
 .plots { display: flex; flex-wrap: wrap; gap: 1rem; } svg { max-width: 100%; width: 30rem; }
-svg text { fill: CanvasText; font-size: 11px; } .bar { fill: var(--bar); }
+svg text { fill: CanvasText; font-size: 11px; } .bar, .dot { fill: var(--bar); }
+.dot { fill-opacity: .5; }
 .mean { stroke: var(--mean); stroke-dasharray: 4 3; } .axis { stroke: CanvasText; }
 .scale { display: inline-block; height: .8em; width: 10em; vertical-align: baseline; }
 pre { border: 1px solid var(--line); overflow-x: auto; padding: .75rem; }
@@ -65,10 +73,37 @@ for (const button of document.querySelectorAll("th button")) {
     body.append(...[...body.rows].sort((a, b) => compare(value(a), value(b))));
   });
 }
+// The viewer: a picture at full size; a click or the arrow keys flip through those of its pair.
+const viewer = document.querySelector("dialog");
+let pictures = [], shown = 0;
+const show = place => {
+  shown = (place + pictures.length) % pictures.length;
+  viewer.querySelector("img").src = pictures[shown].src;
+  viewer.querySelector("img").alt = pictures[shown].alt;
+  viewer.querySelector("p").textContent = pictures[shown].alt;
+};
+for (const picture of document.querySelectorAll("td img")) {
+  const open = () => {
+    pictures = [...picture.closest("tr").querySelectorAll("img")];
+    show(pictures.indexOf(picture));
+    viewer.showModal();
+  };
+  picture.addEventListener("click", open);
+  picture.addEventListener("keydown", event => { if (event.key === "Enter") open(); });
+}
+if (viewer) {
+  viewer.querySelector("img").addEventListener("click", () => show(shown === 0 ? 1 : 0));
+  viewer.addEventListener("keydown", event => {
+    if (event.key === " ") { event.preventDefault(); show(shown === 0 ? 1 : 0); }
+    if (event.key === "ArrowRight") show(shown + 1);
+    if (event.key === "ArrowLeft") show(shown - 1);
+  });
+  viewer.addEventListener("click", event => { if (event.target === viewer) viewer.close(); });
+}
 """
 
 
-def write(comparison, maps, output_dir, *, settings):
+def write(comparison, maps, output_dir, *, settings, command=None):
   """Writes `report.html`.
 
   Args:
@@ -76,6 +111,7 @@ def write(comparison, maps, output_dir, *, settings):
     maps: `heatmaps.Maps` of it.
     output_dir: a folder.
     settings: plain data: how the comparison was run.
+    command: the command line that asked for it, as text; None where there was none.
 
   Raises:
     UserError: if it cannot be written.
@@ -86,8 +122,8 @@ def write(comparison, maps, output_dir, *, settings):
           node("meta", name="viewport", content="width=device-width, initial-scale=1"),
           node("title", title), node("style", _STYLE)]
   body = [node("h1", title), *_counts(comparison), *_summary(comparison), *_clips(comparison),
-          *_histograms(comparison), *_pairs(comparison, maps), *_skipped(comparison),
-          *_provenance(comparison, settings), node("script", _SCRIPT)]
+          *_distributions(comparison), *_pairs(comparison, maps), *_skipped(comparison),
+          *_provenance(comparison, settings, command), _viewer(), node("script", _SCRIPT)]
   folder = pathlib.Path(output_dir).expanduser()
   with result_files.writing(folder):
     files.write_text(folder / FILE, page(head, [node("main", *body)]))
@@ -126,15 +162,29 @@ def _clips(comparison):
               aria_label="Clips")
 
 
-def _histograms(comparison):
+def _distributions(comparison):
+  """A histogram of each metric, and each metric against each other one."""
   yield node("h2", "Distribution")
-  plots = []
-  for label in comparison.fingerprints:
-    values = comparison.of(label)
-    finite = values[np.isfinite(values)]
-    if len(finite):
-      plots.append(histogram.svg(label, finite))
-  yield node("div", *plots, class_="plots")
+  finite = {label: np.isfinite(comparison.of(label)) for label in comparison.fingerprints}
+  drawn = [plots.histogram(label, comparison.of(label)[known])
+           for label, known in finite.items() if known.any()]
+  for one, other in itertools.combinations(finite, 2):
+    both = finite[one] & finite[other]
+    if both.sum() > 1:
+      drawn.append(plots.scatter(one, comparison.of(one)[both], other, comparison.of(other)[both]))
+  yield node("div", *drawn, class_="plots")
+  if len(finite) > 1:
+    yield from _rank_correlations(comparison, finite)
+
+
+def _rank_correlations(comparison, finite):
+  """How alike the metrics rank the pairs."""
+  rows = [[one, *(plots.rank_correlation(*(comparison.of(label)[finite[one] & finite[other]]
+                                           for label in (one, other)))
+                  if (finite[one] & finite[other]).sum() > 1 else "" for other in finite)]
+          for one in finite]
+  yield node("p", "Spearman's rank correlation of the metrics over pairs of which both are finite:")
+  yield table(["metric", *finite], rows, aria_label="Rank correlations")
 
 
 def _pairs(comparison, maps):
@@ -142,21 +192,21 @@ def _pairs(comparison, maps):
   label = next(iter(comparison.fingerprints))
   order = ranking.farthest_first(comparison, label)
   shown = order if len(order) <= 2 * SHOWN else np.concatenate([order[:SHOWN], order[-SHOWN:]])
-  mapped = next(iter(maps.tops), None)
-  pictures = {found.pair: _pictures(comparison, found, mapped, maps)
-              for found in maps.of(shown, [mapped] if mapped else [])}
+  pictures = {found.pair: _pictures(comparison, found, maps) for found in maps.of(shown)}
   yield node("h2", "Pairs")
   which = (f"All {len(shown):,} pairs" if len(shown) == len(order) else
            f"The {SHOWN} pairs farthest apart and the {SHOWN} closest, of {len(order):,},")
   yield node("p", f"{which} by {label}, the farthest first. A heading sorts by its column. "
-                  f"Thumbnails have at most {_THUMBNAIL} pixels a side and are JPEG; the metrics "
-                  "saw the files themselves.")
-  if mapped:
-    what = "" if comparison.lower_is_better[mapped] else " missing to an image with itself"
-    yield node("p", f"Heat maps: {mapped}{what}, from 0 ", _scale(),
-               f" to {number(maps.tops[mapped])} and above, over the candidate in grey.")
-  heads = ["rank", "files", "reference", "candidate", *(["heat map"] if mapped else []),
-           *comparison.fingerprints]
+                  "A click enlarges a picture; another click, or the space bar, flips between "
+                  "reference and candidate, and the arrow keys go through the heat maps too. "
+                  f"Pictures have at most {_PICTURE} pixels a side and are JPEG; the metrics saw "
+                  "the files themselves.")
+  for mapped, top in maps.tops.items():
+    what = "" if comparison.lower_is_better[mapped] else ", its value subtracted from the highest"
+    yield node("p", f"Heat map of {mapped}{what}: from 0 ", _scale(),
+               f" to {number(top)} and above, over the candidate in grey.")
+  heads = ["rank", "files", "reference", "candidate",
+           *(f"heat map: {mapped}" for mapped in maps.tops), *comparison.fingerprints]
   rank = {pair: place for place, pair in enumerate(order, 1)}
   lines = [[(rank[pair], f"{rank[pair]:,}"), _files(comparison, pair), *pictures[pair],
             *(_number(comparison.of(each)[pair]) for each in comparison.fingerprints)]
@@ -171,26 +221,30 @@ def _files(comparison, pair):
               *(node("small", note) for note in notes), class_="files")
 
 
-def _pictures(comparison, found, mapped, maps):
-  """The cells of one pair: reference, candidate and, where there are maps, heat map."""
+def _pictures(comparison, found, maps):
+  """The cells of one pair: reference, candidate and a heat map of each metric that has one."""
   reference, candidate = comparison.pairing.names(found.pair)
-  cells = [_thumbnail(found.reference, f"reference {reference}"),
-           _thumbnail(found.candidate, f"candidate {candidate}")]
-  if mapped in found.maps:
-    over = heatmaps.over(found.candidate, found.maps[mapped], maps.tops[mapped])
-    cells.append(_thumbnail(over, f"heat map of {candidate}"))
-  elif mapped:
-    cells.append("")
+  cells = [_picture(found.reference, _PICTURE, f"reference {reference}"),
+           _picture(found.candidate, _PICTURE, f"candidate {candidate}")]
+  for label, top in maps.tops.items():
+    cells.append("" if label not in found.maps else _picture(
+        heatmaps.over(found.candidate, found.maps[label], top), _MAP,
+        f"heat map of {label}, {candidate}"))
   return cells
 
 
-def _thumbnail(pixels, alt):
+def _picture(pixels, longest, alt):
   image = Image.fromarray(pixels)
-  image.thumbnail((_THUMBNAIL, _THUMBNAIL))
+  image.thumbnail((longest, longest))
   stream = io.BytesIO()
   image.save(stream, "JPEG", quality=90, subsampling=0)
   data = base64.b64encode(stream.getvalue()).decode("ascii")
-  return node("img", src=f"data:image/jpeg;base64,{data}", alt=alt)
+  return node("img", src=f"data:image/jpeg;base64,{data}", alt=alt, tabindex="0")
+
+
+def _viewer():
+  """What a picture is enlarged in; the script fills it."""
+  return node("dialog", node("img", alt=""), node("p"), aria_label="Picture")
 
 
 def _scale():
@@ -208,9 +262,13 @@ def _skipped(comparison):
   yield table(list(Skipped._fields), skipped[:_SKIPPED_SHOWN], sortable=True, aria_label="Skipped")
 
 
-def _provenance(comparison, settings):
+def _provenance(comparison, settings, command):
   about = {"perceptual": __version__, "settings": settings, "fingerprints": comparison.fingerprints}
   yield node("h2", "How these numbers were made")
+  yield node("p", f"On {datetime.datetime.now().astimezone():%Y-%m-%d at %H:%M %Z}"
+                  f"{', by' if command else '.'}")
+  if command:
+    yield node("pre", command, tabindex="0")
   yield node("pre", json.dumps(about, indent=2), tabindex="0")
 
 

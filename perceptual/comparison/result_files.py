@@ -1,20 +1,25 @@
 """A comparison as files.
 
-    results.csv     a line a pair: names, clip, a column a metric, what of the files was altered
+    results.csv     a line a pair: paths, clip, a column a metric, what of the files was altered
     results.json    settings, fingerprints, statistics over all pairs and by clip, and the pairs
     skipped.csv     what was asked for and is not in the results, and why
+
+Paths of images are relative to the folder of these files, so that images and results can be moved
+together, and results.csv is itself a list of pairs for `perceptual compare --pairs_csv`.
 """
 
 import contextlib
 import csv
 import json
 import math
+import os
 import pathlib
+import re
 
 from perceptual.common import files
 from perceptual.comparison import summary
 from perceptual.comparison.journal import plain
-from perceptual.comparison.pairing import Skipped
+from perceptual.comparison.pairing import Skipped, printable
 from perceptual.errors import UserError
 
 NAMES = ("results.csv", "results.json", "skipped.csv")
@@ -35,13 +40,15 @@ def write(comparison, output_dir, *, settings, heatmaps=None):
   output_dir = pathlib.Path(output_dir).expanduser()
   with writing(output_dir):
     with _open(output_dir / "results.csv") as stream:
-      _write_rows(comparison, stream, heatmaps)
+      _write_rows(rows(comparison, output_dir, heatmaps), stream)
     with _open(output_dir / "skipped.csv") as stream:
       writer = csv.writer(stream, lineterminator="\n")
       writer.writerow(Skipped._fields)
-      writer.writerows(comparison.skipped)
+      for entry in comparison.skipped:
+        names = (name and _relative(name, output_dir) for name in entry[:2])
+        writer.writerow([*names, entry.reason])
     with _open(output_dir / "results.json") as stream:
-      _write_json(comparison, stream, settings, heatmaps)
+      _write_json(comparison, rows(comparison, output_dir, heatmaps), stream, settings)
 
 
 @contextlib.contextmanager
@@ -53,19 +60,30 @@ def writing(output_dir):
     raise UserError(f"Results cannot be written to {output_dir}: {error.strerror}.") from None
 
 
-def rows(comparison, heatmaps=None):
-  """Yields a dictionary a compared pair, of plain data; an infinite value is `"inf"`."""
+def rows(comparison, folder, heatmaps=None):
+  """Yields a dictionary a compared pair, of plain data; an infinite value is `"inf"`.
+
+  Args:
+    comparison: `run.Comparison`.
+    folder: what the paths are relative to.
+    heatmaps: `{label: {pair: path}}`, or None.
+  """
   pairing = comparison.pairing
   for pair in comparison.compared():
-    reference, candidate = pairing.names(pair)
+    reference, candidate = (_relative(pairing.files[file], folder) for file in pairing.pairs[pair])
     row = {"reference": reference, "candidate": candidate}
     if pairing.clips:
       row["clip"] = pairing.clips[pair]
     for column, value in zip(comparison.columns, comparison.values[pair]):
-      row[column] = None if math.isnan(value) else plain(value)
+      row[column_name(column)] = None if math.isnan(value) else plain(value)
     for label, paths in (heatmaps or {}).items():
-      row[f"{label} heat map"] = paths.get(pair, "")
+      row[f"{column_name(label)}_heatmap"] = paths.get(pair, "")
     yield {**row, "altered": "; ".join(altered(comparison, pair))}
+
+
+def column_name(label):
+  """Returns a metric's label as the name of a column: without spaces and commas."""
+  return re.sub(r"[\s,]+", "_", label)
 
 
 def altered(comparison, pair):
@@ -74,22 +92,29 @@ def altered(comparison, pair):
   return [f"{side}: {note}" for side, file in sides for note in comparison.headers[file].notes]
 
 
+def _relative(file, folder):
+  """Returns the path of a file from a folder, whatever links lead to either, as printable text."""
+  file = pathlib.Path(file)
+  place = os.path.join(os.path.realpath(file.parent), file.name)
+  return printable(os.path.relpath(place, os.path.realpath(folder)))
+
+
 @contextlib.contextmanager
 def _open(path):
   with files.beside(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
     yield stream
 
 
-def _write_rows(comparison, stream, heatmaps):
+def _write_rows(lines, stream):
   writer = None
-  for row in rows(comparison, heatmaps):
+  for row in lines:
     if writer is None:
       writer = csv.DictWriter(stream, list(row), lineterminator="\n")
       writer.writeheader()
     writer.writerow(row)
 
 
-def _write_json(comparison, stream, settings, heatmaps):
+def _write_json(comparison, lines, stream, settings):
   """Writes what is small as a whole, and the pairs one by one, which may be very many."""
   head = {
       "about": comparison.pairing.about,
@@ -104,7 +129,7 @@ def _write_json(comparison, stream, settings, heatmaps):
                      for clip, found in summary.by_clip(comparison).items()}
     head["over_clips"] = _statistics(summary.over_clips(comparison))
   stream.write(json.dumps(head, indent=2, allow_nan=False).removesuffix("\n}") + ',\n  "pairs": [')
-  for i, row in enumerate(rows(comparison, heatmaps)):
+  for i, row in enumerate(lines):
     stream.write(("," if i else "") + "\n    " + json.dumps(row, allow_nan=False))
   stream.write("\n  ]\n}\n")
 

@@ -10,7 +10,7 @@ from perceptual.common.progress import progress
 from perceptual.comparison import batches, headers, journal
 from perceptual.comparison.pairing import Pairing, Skipped
 from perceptual.comparison.scoring import Scorer
-from perceptual.data.images.image_files import UnreadableImage
+from perceptual.data.images.decoding import UnreadableImage
 from perceptual.errors import UserError
 
 
@@ -78,7 +78,7 @@ def inspect(pairing):
   Raises:
     UserError: if a pair of an explicit `Pairing` cannot be compared.
   """
-  inspected = headers.read_all(pairing.files)
+  inspected = headers.read_all(pairing.files, bit_depth=pairing.bit_depth)
   refused = {}
   for pair, (reference, candidate) in enumerate(pairing.pairs):
     reason = _refusal(pairing.names(pair), inspected[reference], inspected[candidate])
@@ -120,7 +120,8 @@ def compare(inspected, metrics, *, output_dir=None, batch_size=None, per_tap=Fal
     todo = pairs[np.isnan(values[pairs]).any(axis=1)]
     kept = len(pairs) - len(todo)
     bar = stack.enter_context(progress(
-        description="comparing", total=len(pairs), initial=kept, unit="pair"))
+        description="comparing", total=len(pairs), initial=kept, unit="pair",
+        silent=pairing.explicit))
     found = batches.batches(pairing, inspected.headers, todo, batch_size=batch_size)
     for images in batches.read(pairing, found):
       for pair, reason in _score(images, scorer, pairing, values):

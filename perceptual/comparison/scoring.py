@@ -10,7 +10,7 @@ from perceptual.errors import UserError
 
 
 def labelled(sources, metrics):
-  """Returns `{label: metric}`: a label is the name of the metric's network, or else its source.
+  """Returns `{label: metric}`: a label is the metric's name, or else its source.
 
   Args:
     sources: what the metrics were loaded from, as the user wrote it.
@@ -22,7 +22,7 @@ def labelled(sources, metrics):
   for source in sources:
     if sources.count(source) > 1:
       raise UserError(f"The metric {source} is given twice.")
-  names = [metric.fingerprint["network"] for metric in metrics]
+  names = [metric.name for metric in metrics]
   return {name if names.count(name) == 1 else str(source): metric
           for name, source, metric in zip(names, sources, metrics)}
 
@@ -51,7 +51,7 @@ class Scorer:
       self.columns += (label, *(f"{label}/{tap}" for tap in terms))
       if terms:
         self._scorers.append(_PerTap(label, metric))
-      elif _has_features(metric):
+      elif metric.trunk_key is not None:
         by_trunk[metric.trunk_key][label] = metric
       else:
         self._scorers.append(_Whole(label, metric))
@@ -93,12 +93,7 @@ class Scorer:
 
 def taps(metric):
   """Returns the names of a metric's taps; none for one without."""
-  has_taps = getattr(metric, "per_tap", None) is not None
-  return tuple(metric.fingerprint.get("taps", ())) if has_taps else ()
-
-
-def _has_features(metric):
-  return getattr(metric, "from_features", None) is not None
+  return tuple(metric.taps) if metric.has_taps else ()
 
 
 class _Whole:
@@ -131,8 +126,9 @@ class _OnceABatch:
 
   def __init__(self, metrics):
     self.labels = tuple(metrics)
-    self._features = next(iter(metrics.values())).features
-    self._values = _joined(metrics)
+    first = next(iter(metrics.values()))
+    self._features = first.features
+    self._values = first.joined(metrics)
 
   def __call__(self, images, files):
     both = self._features(np.concatenate(images.padded()))
@@ -146,8 +142,9 @@ class _OnceAnImage:
 
   def __init__(self, metrics, capacity):
     self.labels = tuple(metrics)
-    self._network = next(iter(metrics.values())).features
-    self._values = _joined(metrics)
+    first = next(iter(metrics.values()))
+    self._network = first.features
+    self._values = first.joined(metrics)
     self._cache = Cache(capacity)
 
   def __call__(self, images, files):
@@ -173,15 +170,6 @@ class _OnceAnImage:
         found[file] = {tap: values[i].copy() for tap, values in made.items()}
         self._cache.put(file, found[file], sum(values.nbytes for values in found[file].values()))
     return found
-
-
-def _joined(metrics):
-  """Returns a function of the features of both sides to `{label: values}`."""
-  joined = getattr(next(iter(metrics.values())), "joined", None)
-  if joined is not None:
-    return joined(metrics)
-  return lambda reference, candidate: {
-      label: metric.from_features(reference, candidate) for label, metric in metrics.items()}
 
 
 def _stacked(features, room):

@@ -9,7 +9,7 @@ from perceptual.comparison import summary
 
 _SKIPPED_SHOWN = 10
 _SIZES_SHOWN = 3
-DIRECTIONS = {True: "lower is better", False: "higher is closer"}
+DIRECTIONS = {True: "lower is better", False: "higher is better"}
 
 
 def text(comparison):
@@ -59,7 +59,7 @@ def _title(comparison):
     return ", ".join(comparison.fingerprints)
   fingerprint, = comparison.fingerprints.values()
   kind = fingerprint.get("distance", "")
-  return f"{fingerprint['network']}, {kind} distance" if kind else fingerprint["network"]
+  return f"{fingerprint['name']}, {kind} distance" if kind else fingerprint["name"]
 
 
 def _headings(comparison):

@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import pathlib
+import shlex
 import shutil
 
 import tensorflow as tf
@@ -225,17 +226,28 @@ def is_complete(directory):
   return _fault(pathlib.Path(directory)) is None
 
 
-def require_complete(directory):
-  """Raises a `UserError` that says what is wrong, unless `directory` holds a whole data set."""
+def require_complete(directory, *, prepared_by):
+  """Raises a `UserError` unless `directory` holds a whole data set.
+
+  It says what is wrong, and the command that puts it right.
+
+  Args:
+    directory: that of a data set, as `DatasetName.directory` gives it.
+    prepared_by: the arguments of `perceptual prepare` that write it, but for --data_dir.
+  """
   directory = pathlib.Path(directory)
+  data_dir = shlex.quote(str(directory.parents[2]))
+  command = f"perceptual prepare {prepared_by} --data_dir={data_dir}"
   if directory.exists():
     fault = _fault(directory)
     if fault is not None:
-      raise UserError(f"The data set in {directory} is not whole: {fault}. Prepare it again.")
+      raise UserError(
+          f"The data set in {directory} is not whole: {fault}. Prepare it again, with: {command}")
   elif directory.with_name(directory.name + UNFINISHED).exists():
-    raise UserError(f"The data set in {directory} was not finished: prepare it again.")
+    raise UserError(
+        f"The data set in {directory} was not finished: prepare it again, with: {command}")
   else:
-    raise UserError(f"No data set in {directory}: prepare it first.")
+    raise UserError(f"No data set in {directory}: prepare it first, with: {command}")
 
 
 def _fault(directory):

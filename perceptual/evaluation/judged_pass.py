@@ -45,7 +45,8 @@ class JudgedPass:
     Args:
       metric: whatever `loading.load_metric` returns.
       distances: names of the distances to compute between the features of its network, as
-        `Metric.at_taps` takes them; None to call the metric as it is, which needs no network.
+        `FeatureMetric.at_taps` takes them; None to call the metric as it is, with a network or
+        without.
       batch_size: triplets (or pairs) a batch, over all replicas.
       strategy: `tf.distribute.Strategy`; None for the current one.
       jit_compile: whether XLA compiles the step: the way on GPU and TPU, slow on CPU.
@@ -113,7 +114,7 @@ class JudgedPass:
     # Distances do not tell: some kernels of ReLU make 0 of NaN.
     for weight in self._measure.weights:
       if not np.isfinite(weight.numpy()).all():
-        raise UserError(f"Weight {weight.path} of {self.metric.network} is not finite: the weights "
+        raise UserError(f"Weight {weight.path} of {self.metric.name} is not finite: the weights "
                         "are not fit for use (did training diverge?).")
 
   def _check_distances(self, values, subset):
@@ -123,5 +124,5 @@ class JudgedPass:
       what = f"{self.distances[distance]} distance".lstrip()
       where = f" at {self._measure.taps[tap]}" if self._measure.taps else ""
       raise UserError(
-          f"The {what}{where} of {self.metric.network} is not finite for example {example} of "
+          f"The {what}{where} of {self.metric.name} is not finite for example {example} of "
           f"{subset.name}: the weights are not fit for use (did training diverge?).")

@@ -3,6 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
+from perceptual.metrics import distances
+
 # Bytes that the embeddings of one slice of a batch may take. Style's are channels x channels an
 # image, 16 MB at 2048 channels: where a batch's would take more, it is compared in slices.
 SLICE_BYTES = 2**28
@@ -85,10 +87,8 @@ def _to_reference(distance, features, images):
     images: number of images of an example: the reference and its candidates.
   """
   def compare(features):
-    embedding = distance.embed(features)
-    each = [tf.nest.map_structure(lambda part: part[i::images], embedding)  # noqa: B023
-            for i in range(images)]
-    return tf.stack([distance.between(each[0], candidate) for candidate in each[1:]], axis=1)
+    each = [features[i::images] for i in range(images)]
+    return tf.stack(distances.to_reference(distance, *each), axis=1)
 
   slices = _slices(distance, features, images)
   if slices == 1:

@@ -110,6 +110,16 @@ def summed_score(judged_set, distances, distance, subset=None):
   return result[subset or "mean"]
 
 
+def summed_half_width(judged_set, distances, distance, subset=None):
+  """Returns half the 95% bootstrap interval of a `summed_score`, in points. Arguments: as there."""
+  agreement = {}
+  for part in judged_set.subsets:
+    pair = distances[part.name].at(distance, SUM)
+    agreement[part.name] = scores.two_afc_agreement(pair[:, 0], pair[:, 1], part.answers)
+  low, high = scores.bootstrap_two_afc(agreement)[subset or "mean"]
+  return (high - low) / 2
+
+
 def require_subset(judged_set, subset):
   """Raises `UserError` unless `summed_score` knows `subset` (or None) of a set."""
   names = [s.name for s in judged_set.subsets]

@@ -1,4 +1,4 @@
-"""Scoring a metric on a judged set, beside its random initialisation and the L2 of pixels."""
+"""Scoring a metric on a judged set, beside its random initialisation and the MSE of pixels."""
 
 import dataclasses
 
@@ -7,9 +7,9 @@ import tensorflow as tf
 from perceptual import errors, models
 from perceptual.common import progress
 from perceptual.evaluation import judged_pass, report, results, tables
-from perceptual.metrics import distances, feature_metric
+from perceptual.metrics import classical, distances, feature_metric
 
-BASELINES = ("random_init", "l2")
+BASELINES = ("random_init", "mse")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,9 +79,9 @@ def evaluate(metric, judged_set, settings, *, strategy=None, jit_compile=False):
   for scored, names in [(metric, distances_of(metric, settings)), *others]:
     run = judged_pass.JudgedPass(scored, distances=names, batch_size=settings.batch_size,
                                  strategy=strategy, jit_compile=jit_compile)
-    rows += report.metric_rows(scored.network, judged_set, _measured(run, judged_set),
+    rows += report.metric_rows(scored.name, judged_set, _measured(run, judged_set),
                                resamples=settings.resamples, seed=settings.seed)
-    fingerprints[scored.network] = {
+    fingerprints[scored.name] = {
         **scored.fingerprint, **({"distance": list(run.distances)} if names else {})}
   return rows + report.ceiling_rows(judged_set), fingerprints
 
@@ -92,7 +92,7 @@ def distances_of(metric, settings):
   `lin` is the first, where weights were learned. None for a metric that is scored as it is, since
   it gives no features to compare otherwise: a classical one, or an export.
   """
-  if not hasattr(metric, "trunk"):
+  if not isinstance(metric, feature_metric.FeatureMetric):
     return None
   return ("lin", *settings.distances) if metric.channel_weights else settings.distances
 
@@ -100,10 +100,11 @@ def distances_of(metric, settings):
 def baselines_of(metric, settings):
   """Returns which of the baselines make sense beside a metric.
 
-  Random weights go with a network that `models.build` builds, and L2 is no baseline to itself.
+  Random weights go with a network that `models.build` builds, and MSE is no baseline to itself.
   """
-  built = metric.network in (*models.names(), *models.wrappers())
-  apply = {"random_init": hasattr(metric, "trunk") and built, "l2": metric.network != "l2"}
+  built = metric.name in (*models.names(), *models.wrappers())
+  apply = {"random_init": isinstance(metric, feature_metric.FeatureMetric) and built,
+           "mse": metric.name != "mse"}
   return tuple(name for name in settings.baselines if apply[name])
 
 
@@ -144,15 +145,15 @@ def _check_once(option, names):
 
 
 def _baseline(name, metric, settings):
-  """Returns (metric, distances) of a baseline."""
-  if name == "l2":
-    return feature_metric.pixel_l2(), ("l2",)
+  """Returns (metric, distances) of a baseline; distances as `distances_of` has them."""
+  if name == "mse":
+    return classical.build("mse"), None
   return feature_metric.random_init(metric, seed=settings.seed), settings.distances
 
 
 def _measured(run, judged_set):
   """Subset name -> `judged_pass.Distances`, with progress."""
-  with progress.progress(description=f"scoring {run.metric.network}", total=judged_set.size,
+  with progress.progress(description=f"scoring {run.metric.name}", total=judged_set.size,
                          unit=report.EXAMPLES[judged_set.kind].removesuffix("s")) as bar:
     return {subset.name: run(subset, judged_set.kind, bar.update)
             for subset in judged_set.subsets}

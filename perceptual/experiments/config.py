@@ -4,9 +4,10 @@ Flags say where and how to run; gin files define the experiment. Nothing below t
 module knows of gin. The list:
 
     network       name and options of the network             models.build
-    images        the labelled images                         data.labelled.classification
+    images        the labelled images                         data.labelled.registry
     augmentation  how training images are varied              data.labelled.augment.Augmentation
-    judged        the judged set that scores training         data.judged.judged_sets.load
+    class_subset  some of the classes, for images.classes     data.labelled.class_subsets
+    judged        the judged sets that score training         data.judged.judged_sets.load
     step_decay, exponential_decay, cosine, linear_decay
                   the learning rate over the run              training.schedules
     sgd, rmsprop, adam
@@ -15,6 +16,8 @@ module knows of gin. The list:
     triplets      the judged set that a metric learns from    data.judged.judged_sets.load
     learn         mode, taps, batch size, epochs, ...         training.learning_settings.Settings
     evaluate      distances, taps, bootstrap of a scoring     evaluation.scoring.Settings
+    study         many runs: their sweeps and names           experiments.sweeps.Study
+    sweep         base run files, values to vary, seeds       experiments.sweeps.Sweep
 
 All mistakes are raised as a `UserError` of one line.
 """
@@ -24,32 +27,28 @@ import inspect
 import logging
 import pathlib
 import re
-import sys
 
 import gin
 
 from perceptual import errors, models
 from perceptual.data.judged import judged_sets
-from perceptual.data.labelled import augment, classification
+from perceptual.data.labelled import augment, class_subsets, registry
 from perceptual.errors import UserError
 from perceptual.evaluation import scoring
+from perceptual.experiments import gin_files, sweeps
 from perceptual.training import learning_settings, optimizers, schedules, settings
 
-SOURCES = {"imagenet64": classification.imagenet64, "demo": classification.demo}
-TRAINING = ("network", "images", "augmentation", "judged", *schedules.SCHEDULES,
+TRAINING = ("network", "images", "augmentation", "class_subset", "judged", *schedules.SCHEDULES,
             *optimizers.OPTIMIZERS, "train")
 LEARNING = ("network", "triplets", "judged", *schedules.SCHEDULES, *optimizers.OPTIMIZERS, "learn")
+STUDY = ("study", "sweep")
 
 # Name -> dataclass: the parts of a recipe, bound by their fields.
 _RECIPE_PARTS = {"augmentation": augment.Augmentation, **schedules.SCHEDULES,
-                 **optimizers.OPTIMIZERS}
+                 **optimizers.OPTIMIZERS, "class_subset": class_subsets.ClassSubset,
+                 "sweep": sweeps.Sweep}
 
-# Folders that hold a `gin/` folder: where the process was started, the repository, and the place of
-# an installed package's.
-_PLACES = (pathlib.Path(), pathlib.Path(__file__).resolve().parents[2],
-           pathlib.Path(sys.prefix) / "share" / "perceptual")
-
-for _place in _PLACES:
+for _place in gin_files.places():
   gin.add_config_file_search_path(str(_place))
 
 
@@ -69,6 +68,7 @@ for _name, _part in _RECIPE_PARTS.items():
 train_settings = _strip_gin_context(gin.external_configurable(settings.Settings, "train"))
 learn_settings = _strip_gin_context(gin.external_configurable(learning_settings.Settings, "learn"))
 evaluate_settings = _strip_gin_context(gin.external_configurable(scoring.Settings, "evaluate"))
+study = _strip_gin_context(gin.external_configurable(sweeps.Study, "study"))
 
 
 @_strip_gin_context
@@ -80,51 +80,64 @@ def network(name=None, **options):
     raise UserError(f"network.name is not given. Available: {available}.")
   if "num_classes" in options:
     raise UserError("network.num_classes is not for gin: it is the number of the images' classes.")
-  known = [option for option in models.network_options(name) if option != "num_classes"]
-  for option in options:
-    if option not in known:
-      raise errors.unknown(f"option of {name}", option, known)
+  errors.require_options(name, options, [
+      option for option in models.network_options(name) if option != "num_classes"])
   return name, options
 
 
 @_strip_gin_context
-@gin.configurable(denylist=["data_dir"])
-def images(data_dir, source=None, **options):
-  """Returns the `LabelledImages` of a source, one of `SOURCES`, with the source's own options."""
+@gin.configurable(denylist=["data_dir", "load"])
+def images(data_dir, load=registry.load, source=None, **options):
+  """Returns the `LabelledImages` of a labelled data set.
+
+  Args:
+    data_dir: the folder of prepared data sets; None for what needs none.
+    load: `registry.load`, or `registry.outline` where the sizes alone are needed.
+    source: one of `registry.SOURCES`.
+    **options: the source's own.
+  """
   if source is None:
-    raise UserError(f"images.source is not given. Available: {', '.join(SOURCES)}.")
-  if source not in tuple(SOURCES):
-    raise errors.unknown("image source", source, SOURCES)
-  known = [name for name in inspect.signature(SOURCES[source]).parameters if name != "data_dir"]
-  for option in options:
-    if option not in known:
-      raise errors.unknown(f"option of the image source {source}", option, known)
-  if source == "demo":
-    return SOURCES[source](**options)
-  if data_dir is None:
-    raise UserError(f"The image source {source!r} needs --data_dir.")
-  return SOURCES[source](data_dir, **options)
+    raise UserError(f"images.source is not given. Available: {', '.join(registry.SOURCES)}.")
+  return load(source, data_dir, **options)
 
 
 @_strip_gin_context
-@gin.configurable("judged", denylist=["data_dir"])
-def judged_set(data_dir, name="graded/nuisance", image_size=64, limit=None):
-  """Returns the judged set that scores training."""
-  return _loaded("judged", "val", data_dir, name, image_size, limit)
+@gin.configurable("judged")
+def judged(name="graded/nuisance", image_size=64, limit=None):
+  """Returns (names, image_size, limit) of the judged sets that score training.
+
+  Args:
+    name: the name of a set, or a list of names.
+    image_size: as `judged_sets.load` has it, for every set.
+    limit: as `judged_sets.load` has it, for every set.
+  """
+  names = (name,) if isinstance(name, str) else name
+  if not isinstance(names, (tuple, list)) or not names:
+    raise UserError(f"judged.name must be a name or a list of names, not {name!r}.")
+  _check_sizes("judged", image_size, limit)
+  return tuple(names), image_size, limit
+
+
+def all_judged_sets(data_dir, load=judged_sets.load):
+  """Returns the judged sets that score training, a tuple; `load` is as `judged_sets.load`."""
+  names, image_size, limit = judged()
+  return tuple(load(name, data_dir=data_dir, image_size=image_size, limit=limit)
+               for name in names)
 
 
 @_strip_gin_context
 @gin.configurable(denylist=["data_dir"])
 def triplets(data_dir, name="bapps/2afc", image_size=64, limit=None):
   """Returns the judged set that a metric learns from, of other images than the one that scores."""
-  return _loaded("triplets", "train", data_dir, name, image_size, limit)
+  _check_sizes("triplets", image_size, limit)
+  return judged_sets.load(
+      name, data_dir=data_dir, image_size=image_size, limit=limit, split="train")
 
 
-def _loaded(configurable, split, data_dir, name, image_size, limit):
+def _check_sizes(configurable, image_size, limit):
   errors.require_integer(f"{configurable}.image_size", image_size)
   if limit is not None:
     errors.require_integer(f"{configurable}.limit", limit)
-  return judged_sets.load(name, data_dir=data_dir, image_size=image_size, limit=limit, split=split)
 
 
 # What can be bound, for messages.
@@ -137,6 +150,7 @@ _PARAMETERS = {
     "triplets": ("name", "image_size", "limit"),
     "learn": tuple(inspect.signature(learning_settings.Settings).parameters),
     "evaluate": tuple(inspect.signature(scoring.Settings).parameters),
+    "study": tuple(inspect.signature(sweeps.Study).parameters),
 }
 
 
@@ -144,8 +158,7 @@ def parse(files, params=()):
   """Reads gin files and single bindings, in this order; what comes later wins.
 
   Args:
-    files: paths, looked for from the working directory, the repository's root, and the place where
-      an installed package keeps its `gin/` folder.
+    files: paths, looked for as `gin_files` says.
     params: bindings such as `'train.batch_size = 64'`.
 
   Raises:
@@ -154,8 +167,7 @@ def parse(files, params=()):
   """
   files = [pathlib.Path(file).expanduser() for file in files]
   for file in files:
-    if not any((place / file).is_file() for place in _PLACES):
-      raise UserError(f"There is no gin file {file}. Available: {', '.join(_run_files())}.")
+    gin_files.require(file)
   gin.clear_config()
   disabled = logging.root.manager.disable
   logging.disable(logging.ERROR)  # gin logs every place where it finds an included file missing
@@ -188,6 +200,37 @@ def check_used(names):
       raise UserError(f"The bindings of {scoped} have no effect: nothing refers to @{scoped}().")
 
 
+def value(binding):
+  """Returns the value that a parameter such as `train.epochs` has: as bound, or by default.
+
+  A reference to a configurable is returned as its text in gin, such as `@class_subset()`. None
+  stands for a parameter without a value, too, as those of a schedule that the run may not have.
+  """
+  name, _, parameter = binding.rpartition(".")
+  try:
+    found = gin.query_parameter(binding)
+  except ValueError:  # not bound, or not a parameter at all, which `parse` tells
+    found = _default(name, parameter)
+  return repr(found) if isinstance(found, gin.config.ConfigurableReference) else found
+
+
+def _default(name, parameter):
+  """The default of a parameter of what every run has."""
+  if name == "network":
+    return models.network_options(network()[0]).get(parameter)
+  if name == "images":
+    return _default_of_images(parameter)
+  parts = {"train": settings.Settings, "learn": learning_settings.Settings,
+           "augmentation": augment.Augmentation}
+  return getattr(parts.get(name), parameter, None)
+
+
+def _default_of_images(option):
+  source = None if option == "source" else value("images.source")
+  default = registry.options(source).get(option) if source in tuple(registry.SOURCES) else None
+  return None if default is inspect.Parameter.empty else default
+
+
 def given():
   """Returns the configuration as given, as gin text."""
   return gin.config_str()
@@ -196,11 +239,6 @@ def given():
 def operative():
   """Returns the configuration as used, defaults included, as gin text."""
   return gin.operative_config_str()
-
-
-def _run_files():
-  return sorted({str(file.relative_to(place)) for place in _PLACES
-                 for file in place.glob("gin/runs/*.gin")})
 
 
 def _check_macros():

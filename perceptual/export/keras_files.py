@@ -18,7 +18,7 @@ import numpy as np
 
 from perceptual import errors
 from perceptual.errors import UserError
-from perceptual.metrics import classical
+from perceptual.metrics import classical, distances, networks
 from perceptual.metrics.feature_metric import FeatureMetric, weights_hash
 from perceptual.models.preprocessing import Preprocessing
 
@@ -27,7 +27,7 @@ TRUNK = "trunk.json"
 WEIGHTS = "metric.weights.h5"
 CHANNEL_WEIGHTS = "channel_weights.npz"
 
-_OF_ALL = {"network", "options", "preprocessing"}
+_OF_ALL = {"name", "options", "preprocessing"}
 _OF_NETWORKS = {"taps", "distance", "weights_sha256"}
 
 
@@ -43,12 +43,12 @@ def write(metric, fingerprint, folder):
     UserError: if the network has a layer that does not tell its configuration.
   """
   (folder / FINGERPRINT).write_text(fingerprint, "utf-8")
-  if not hasattr(metric, "trunk"):
+  if not isinstance(metric, FeatureMetric):
     return
   try:
     description = metric.trunk.to_json()
   except NotImplementedError as error:
-    raise UserError(f"{metric.network} cannot be exported: {errors.first_line(error)}") from None
+    raise UserError(f"{metric.name} cannot be exported: {errors.first_line(error)}") from None
   (folder / TRUNK).write_text(description, "utf-8")
   metric.trunk.save_weights(folder / WEIGHTS)
   if metric.channel_weights:
@@ -62,8 +62,7 @@ def keras_metric(folder):
     folder: a folder that `perceptual export` wrote.
 
   Returns:
-    `FeatureMetric`, frozen, or `ClassicalMetric`: what was exported, with gradients and masks,
-    and its distance and network as attributes.
+    `FeatureMetric`, frozen, or `ClassicalMetric`: what was exported, with gradients and masks.
 
   Raises:
     UserError: if there is no export, a file is missing or damaged, the weights are not those of the
@@ -74,18 +73,46 @@ def keras_metric(folder):
   declared = {name: tuple(value) for name, value in fingerprint["preprocessing"].items()}
   del declared["uint8_range"]
   if "taps" not in fingerprint:
-    return classical.build(fingerprint["network"], **declared, **fingerprint["options"])
-  learned = fingerprint["distance"] == "lin"
+    return classical.build(fingerprint["name"], **declared, **fingerprint["options"])
+  with networks.made_in(_dtype(fingerprint)):
+    trunk = _read_trunk(folder)
   metric = FeatureMetric(
-      _read_trunk(folder), network=fingerprint["network"], options=fingerprint["options"],
-      taps=fingerprint["taps"], distance="local" if learned else fingerprint["distance"],
-      channel_weights=_read_channel_weights(folder / CHANNEL_WEIGHTS) if learned else None,
-      learned=fingerprint.get("learned"), preprocess=Preprocessing(**declared))
+      trunk, name=fingerprint["name"], options=fingerprint["options"], taps=fingerprint["taps"],
+      learned=fingerprint.get("learned"), preprocess=Preprocessing(**declared),
+      required_side=fingerprint.get("smallest_side", 1), **_distance(fingerprint, folder))
   if weights_hash(metric.trunk, metric.channel_weights) != fingerprint["weights_sha256"]:
-    raise UserError(f"{folder} cannot be used: its weights are not those that {FINGERPRINT} speaks "
-                    "of. Export the metric again.")
-  metric.trunk.trainable = False  # PyTorch would compute gradients for its weights
-  return metric
+    raise UserError(f"{folder} cannot be used: its weights do not match {FINGERPRINT}. Export the "
+                    "metric again.")
+  return metric.loaded_from(None)
+
+
+def tap_distances(fingerprint, folder):
+  """Returns what compares the features of an exported metric: `{tap: distances.Distance}`.
+
+  Args:
+    fingerprint: that of the export, a dict.
+    folder: its folder.
+
+  Raises:
+    UserError: if the learned weights of channels are missing or damaged.
+  """
+  of_taps = _distance(fingerprint, pathlib.Path(folder))
+  if "channel_weights" not in of_taps:
+    return dict.fromkeys(fingerprint["taps"], distances.get(of_taps["distance"]))
+  return {tap: distances.linear(of_taps["channel_weights"][tap]) for tap in fingerprint["taps"]}
+
+
+def _distance(fingerprint, folder):
+  """Returns the distance at the taps as arguments of `FeatureMetric`."""
+  if fingerprint["distance"] != "lin":
+    return {"distance": fingerprint["distance"]}
+  return {"channel_weights": _read_channel_weights(folder / CHANNEL_WEIGHTS)}
+
+
+def _dtype(fingerprint):
+  # A network of several policies is made in that of each layer, which trunk.json tells.
+  dtype = fingerprint.get("dtype")
+  return dtype if dtype in networks.DTYPES else "float32"
 
 
 def _read_fingerprint(path):

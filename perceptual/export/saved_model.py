@@ -19,10 +19,11 @@ import tensorflow as tf
 
 from perceptual.errors import UserError
 from perceptual.export import keras_files
-from perceptual.export.traced import CheckedMetric, ExportedMetric
+from perceptual.export.traced import GraphMetric, ServedMetric
+from perceptual.metrics.feature_metric import FeatureMetric
 
 
-def export(metric, export_dir, *, extra=None, overwrite=False):
+def export(metric, export_dir, *, overwrite=False):
   """Writes a metric as a SavedModel, beside its place, then renames it.
 
   The loaded object has `__call__` (the distance, or what else the metric gives) and `two_afc` (the
@@ -38,18 +39,19 @@ def export(metric, export_dir, *, extra=None, overwrite=False):
   Args:
     metric: `feature_metric.FeatureMetric`, or `classical.ClassicalMetric`.
     export_dir: the folder to write.
-    extra: plain data to add to the fingerprint, for instance the training step.
     overwrite: whether an earlier export there may be replaced.
 
   Returns:
-    The fingerprint.
+    The fingerprint, with the smallest side of an image, and of a run directory its checkpoint and
+    step.
 
   Raises:
     UserError: if there is something else at `export_dir`, or an export that may not be replaced, or
       it cannot be written.
   """
   export_dir = require_free(export_dir, overwrite)
-  fingerprint = {**metric.fingerprint, **(extra or {})}
+  fingerprint = {**metric.fingerprint, "smallest_side": metric.smallest_side,
+                 **(metric.trained or {})}
   text = json.dumps(fingerprint, indent=2) + "\n"
   beside = export_dir.with_name(f".{export_dir.name}.{os.getpid()}")
   try:
@@ -84,8 +86,8 @@ def require_free(export_dir, overwrite=False):
 
 
 def _save(metric, fingerprint, folder):
-  variables = metric.trunk.variables if hasattr(metric, "trunk") else []
-  module = ExportedMetric(CheckedMetric(metric), variables, fingerprint)
+  variables = metric.trunk.variables if isinstance(metric, FeatureMetric) else []
+  module = ServedMetric(GraphMetric(metric), variables, fingerprint)
   tf.saved_model.save(module, str(folder), signatures=module.signatures())
   keras_files.write(metric, fingerprint, folder)
 

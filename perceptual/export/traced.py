@@ -4,7 +4,7 @@ import copy
 
 import tensorflow as tf
 
-from perceptual.errors import UserError
+from perceptual.metrics.feature_metric import FeatureMetric
 
 _PAIR = ("reference", "candidate")
 # What a metric may offer besides a call, and the images that it takes.
@@ -14,99 +14,56 @@ _IMAGES = {
     "features": ("image",),
     "two_afc": ("reference", "candidate_0", "candidate_1"),
 }
+# The capability of `base.Metric` that each needs.
+_CAPABILITIES = {
+    "per_tap": "has_taps", "spatial_map": "has_map", "features": "has_taps", "two_afc": None}
 
 # float64 because that is what NumPy makes of `image / 255`.
 _DTYPES = (tf.float32, tf.uint8, tf.float64)
 _SIGNATURE_SUFFIXES = {tf.float32: "", tf.uint8: "_uint8"}
 
 
-class CheckedMetric:
-  """A metric that checks its images when the graph runs, and whose network is traced once.
+class GraphMetric:
+  """A metric as functions of TensorFlow, whose network is traced once.
 
-  Illegal images are an error in TensorFlow. Where a graph has no assertions - compiled by XLA,
-  converted to ONNX or LiteRT - what it gives for them is NaN.
+  Illegal images are an error, as the metric's own guards have it; where a graph has no assertions
+  (compiled by XLA, converted to ONNX or LiteRT) what it gives for them is NaN.
   """
 
   def __init__(self, metric):
-    """Wraps a metric, with a network or without."""
+    """Wraps a `base.Metric` of `keras.ops`."""
     self._metric = copy.copy(metric)
-    if hasattr(metric, "trunk"):
+    if isinstance(metric, FeatureMetric):
       # One function of the graph, which all others call instead of holding the network once more.
       self._metric.trunk = tf.function(
           lambda images, training: metric.trunk(images, training=training), autograph=False)
     self.result = "distance" if metric.lower_is_better else "similarity"
+    self.names = [name for name, capability in _CAPABILITIES.items()
+                  if capability is None or getattr(metric, capability)]
     # Traced once for a dtype; the forms of a call and the signatures hold calls of them.
-    for name in ("compare", *_IMAGES):
-      setattr(self, name, tf.function(getattr(self, name), autograph=False))
-
-  def has(self, name):
-    return hasattr(self._metric, name)
-
-  def compare(self, reference, candidate):
-    return self._checked(self._metric, reference=reference, candidate=candidate)
-
-  def per_tap(self, reference, candidate):
-    return self._checked(self._metric.per_tap, reference=reference, candidate=candidate)
-
-  def spatial_map(self, reference, candidate):
-    return self._checked(self._metric.spatial_map, reference=reference, candidate=candidate)
-
-  def features(self, image):
-    return self._checked(self._metric.features, image=image)
-
-  def two_afc(self, reference, candidate_0, candidate_1):
-    return self._checked(self._metric.two_afc, reference=reference, candidate_0=candidate_0,
-                         candidate_1=candidate_1)
-
-  def _checked(self, function, **images):
-    """Returns what a function makes of images, by their names in errors, if they are legal."""
-    conditions = list(self._conditions(images))
-    assertions = [tf.debugging.Assert(holds, message, summarize=4) for holds, message in conditions]
-    with tf.control_dependencies(assertions):
-      results = function(*map(tf.identity, images.values()))
-    legal = tf.reduce_all([holds for holds, _ in conditions])
-    return tf.nest.map_structure(lambda values: tf.where(legal, values, float("nan")), results)
-
-  def _conditions(self, images):
-    """Yields what must hold of images, a scalar, and what is to be said where it does not."""
-    first, *_ = shapes = [tf.shape(image) for image in images.values()]
-    yield (tf.reduce_all(tf.equal(shapes[:1], shapes)),
-           [f"{' and '.join(images)} must have one shape; received:", *shapes])
-    if hasattr(self._metric, "index"):  # of a network its layers say so
-      least = self._metric.index.smallest_side
-      yield (tf.reduce_all(first[1:3] >= least),
-             [f"{self._metric.name} needs at least {least} pixels a side; received:", first])
-    for name, image in images.items():
-      if image.dtype != tf.uint8:
-        yield self._in_range(name, image)
-
-  def _in_range(self, name, image):
-    low, high = self._metric.preprocessing.accepted_float_range
-    declared = self._metric.preprocessing.float_range
-    return (tf.reduce_all((image >= low) & (image <= high)),  # NaN is not
-            [f"{name} has values outside the declared range of float images, {declared[0]:g} to "
-             f"{declared[1]:g}, or NaN; lowest and highest:",
-             tf.reduce_min(image), tf.reduce_max(image)])
+    self.compare = tf.function(self._metric, autograph=False)
+    for name in self.names:
+      setattr(self, name, tf.function(getattr(self._metric, name), autograph=False))
 
 
-class ExportedMetric(tf.Module):
+class ServedMetric(tf.Module):
   """A perceptual metric. `fingerprint()` tells what it is, and whether lower is better.
 
   It tracks the weights alone, not the Keras model, which would be saved as well and take more room
   than the weights of a small network. What the metric does not have is None.
   """
 
-  def __init__(self, checked, variables, fingerprint):
+  def __init__(self, graphs, variables, fingerprint):
     """Traces everything that can be called.
 
     Args:
-      checked: `CheckedMetric`.
+      graphs: `GraphMetric`.
       variables: the Keras variables of its network.
       fingerprint: JSON text.
     """
     super().__init__(name="perceptual_metric")
     self.weights = [variable.value for variable in variables]
-    self._checked = checked
+    self._graphs = graphs
     self._fingerprint = fingerprint
     for dtype in _DTYPES:
       pair = _images(_PAIR, dtype)
@@ -114,7 +71,10 @@ class ExportedMetric(tf.Module):
       self.__call__.get_concrete_function(pair)
       self.__call__.get_concrete_function(dict(zip(_PAIR, pair)))
     for name in _IMAGES:
-      if not self._trace(name):
+      if name in graphs.names:
+        for dtype in _DTYPES:
+          getattr(self, name).get_concrete_function(*_images(_IMAGES[name], dtype))
+      else:
         setattr(self, name, None)
 
   @tf.function(autograph=False)
@@ -123,23 +83,23 @@ class ExportedMetric(tf.Module):
       reference, candidate = reference["reference"], reference["candidate"]
     elif candidate is None:
       reference, candidate = reference
-    return self._checked.compare(*map(_of_any_size, (reference, candidate)))
+    return self._graphs.compare(*map(_of_any_size, (reference, candidate)))
 
   @tf.function(autograph=False)
   def per_tap(self, reference, candidate):
-    return self._checked.per_tap(*map(_of_any_size, (reference, candidate)))
+    return self._graphs.per_tap(*map(_of_any_size, (reference, candidate)))
 
   @tf.function(autograph=False)
   def spatial_map(self, reference, candidate):
-    return self._checked.spatial_map(*map(_of_any_size, (reference, candidate)))
+    return self._graphs.spatial_map(*map(_of_any_size, (reference, candidate)))
 
   @tf.function(autograph=False)
   def features(self, image):
-    return self._checked.features(_of_any_size(image))
+    return self._graphs.features(_of_any_size(image))
 
   @tf.function(autograph=False)
   def two_afc(self, reference, candidate_0, candidate_1):
-    return self._checked.two_afc(*map(_of_any_size, (reference, candidate_0, candidate_1)))
+    return self._graphs.two_afc(*map(_of_any_size, (reference, candidate_0, candidate_1)))
 
   @tf.function(autograph=False, input_signature=[])
   def fingerprint(self):
@@ -147,30 +107,16 @@ class ExportedMetric(tf.Module):
 
   def signatures(self):
     """Returns concrete functions with named inputs and outputs, for serving and conversion."""
-    checked = self._checked
+    graphs = self._graphs
     functions = {"serving_default": (_PAIR, lambda reference, candidate: {
-        checked.result: checked.compare(reference, candidate)})}
-    for name, images in _IMAGES.items():
-      if getattr(self, name) is not None:
-        functions[name] = images, _with_named_outputs(name, getattr(checked, name))
+        graphs.result: graphs.compare(reference, candidate)})}
+    for name in graphs.names:
+      functions[name] = _IMAGES[name], _with_named_outputs(name, getattr(graphs, name))
     return {
         name + suffix: tf.function(function, autograph=False).get_concrete_function(
             *_images(images, dtype))
         for name, (images, function) in functions.items()
         for dtype, suffix in _SIGNATURE_SUFFIXES.items()}
-
-  def _trace(self, name):
-    """Traces a function; returns False where the metric has none."""
-    if not self._checked.has(name):
-      return False
-    try:
-      for dtype in _DTYPES:
-        getattr(self, name).get_concrete_function(*_images(_IMAGES[name], dtype))
-    except UserError:
-      if name != "spatial_map":  # which not every metric can draw
-        raise
-      return False
-    return True
 
 
 def _with_named_outputs(name, function):

@@ -21,8 +21,8 @@ of the other. Every distance is symmetric, not negative, and exactly zero for id
 its gradient is finite wherever the features are, zero vectors included, and zero for identical
 features.
 
-Distances without parameters are asked for by name, by `get`. `linear` makes the learned one, the
-`lin` of LPIPS, from its weights.
+Distances without parameters are asked for by name, by `get`, which adds several of them too:
+`local+sort`. `linear` makes the learned one, the `lin` of LPIPS, from its weights.
 
 The perceptual functions are those of Kumar et al., "Do better ImageNet classifiers assess
 perceptual similarity better?" (TMLR 2022); `sort` and the sums are those of Pihlgren et al.,
@@ -33,6 +33,7 @@ normalise, so its squares must fit float32.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 from keras import ops
@@ -52,8 +53,10 @@ _TINY = 1e-30
 class Distance:
   """One perceptual function at one tap: an embedding and the distance between two of them.
 
+  It pickles, as its functions do: those of a module, methods, and `functools.partial` of them.
+
   Attributes:
-    name: its canonical name, a key of `DISTANCES`.
+    name: its canonical name, as `get` takes it.
     embed: features -> embedding. A float32 tensor whose first axis is the batch, or for a sum the
       tuple of its terms' embeddings.
     between: (embedding_0, embedding_1) -> [batch] float32. Raises `UserError` where the shapes of
@@ -76,18 +79,25 @@ class Distance:
 
 
 def get(name):
-  """Returns the `Distance` of that name or alias.
+  """Returns the `Distance` of that name or alias, or the sum of several.
 
   Args:
-    name: a key of `DISTANCES` or of `ALIASES`.
+    name: a key of `DISTANCES` or of `ALIASES`, or a sum of such names: `mean_pool+sort`.
 
   Raises:
-    UserError: there is no such distance.
+    UserError: there is no such distance, or a sum has one of them twice.
   """
-  canonical = ALIASES.get(name, name)
-  if canonical not in DISTANCES:
-    raise errors.unknown("distance", name, [*DISTANCES, *ALIASES])
-  return DISTANCES[canonical]
+  if not isinstance(name, str):
+    raise errors.UserError(f"distance must be a name, such as local, not {errors.shown(name)}.")
+  terms = [ALIASES.get(term, term) for term in name.replace(" ", "").split("+")]
+  for term in terms:
+    if term not in DISTANCES:
+      raise errors.UserError(
+          f"Unknown distance {errors.shown(name)}. Available: "
+          f"{', '.join([*DISTANCES, *ALIASES])}; and sums of them, as local+sort.")
+    if terms.count(term) > 1:
+      raise errors.UserError(f"The distance {errors.shown(name)} has {term} twice.")
+  return _sum_of([DISTANCES[term] for term in terms]) if len(terms) > 1 else DISTANCES[terms[0]]
 
 
 def linear(weights, dropout=None):
@@ -105,14 +115,51 @@ def linear(weights, dropout=None):
   Raises:
     UserError: in a call, if the features have another number of channels.
   """
-
-  def between(embedding_0, embedding_1):
-    differences = _squared_difference(embedding_0, embedding_1)
-    if dropout is not None:
-      differences = dropout(differences)
-    return ops.mean(_summed_by_weight(differences, weights), axis=1)
-
+  between = functools.partial(_weighted_difference, weights=weights, dropout=dropout)
   return Distance("lin", _local_embedding, between)
+
+
+def to_reference(distance, reference, *candidates):
+  """Returns the distance of each candidate at one tap, the reference being embedded once.
+
+  Args:
+    distance: a `Distance`.
+    reference: its features.
+    *candidates: features of other images, of the same shape.
+
+  Returns:
+    A list of [batch] float32, one for each candidate.
+  """
+  embedded = distance.embed(reference)
+  return [distance.between(embedded, distance.embed(candidate)) for candidate in candidates]
+
+
+def summed_to_reference(at_taps, reference, *candidates):
+  """Returns the distance of each candidate, summed over taps; the reference is embedded once.
+
+  Args:
+    at_taps: a dict from tap to the `Distance` at that tap.
+    reference: a dict from tap to features.
+    *candidates: the same taps of other images, with the same shapes.
+
+  Returns:
+    A list of [batch] float32, one for each candidate.
+  """
+  by_tap = [
+      to_reference(distance, reference[tap], *(candidate[tap] for candidate in candidates))
+      for tap, distance in at_taps.items()]
+  return [sum(terms) for terms in zip(*by_tap)]
+
+
+def split(features, parts):
+  """Returns the features of a batch that several batches were joined to, one part each: a list.
+
+  Args:
+    features: a dict from tap to features.
+    parts: how many batches of one size, one after another.
+  """
+  by_tap = {tap: ops.split(values, parts, axis=0) for tap, values in features.items()}
+  return [{tap: values[i] for tap, values in by_tap.items()} for i in range(parts)]
 
 
 def per_tap(distance, features_0, features_1):
@@ -219,6 +266,13 @@ def _summed_over_channels_averaged_over_positions(embedding_0, embedding_1):
   return ops.mean(ops.sum(_squared_difference(embedding_0, embedding_1), axis=-1), axis=1)
 
 
+def _weighted_difference(embedding_0, embedding_1, *, weights, dropout):
+  differences = _squared_difference(embedding_0, embedding_1)
+  if dropout is not None:
+    differences = dropout(differences)
+  return ops.mean(_summed_by_weight(differences, weights), axis=1)
+
+
 def _summed_by_weight(differences, weights):
   """Returns the sum over the last axis, each channel multiplied by its weight."""
   channels = differences.shape[-1]
@@ -241,16 +295,23 @@ def _averaged_over_both_axes(embedding_0, embedding_1):
   return ops.mean(_squared_difference(embedding_0, embedding_1), axis=(1, 2))
 
 
-def _sum_of(*terms):
+@dataclasses.dataclass(frozen=True)
+class _Sum:
+  """The embeddings and distances of several terms, added."""
+
+  terms: tuple
+
+  def embed(self, features):
+    return tuple(term.embed(features) for term in self.terms)
+
+  def between(self, embedding_0, embedding_1):
+    return sum(term.between(*pair) for term, *pair in zip(self.terms, embedding_0, embedding_1))
+
+
+def _sum_of(terms):
   """Returns the `Distance` that adds the distances of its terms."""
-
-  def embed(features):
-    return tuple(term.embed(features) for term in terms)
-
-  def between(embedding_0, embedding_1):
-    return sum(term.between(*pair) for term, *pair in zip(terms, embedding_0, embedding_1))
-
-  return Distance("+".join(term.name for term in terms), embed, between)
+  added = _Sum(tuple(terms))
+  return Distance("+".join(term.name for term in terms), added.embed, added.between)
 
 
 def _unit(x, *, axis):
@@ -314,27 +375,17 @@ def _check_same_taps(features_0, features_1):
     _check_same_shape(f"Features at tap {tap!r}", features_0[tap], features_1[tap])
 
 
-_LOCAL = Distance("local", _local_embedding, _summed_over_channels_averaged_over_positions)
-_MEAN_POOL = Distance("mean_pool", _pooled_embedding, _summed_over_channels)
-_SORT = Distance("sort", _sorted_embedding, _summed_over_channels_averaged_over_positions)
-
 # The paper's equation and its listing agree on `local` and `style`. They disagree on mean pool:
 # the listing, whose numbers are reproducible, sums over channels (`mean_pool`); the equation
 # averages over them (`mean_pool_over_channels`), which weights the taps differently.
 DISTANCES = {distance.name: distance for distance in (
-    _LOCAL,
-    _MEAN_POOL,
+    Distance("local", _local_embedding, _summed_over_channels_averaged_over_positions),
+    Distance("mean_pool", _pooled_embedding, _summed_over_channels),
     Distance("mean_pool_over_channels", _pooled_embedding, _averaged_over_channels),
     Distance("style", _gram_embedding, _averaged_over_both_axes),
-    _SORT,
-    _sum_of(_LOCAL, _MEAN_POOL),
-    _sum_of(_LOCAL, _SORT),
+    Distance("sort", _sorted_embedding, _summed_over_channels_averaged_over_positions),
     Distance("l2", _positions, _averaged_over_both_axes),
 )}
 
-# The names of Pihlgren et al.
-ALIASES = {
-    "spatial": "local",
-    "spatial+mean": "local+mean_pool",
-    "spatial+sort": "local+sort",
-}
+# The names of Pihlgren et al., of which a sum is made as of any: `spatial+sort`.
+ALIASES = {"spatial": "local", "mean": "mean_pool"}

@@ -4,8 +4,9 @@
 Kumar et al. 2022. Everything here is `keras.ops`; nothing is trained.
 """
 
+import copy
+import functools
 import hashlib
-import importlib
 
 import keras
 import numpy as np
@@ -13,50 +14,51 @@ from keras import ops
 
 from perceptual import models
 from perceptual.errors import UserError
-from perceptual.metrics import distances, masks
+from perceptual.metrics import base, distances, masks, networks
+from perceptual.metrics.versions import versions
 from perceptual.models import preprocessing
 from perceptual.models import taps as feature_taps
-from perceptual.version import __version__
 
 
-class FeatureMetric:
-  """A distance between images; lower is better.
+class FeatureMetric(base.Metric):
+  """A distance between images; lower is better. It keeps the contract of `base.Metric`.
 
   Attributes:
-    network: the name of the network, or of the baseline.
-    options: the options the network was built with.
     trunk: a Keras model from normalised images to `{tap: features}`.
     taps: names of the taps, in network order.
     distance: `distances.Distance`.
     channel_weights: `{tap: [channels] float32}`, the learned weights of LPIPS; None without.
     learned: how they were learned, plain data; None if that is not known.
     tap_distances: `{tap: distances.Distance}`: `distance`, or `lin` with the tap's weights.
-    preprocessing: `preprocessing.Preprocessing`.
-    lower_is_better: True.
   """
 
-  lower_is_better = True
+  has_taps = True
+  has_map = True
 
-  def __init__(self, model, *, network, options=None, taps=None, distance="local",
-               channel_weights=None, learned=None, preprocess=preprocessing.IMAGENET):
+  def __init__(self, model, *, name, options=None, taps=None, distance="local",
+               channel_weights=None, learned=None, preprocess=preprocessing.IMAGENET,
+               required_side=1, trained=None):
     """Makes a metric of a model.
 
     Args:
       model: a Keras functional model with feature taps.
-      network: its name, for the fingerprint.
-      options: the options it was built with, for the fingerprint.
+      name: what the metric is called: of a network that `models.build` knows, its name there.
+      options: the options the network was built with, for the fingerprint.
       taps: names of the taps to use; None for all.
-      distance: name of the distance.
+      distance: name of the distance, or of a sum as `local+sort`.
       channel_weights: `{tap: [channels]}`, learned weights for the channels of every tap, not
         negative, which make of the distance `local` the `lin` of LPIPS; None for no weights.
       learned: how they were learned, for the fingerprint.
       preprocess: `preprocessing.Preprocessing` of the images.
+      required_side: the least side of an image in pixels, where smaller ones are refused though the
+        network could take them.
+      trained: the checkpoint and step of a run directory's weights; see `base.Metric`.
 
     Raises:
       UserError: if a tap or the distance is unknown, or the weights do not fit.
     """
-    self.network = network
-    self.options = dict(options or {})
+    super().__init__(name, options=options or {}, lower_is_better=True, preprocess=preprocess,
+                     trained=trained)
     self.trunk = feature_taps.select_taps(model, taps)
     used = [tap for tap in feature_taps.list_taps(model) if tap.name in self.trunk.output]
     self.taps = tuple(tap.name for tap in used)
@@ -66,7 +68,12 @@ class FeatureMetric:
     self.tap_distances = {
         tap: distances.linear(self.channel_weights[tap]) if channel_weights else self.distance
         for tap in self.taps}
-    self.preprocessing = preprocess
+    self.required_side = required_side
+
+  @functools.cached_property
+  def smallest_side(self):
+    """The least height and width of the images, in pixels, that the taps of this network need."""
+    return max(self.required_side, networks.smallest_side(self.trunk))
 
   def at_taps(self, name):
     """Returns `{tap: distances.Distance}` of a distance between this metric's features.
@@ -77,20 +84,14 @@ class FeatureMetric:
     Raises:
       UserError: there is none of that name.
     """
-    if name == self.tap_distances[self.taps[0]].name:
+    if name == self.distance_name:
       return self.tap_distances
     return dict.fromkeys(self.taps, distances.get(name))
 
-  def features(self, images):
-    """Returns `{tap: features}` of images `[batch, height, width, 3]`, uint8 or float.
-
-    Raises:
-      UserError: if they have another shape or dtype, or values outside the declared range (which
-        only an eager call can see).
-    """
-    images = ops.convert_to_tensor(images)
-    self.preprocessing.check(images)
-    return self._features(images)
+  @property
+  def distance_name(self):
+    """The name of the distance at the taps: `lin` if the channels have weights."""
+    return self.tap_distances[self.taps[0]].name
 
   def __call__(self, reference, candidate, mask=None):
     """Returns the distance `[batch]` float32 between images `[batch, height, width, 3]`.
@@ -102,105 +103,109 @@ class FeatureMetric:
         there play no part (see `masks`). None if all count. For the distances local and lin.
 
     Raises:
-      UserError: as `features`, if the two differ in shape or dtype, if the mask is none for these
-        images or counts nothing, or if the distance knows no mask.
+      UserError: as of any metric, if the mask is none for these images or counts nothing, or if the
+        distance cannot be masked.
     """
-    per_tap = self.per_tap(reference, candidate, mask)
-    return sum(per_tap[tap] for tap in self.taps)
+    if mask is None:
+      return super().__call__(reference, candidate)
+    return self._total(self.per_tap(reference, candidate, mask))
 
   def per_tap(self, reference, candidate, mask=None):
-    """Returns `{tap: [batch] float32}`: the terms whose sum is the distance."""
-    if mask is not None:
-      return self._masked_per_tap(reference, candidate, mask)
-    return distances.per_tap(
-        self.tap_distances, *self._encode(reference=reference, candidate=candidate))
-
-  def two_afc(self, reference, candidate_0, candidate_1):
-    """Returns both candidates' distances, each `[batch]` float32, for `scores`.
-
-    The reference is encoded and embedded once.
-
-    Raises:
-      UserError: as a call.
-    """
-    reference, *candidates = self._encode(
-        reference=reference, candidate_0=candidate_0, candidate_1=candidate_1)
-    totals = [0.0, 0.0]
-    for tap, distance in self.tap_distances.items():
-      embedded = distance.embed(reference[tap])
-      for i, candidate in enumerate(candidates):
-        totals[i] += distance.between(embedded, distance.embed(candidate[tap]))
-    return tuple(totals)
-
-  def spatial_map(self, reference, candidate):
-    """Returns where two images differ: `[batch, height, width]` float32, by the local distance.
-
-    Maps of the taps are resized bilinearly to the images' size and summed; channels are weighted if
-    the metric has weights for them, as LPIPS does with `spatial=True`. Otherwise the metric's own
-    distance plays no part, as most tell nothing of places.
-    """
-    features = self._encode(reference=reference, candidate=candidate)
-    return distances.spatial_map_at(
-        *features, ops.shape(reference)[1:3], self.channel_weights)
+    """Returns `{tap: [batch] float32}`, terms whose sum is the distance. Arguments: a call's."""
+    if mask is None:
+      return super().per_tap(reference, candidate)
+    if self.distance.name != "local":
+      raise UserError(f"A mask goes with the distances local and lin, not with "
+                      f"{self.distance.name}, which does not keep places apart.")
+    return self._run(self._masked_per_tap, {"reference": reference, "candidate": candidate},
+                     mask=mask)
 
   @property
   def trunk_key(self):
     """A hashable: metrics of equal ones have equal features of equal images."""
-    return self.network, weights_hash(self.trunk), self.taps, self.preprocessing
+    return self.name, weights_hash(self.trunk), self.taps, self.preprocessing
 
   def from_features(self, reference, candidate):
     """Returns the distance `[batch]` float32 between images of which `features` were computed."""
     return distances.summed(self.tap_distances, reference, candidate)
 
-  def _masked_per_tap(self, reference, candidate, mask):
-    if self.distance.name != "local":
-      raise UserError(f"A mask goes with the distances local and lin, not with "
-                      f"{self.distance.name}, which tells nothing of places.")
-    reference, candidate, mask = map(ops.convert_to_tensor, (reference, candidate, mask))
-    self.preprocessing.check(candidate, "candidate")  # all of it, before a part is replaced
-    preprocessing.check_pair(reference, candidate)
-    masks.check(mask, reference)
-    reference, candidate = self._encode(
-        reference=reference, candidate=masks.filled(reference, candidate, mask))
-    weights = self.channel_weights or {}
-    return {
-        tap: masks.mean_inside(
-            distances.spatial_map(reference[tap], candidate[tap], weights.get(tap)), mask)
-        for tap in self.taps}
+  def with_tap_distances(self, tap_distances):
+    """Returns this metric with other distances at its taps: `{tap: distances.Distance}`."""
+    metric = copy.copy(self)
+    metric.tap_distances = tap_distances
+    return metric
 
-  def _encode(self, **images):
-    """Features of images by their names for errors, from one pass of the network over them all."""
-    images = {name: ops.convert_to_tensor(image) for name, image in images.items()}
-    for name, image in images.items():
-      self.preprocessing.check(image, name)
-      preprocessing.check_pair(images["reference"], image)
-    together = self._features(ops.concatenate(list(images.values()), axis=0))
-    parts = {tap: ops.split(features, len(images), axis=0) for tap, features in together.items()}
-    return [{tap: part[i] for tap, part in parts.items()} for i in range(len(images))]
+  def loaded_from(self, source):
+    """Returns this metric, knowing what loads it again, its network frozen: nothing trains it.
 
-  def _features(self, images):
-    features = self.trunk(self.preprocessing(images), training=False)
-    return {tap: features[tap] for tap in self.taps}  # PyTorch's backend sorts them by name
+    PyTorch would else compute gradients for the network's weights, and gather them.
+    """
+    self.trunk.trainable = False
+    return super().loaded_from(source)
 
   @property
   def fingerprint(self):
     """What makes this metric this metric, as plain data for JSON."""
     return {
-        "network": self.network,
+        "name": self.name,
         "options": self.options,
         "weights_sha256": weights_hash(self.trunk, self.channel_weights),
         "taps": list(self.taps),
-        "distance": self.tap_distances[self.taps[0]].name,
+        "distance": self.distance_name,
         **({"learned": self.learned} if self.learned else {}),
         "lower_is_better": True,
+        "dtype": networks.dtype_of(self.trunk),
         "preprocessing": {
             "mean": list(self.preprocessing.mean), "std": list(self.preprocessing.std),
             "uint8_range": list(preprocessing.UINT8_RANGE),
             "float_range": list(self.preprocessing.float_range),
         },
-        "versions": {"perceptual": __version__, "keras": keras.version(),
-                     keras.backend.backend(): _backend_version()},
+        "versions": versions(),
     }
+
+  def _values(self, reference, candidate):
+    return self._total(self._per_tap(reference, candidate))
+
+  def _distances(self, *images):
+    return tuple(distances.summed_to_reference(self.tap_distances, *self._encoded(*images)))
+
+  def _per_tap(self, reference, candidate):
+    return distances.per_tap(self.tap_distances, *self._encoded(reference, candidate))
+
+  def _masked_per_tap(self, reference, candidate, mask):
+    reference_features, candidate_features = self._encoded(
+        reference, masks.filled(reference, candidate, mask))
+    weights = self.channel_weights or {}
+    return {
+        tap: masks.mean_inside(distances.spatial_map(
+            reference_features[tap], candidate_features[tap], weights.get(tap)), mask)
+        for tap in self.taps}
+
+  def _map(self, reference, candidate):
+    """Maps of the taps by the local distance, resized bilinearly to the images' size and summed.
+
+    Channels are weighted if the metric has weights for them, as LPIPS does with `spatial=True`.
+    Otherwise the metric's own distance plays no part, as most do not keep places apart.
+    """
+    return distances.spatial_map_at(
+        *self._encoded(reference, candidate), ops.shape(reference)[1:3], self.channel_weights)
+
+  def _features(self, images):
+    features = self.trunk(self.preprocessing(images), training=False)
+    return {tap: features[tap] for tap in self.taps}  # PyTorch's backend sorts them by name
+
+  def _encoded(self, *images):
+    """Features of several batches of images, from one pass of the network over them all."""
+    return distances.split(self._features(ops.concatenate(images, axis=0)), len(images))
+
+  def _total(self, per_tap):
+    return sum(per_tap[tap] for tap in self.taps)
+
+  def _about(self):
+    taps = self.taps if len(self.taps) < 3 else (f"{self.taps[0]}..{self.taps[-1]}",)
+    dtype = networks.dtype_of(self.trunk)
+    return [f"taps {', '.join(taps)}", f"distance {self.distance_name}",
+            *([] if dtype == "float32" else [dtype])]
 
 
 def random_init(metric, seed=0):
@@ -209,24 +214,16 @@ def random_init(metric, seed=0):
   Keras's, NumPy's and Python's global seeds are set on the way.
 
   Args:
-    metric: `Metric` of a network known to `models.build`.
+    metric: `FeatureMetric` of a network known to `models.build`.
     seed: a non-negative integer.
   """
   keras.utils.set_random_seed(seed)
+  with networks.made_in(networks.dtype_of(metric.trunk)):
+    model = models.build_at_random(metric.name, **metric.options)
   return FeatureMetric(
-      models.build_at_random(metric.network, **metric.options),
-      network=f"{metric.network}, random init",
+      model, name=f"{metric.name}, random init",
       options=metric.options, taps=metric.taps, distance=metric.distance.name,
       channel_weights=metric.channel_weights, preprocess=metric.preprocessing)
-
-
-def pixel_l2():
-  """Returns the baseline: mean squared difference of pixels in [0, 1], the L2 of Zhang et al."""
-  image = keras.Input([None, None, 3], name="image")
-  pixels = feature_taps.Tap(stride=1, name="pixels")(image)
-  model = keras.Model(image, {"pixels": pixels}, name="pixels")
-  as_they_are = preprocessing.Preprocessing(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-  return FeatureMetric(model, network="pixels", distance="l2", preprocess=as_they_are)
 
 
 def weights_hash(model, channel_weights=None):
@@ -261,7 +258,3 @@ def _fitting(channel_weights, taps, distance):
     if not (np.isfinite(weights).all() and (weights >= 0).all()):
       raise UserError(f"The channel weights of tap {tap.name} must be finite and not negative.")
   return fitting
-
-
-def _backend_version():
-  return importlib.import_module(keras.backend.backend()).__version__

@@ -9,6 +9,7 @@ Perceptual Metric" (CVPR 2018), and their code, richzhang/PerceptualSimilarity (
 """
 
 from perceptual import errors
+from perceptual.metrics import networks
 from perceptual.metrics.feature_metric import FeatureMetric
 from perceptual.models import linear_heads, preprocessing
 from perceptual.weights import catalogue, store
@@ -24,7 +25,8 @@ _NORMALISATION = {
 }
 
 
-def lpips(net="alex", version="0.1", lpips=True, weights=None, *, float_range=(0.0, 1.0)):
+def lpips(net="alex", version="0.1", lpips=True, weights=None, *, float_range=(0.0, 1.0),
+          dtype="float32"):
   """Returns an LPIPS metric with its published weights, converted before (see docs/lpips.md).
 
   The arguments are those of `lpips.LPIPS`, but for these: images are `[batch, height, width, 3]`,
@@ -41,14 +43,15 @@ def lpips(net="alex", version="0.1", lpips=True, weights=None, *, float_range=(0
     weights: the folder of the converted weights; None for `store.weights_dir()`.
     float_range: what the lowest and highest value of a float image mean, one of
       `preprocessing.FLOAT_RANGES`; the lpips package has (-1, 1).
+    dtype: what the network computes in, one of `networks.DTYPES`.
 
   Returns:
     `FeatureMetric`. Images must be at least 31 pixels wide and high for "alex", 16 for "vgg" and 17
     for "squeeze".
 
   Raises:
-    UserError: an unknown net, version or range, weights that are not there (the message says which
-      files to get and how to convert them), or weights that are damaged or of something else.
+    UserError: an unknown net, version, range or dtype, weights that are not there (the message says
+      which files to get and how to convert them), or weights that are damaged or of something else.
   """
   if net not in catalogue.LPIPS_TRUNKS:
     raise errors.unknown("net of LPIPS", net, NETS)
@@ -62,8 +65,10 @@ def lpips(net="alex", version="0.1", lpips=True, weights=None, *, float_range=(0
   missing = [name for name in needed if not store.has(name, weights)]
   if missing:
     raise errors.UserError(store.how_to_get(missing, weights))
+  with networks.made_in(dtype):
+    model = store.load(trunk.network, weights)
   return FeatureMetric(
-      store.load(trunk.network, weights), network=f"lpips-{net}",
+      model, name=f"lpips-{net}",
       options={"version": version, "lpips": lpips}, taps=list(trunk.channels), distance="local",
       channel_weights=(
           linear_heads.channel_weights(store.load(heads, weights)) if lpips else None),

@@ -12,14 +12,15 @@ its pixels that are inside (`mean_inside`).
 import numpy as np
 from keras import ops
 
+from perceptual.common import tensors
 from perceptual.errors import UserError
 
 
 def check(mask, images):
   """Raises `UserError` unless `mask` is one for `images`.
 
-  In a graph, where there are no values yet, the shape alone is checked; a mask without a single 1
-  gives NaN there.
+  While a function is traced there are no values yet: the shape alone is checked, and `conditions`
+  are there for the values.
 
   Args:
     mask: an array or a tensor.
@@ -28,8 +29,23 @@ def check(mask, images):
   shape, expected = list(mask.shape), list(images.shape)[:3]
   if len(shape) != 3 or any(a != b and None not in (a, b) for a, b in zip(shape, expected)):
     raise UserError(f"mask: shape {shape}; that of these images is {expected}.")
-  if isinstance(mask, np.ndarray) or hasattr(mask, "numpy"):
-    _check_values(ops.convert_to_numpy(mask))
+  if tensors.has_values(mask):
+    with tensors.computed_now():
+      legal = ops.all(ops.logical_and(_is_binary(mask), _counts_something(mask)))
+      legal = bool(ops.convert_to_numpy(legal))
+    if not legal:
+      _raise_for_values(ops.convert_to_numpy(mask))
+
+
+def conditions(mask):
+  """Returns what must hold of a mask whose values are not known yet: `[(bool [batch], message)]`.
+
+  The message is a list of text and tensors.
+  """
+  values = ops.cast(mask, "float32")
+  return [(_is_binary(mask), ["mask must be of 0 and 1; lowest and highest:",
+                              ops.min(values), ops.max(values)]),
+          (_counts_something(mask), ["mask: nothing counts in a sample; each needs a 1."])]
 
 
 def filled(reference, candidate, mask):
@@ -75,9 +91,19 @@ def _averaging(length, parts):
   return ops.relu(overlap) / size
 
 
-def _check_values(mask):
+def _is_binary(mask):
+  """Whether all values of a sample's mask are 0 or 1, `[batch]` bool."""
+  values = ops.cast(mask, "float32")
+  return ops.all(ops.logical_or(values == 0, values == 1), axis=(1, 2))
+
+
+def _counts_something(mask):
+  """Whether a sample's mask has a 1, `[batch]` bool."""
+  return ops.any(ops.cast(mask, "bool"), axis=(1, 2))
+
+
+def _raise_for_values(mask):
   if not np.isin(mask, (0, 1)).all():
     raise UserError(f"mask: values from {mask.min():g} to {mask.max():g}; they must be 0 and 1.")
   empty = np.flatnonzero(~mask.astype(bool).any(axis=(1, 2)))
-  if len(empty):
-    raise UserError(f"mask: nothing counts in sample {empty[0]}; each needs a 1 at least.")
+  raise UserError(f"mask: nothing counts in sample {empty[0]}; each needs a 1 at least.")

@@ -8,7 +8,11 @@ for networks that are somebody else's, which its options name; `wrap` is the sam
 import inspect
 
 from perceptual import errors
-from perceptual.models import (
+from perceptual.common import backends
+
+backends.choose()  # before Keras is imported
+
+from perceptual.models import (  # noqa: E402
     alexnet,
     densenet,
     efficientnet,
@@ -21,7 +25,7 @@ from perceptual.models import (
     vgg,
     vit,
 )
-from perceptual.models.wrapping import wrap as wrap
+from perceptual.models.wrapping import wrap as wrap  # noqa: E402
 
 _NETWORKS = {
     **{f"resnet{depth}": (resnet.resnet, {"depth": depth, "name": f"resnet{depth}"})
@@ -98,10 +102,7 @@ def build(name, **options):
     UserError: an unknown network or option, or an illegal value.
   """
   builder, fixed = _network(name)
-  available = network_options(name)
-  for option in options:
-    if option not in available:
-      raise errors.unknown(f"option of {name}", option, available)
+  errors.require_options(name, options, network_options(name))
   return builder(**fixed, **options)
 
 

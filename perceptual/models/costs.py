@@ -8,7 +8,8 @@ import contextlib
 import math
 
 import keras
-from keras.src.backend.common import global_state
+
+from perceptual.common import private_api
 
 # What these do is not counted, though they hold weights: a few operations for each value.
 _ELEMENTWISE = (keras.layers.BatchNormalization, keras.layers.LayerNormalization)
@@ -22,14 +23,8 @@ def unallocated():
         model = models.build("vit_l4")
       costs.parameters(model)
   """
-  # Keras remembers what it has not yet made, and would make it all when it next works out a shape.
-  waiting = global_state.get_global_attribute("uninitialized_variables", [], set_to_default=True)
-  before = len(waiting)
-  try:
-    with keras.StatelessScope(initialize_variables=False):
-      yield
-  finally:
-    del waiting[before:]
+  with private_api.unmade_variables_dropped(), keras.StatelessScope(initialize_variables=False):
+    yield
 
 
 def parameters(model):
@@ -55,28 +50,53 @@ def flops(model, image_size):
     ValueError: a layer holds weights and is of a kind that is not known here; or, as `UserError`,
       the images are too small for the network.
   """
+  return _of_graph(model, _image(image_size), _of_operation)[0]
+
+
+def activations(model, image_size):
+  """Returns the number of values that all layers together put out for one image, an integer.
+
+  Training keeps about these for the way back, for every image of a batch.
+
+  Args:
+    model: a functional `keras.Model` of images.
+    image_size: the side or (height, width) of the images, in pixels.
+  """
+  def count(operation, args, outputs):
+    del operation, args
+    return sum(math.prod(tensor.shape) for tensor in keras.tree.flatten(outputs))
+
+  return _of_graph(model, _image(image_size), count)[0]
+
+
+def _image(image_size):
   height, width = image_size if isinstance(image_size, (list, tuple)) else (image_size, image_size)
-  return _of_graph(model, keras.KerasTensor((1, height, width, 3), dtype="float32"))[0]
+  return keras.KerasTensor((1, height, width, 3), dtype="float32")
 
 
-def _of_graph(model, inputs):
-  """Returns the operations of all nodes of a functional model, and the shapes of its outputs."""
+def _of_graph(model, inputs, count):
+  """Returns `count` summed over the nodes of a functional model, and the shapes of its outputs.
+
+  Args:
+    model: the model.
+    inputs: `keras.KerasTensor`.
+    count: takes an operation, its arguments and its outputs, and returns an integer.
+  """
   total = 0
 
   def counting(operation):
     def call(*args, **kwargs):
       nonlocal total
       if isinstance(operation, keras.Model):
-        inner, outputs = _of_graph(operation, *args)
+        inner, outputs = _of_graph(operation, *args, count)
       else:
         outputs = operation.compute_output_spec(*args, **kwargs)
-        inner = _of_operation(operation, args, outputs)
+        inner = count(operation, args, outputs)
       total += inner
       return outputs
     return call
 
-  # Keras's own walk over the graph, by which it works out the shapes of outputs.
-  outputs = model._run_through_graph(inputs, operation_fn=counting)
+  outputs = private_api.run_through_graph(model, inputs, counting)
   return total, outputs
 
 

@@ -9,6 +9,7 @@ import difflib
 import keras
 
 from perceptual import errors
+from perceptual.common import private_api
 from perceptual.models import layers
 
 # Of copies, so that a tap can have the name of the layer that it taps.
@@ -48,11 +49,9 @@ class KnownLength(keras.layers.Layer):
 
   def _check(self, shape):
     if shape[-1] not in (None, self.length):
-      error = errors.UserError(
+      raise private_api.raised_as_it_is(errors.UserError(
           f"The classifier takes images of one size alone, that of {self.length} features; these "
-          f"have {shape[-1]}.")
-      error._keras_call_info_injected = True  # else Keras wraps it into a page about its arguments
-      raise error
+          f"have {shape[-1]}."))
 
 
 class Copier:
@@ -83,8 +82,7 @@ class Copier:
         return outputs
       return call
 
-    # Keras's own walk over the graph, by which a model computes its outputs.
-    return graph._run_through_graph(inputs, operation_fn=applied)
+    return private_api.run_through_graph(graph, inputs, applied)
 
   def output_of(self, name, model_name):
     """Returns the output of a layer that can be tapped; raises `UserError` if it cannot."""

@@ -6,6 +6,7 @@ import numbers
 import keras
 
 from perceptual import errors
+from perceptual.common import private_api
 
 
 @keras.saving.register_keras_serializable("perceptual")
@@ -33,7 +34,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
     return self._fused_by_batch(inputs) if by_batch else self._fused(inputs)
 
   def _can_be_fused(self, inputs, by_batch):
-    plain = self.scale and self.center and not self.renorm
+    renorm = getattr(self, "renorm", False)  # Keras has it from 3.14 on
+    plain = self.scale and self.center and not renorm
     return (plain and not (by_batch and self.synchronized)
             and keras.backend.backend() == "tensorflow" and inputs.dtype == "float32"
             and len(inputs.shape) == 4 and self.axis in (-1, 3))
@@ -139,9 +141,7 @@ class SideCheck(keras.layers.Layer):
   def _check(self, shape):
     sides = tuple(shape)[1:3]
     if not all(side is None or self.is_legal(side) for side in sides):
-      error = errors.UserError(self.message(sides))
-      error._keras_call_info_injected = True  # else Keras wraps it into a page about its arguments
-      raise error
+      raise private_api.raised_as_it_is(errors.UserError(self.message(sides)))
 
   def _checked_as_it_runs(self, inputs):
     import tensorflow as tf  # the only backend whose graphs do not know their sizes

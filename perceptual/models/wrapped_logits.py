@@ -3,6 +3,7 @@
 import keras
 
 from perceptual import errors
+from perceptual.common import private_api
 
 
 def logits(output, num_classes, name):
@@ -28,7 +29,7 @@ def logits(output, num_classes, name):
 def _classifier(output, num_classes, name):
   """Returns the logits: the classifier's own, or of a new one; None if it has none, nor need be."""
   scores = _before_softmax(output)
-  layer = scores._keras_history.operation
+  layer = private_api.operation_of(scores)
   is_vector = len(scores.shape) == 2
   if is_vector and isinstance(layer, keras.layers.Dense):
     _check_activation(layer, num_classes, name)
@@ -42,7 +43,7 @@ def _classifier(output, num_classes, name):
 
 def _before_softmax(output):
   """Returns what goes into a softmax at the end, if there is a layer of that."""
-  layer = output._keras_history.operation
+  layer = private_api.operation_of(output)
   is_softmax = isinstance(layer, keras.layers.Softmax) or (
       isinstance(layer, keras.layers.Activation) and _activation(layer) == "softmax")
   return layer.input if is_softmax else output

@@ -23,7 +23,7 @@ def wrap(model, tapped, *, preprocessing, num_classes=None, names=None, name=Non
   """Returns a classifier as a network with feature taps, for `FeatureMetric` and all the rest.
 
       network = models.wrap(classifier, ["conv3", "conv5"], preprocessing="-1,1")
-      distance = feature_metric.FeatureMetric(network, network="mine")(reference, candidate)
+      distance = feature_metric.FeatureMetric(network, name="mine")(reference, candidate)
 
   A layer inside a model that is itself a layer is named by both, as `mobilenetv2.block_6_expand`.
 

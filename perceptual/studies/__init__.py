@@ -1,1 +1,1 @@
-"""Studies: sweeps of runs, what is collected from them, analyses, figures, a report."""
+"""Studies: many training runs planned, run and collected into one table; analyses, figures."""

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from perceptual.common import private_api
+
 
 class WeightAverage:
   """A second network whose weights follow those of one in training.
@@ -34,9 +36,7 @@ class WeightAverage:
     """Takes in the weights after a step, an integer tensor; call it on every replica."""
     step = tf.cast(step, tf.float32)
     share = 1 - tf.minimum(self._decay, (1 + step) / (10 + step))
-    # The way Keras's optimizers go, so that this works wherever they do.
-    tf.__internal__.distribute.interim.maybe_merge_call(
-        self._update_all, tf.distribute.get_strategy(), share)
+    private_api.merge_call(self._update_all, tf.distribute.get_strategy(), share)
 
   def _update_all(self, strategy, share):
     for average, weight in self._pairs:

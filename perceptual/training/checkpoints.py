@@ -1,4 +1,4 @@
-"""The three checkpoints of a run - last, best accuracy, best score - and resuming from the last."""
+"""The checkpoints of a run - last, best accuracy, best score, steps - and resuming from last."""
 
 import numpy as np
 import tensorflow as tf
@@ -34,6 +34,7 @@ class Checkpoints:
             weights=weights, step=trainer.global_step, value=self._value))
         for name in model_dir.CHECKPOINTS if name != "last"}
     self._best_values = dict.fromkeys(self._best, -np.inf)
+    self._kept = tf.train.Checkpoint(weights=weights, step=trainer.global_step)
 
   def _manager(self, name, checkpoint):
     self._folder.latest(name)  # for its errors
@@ -108,6 +109,12 @@ class Checkpoints:
       self._value.assign(value)
       self._best[name].save(self._step)
     return True
+
+  def keep_step(self):
+    """Keeps the weights that are evaluated, for good, under the name of their step."""
+    self.require_finite()
+    if self._write:
+      self._kept.write(str(self._folder.checkpoint(model_dir.step_name(self._step))))
 
   def diverged(self, what):
     """Returns the error of a run that diverged: what was seen, what is kept, what to try."""

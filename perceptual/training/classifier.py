@@ -96,11 +96,13 @@ class ClassifierEvaluator(orbit.StandardEvaluator):
     self._strategy = strategy
     self._preprocess = preprocess
     self._sums = trainer.Sums("validation_loss", "validation_accuracy")
+    self._classes = ClassCounts(model.output["logits"].shape[-1])
     self._replica_step = tf.function(self._step_of_replica, jit_compile=jit_compile or None,
                                      autograph=False)
 
   def eval_begin(self):
     self._sums.reset()
+    self._classes.reset()
 
   def eval_step(self, iterator):
     self._strategy.run(self._replica_step, args=(next(iterator),))
@@ -113,11 +115,41 @@ class ClassifierEvaluator(orbit.StandardEvaluator):
   def eval_end(self):
     return self._sums.means()
 
+  def class_counts(self):
+    """Returns right answers and images by class of the last evaluation: two `[classes]` arrays."""
+    return self._classes.read()
+
   def _step_of_replica(self, batch):
     logits = self._model(self._preprocess(batch["image"]), training=False)["logits"]
     real = tf.cast(batch["index"] >= 0, tf.float32)
     losses = cross_entropy(batch["label"], logits)
-    self._sums.add(losses, is_correct(batch["label"], logits), real)
+    correct = is_correct(batch["label"], logits)
+    self._sums.add(losses, correct, real)
+    self._classes.add(batch["label"], correct, real)
+
+
+class ClassCounts:
+  """Right answers and images by class, over steps and replicas."""
+
+  def __init__(self, classes):
+    self._variables = [
+        tf.Variable(tf.zeros(classes), trainable=False, name=name,
+                    synchronization=tf.VariableSynchronization.ON_READ,
+                    aggregation=tf.VariableAggregation.SUM)
+        for name in ("class_correct", "class_images")]
+
+  def reset(self):
+    for variable in self._variables:
+      variable.assign(tf.zeros(variable.shape))
+
+  def add(self, labels, correct, real):
+    """Adds a replica's examples, each `[batch]`; `real` is 0 for padding."""
+    one_hot = tf.one_hot(labels, self._variables[0].shape[0]) * real[:, tf.newaxis]
+    for variable, values in zip(self._variables, (correct, tf.ones_like(correct))):
+      variable.assign_add(tf.linalg.matvec(one_hot, values, transpose_a=True))
+
+  def read(self):
+    return tuple(variable.read_value().numpy() for variable in self._variables)
 
 
 def is_correct(labels, logits):

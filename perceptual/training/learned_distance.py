@@ -60,14 +60,10 @@ class LearnedDistance(keras.Model):
       trunk_training: whether the trunk drops values, and normalises batches by their own
         statistics.
     """
-    features = self.trunk(images, training=trunk_training)
-    totals = [0.0, 0.0]
-    for tap, weights in self.channel_weights.items():
-      distance = distances.linear(weights, self._dropout(tap))
-      reference, *candidates = ops.split(distance.embed(features[tap]), 3, axis=0)
-      for i, candidate in enumerate(candidates):
-        totals[i] += distance.between(reference, candidate)
-    return tuple(totals)
+    features = distances.split(self.trunk(images, training=trunk_training), 3)
+    at_taps = {tap: distances.linear(weights, self._dropout(tap))
+               for tap, weights in self.channel_weights.items()}
+    return tuple(distances.summed_to_reference(at_taps, *features))
 
   def _dropout(self, tap):
     return functools.partial(self._dropouts[tap], training=True) if self._dropouts else None

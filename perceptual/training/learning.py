@@ -5,6 +5,7 @@ import dataclasses
 import keras
 import orbit
 
+from perceptual.common import progress
 from perceptual.data.judged import judged_batches
 from perceptual.errors import UserError
 from perceptual.evaluation import judged_pass
@@ -26,8 +27,8 @@ class Run(outer_loop.OuterLoop):
   examples = "triplets"
   curve = ("loss", "training loss, cross entropy")
 
-  def __init__(self, path, *, trunk, train_set, judged_set, settings, strategy=None,
-               jit_compile=False):
+  def __init__(self, path, *, trunk, train_set, judged_set, settings, further_sets=(),
+               strategy=None, jit_compile=False):
     """Builds everything and restores the last checkpoint, if there is one; writes nothing.
 
     Args:
@@ -37,6 +38,7 @@ class Run(outer_loop.OuterLoop):
       train_set: `judged.JudgedSet` of kind `2afc` to learn from.
       judged_set: another one, of other images, scored at every evaluation.
       settings: `learning_settings.Settings`.
+      further_sets: further ones; `settings.best_by` says which of all keeps the best weights.
       strategy: `tf.distribute.Strategy`; None for the current one.
       jit_compile: whether XLA compiles steps.
 
@@ -44,7 +46,8 @@ class Run(outer_loop.OuterLoop):
       UserError: if the parts do not fit each other, or the folder holds another run.
     """
     super().__init__(
-        path, judged_set=judged_set, settings=settings, steps=settings.steps(train_set.size),
+        path, judged_set=judged_set, further_sets=further_sets, settings=settings,
+        steps=settings.steps(train_set.size),
         steps_per_epoch=settings.steps_per_epoch(train_set.size), strategy=strategy)
     self.train_set = train_set
     self.mode = learning_settings.MODES[settings.mode]
@@ -54,7 +57,7 @@ class Run(outer_loop.OuterLoop):
       self.trunk = trunk(settings.taps)
       outer_loop.check_takes(
           self.trunk.model, self.trunk.network,
-          {**outer_loop.image_shape(train_set), **outer_loop.image_shape(judged_set)})
+          outer_loop.image_shapes((train_set, *self.judged_sets)))
       self._trunk_as_data = self.trunk.as_data()
       self.trunk.model.trainable = self.mode.trunk_learns
       self.model = learned_distance.LearnedDistance(self.trunk.model, dropout=settings.dropout)
@@ -77,7 +80,8 @@ class Run(outer_loop.OuterLoop):
         f"{self.trunk.model.count_params():,} parameters, taps "
         f"{', '.join(self.trunk.model.output)}",
         f"learns    {self.settings.mode}: {self.mode.tells}; {channels:,} channels",
-        f"from      {self.train_set.name}, {self.train_set.size} triplets",
+        f"from      {self.train_set.name}, "
+        f"{progress.plural(self.train_set.size, 'triplet')}",
         f"          {self.train_set.note}" if self.train_set.note else "",
         *self._common_description()]
     return "\n".join(filter(None, lines))
@@ -106,10 +110,9 @@ class Run(outer_loop.OuterLoop):
   def _metric_in_training(self):
     """The metric with the weights as they are whenever it is called."""
     metric = FeatureMetric(
-        self.trunk.model, network=self.trunk.network, taps=self.trunk.model.output)
-    metric.tap_distances = {
-        tap: distances.linear(weights) for tap, weights in self.model.channel_weights.items()}
-    return metric
+        self.trunk.model, name=self.trunk.network, taps=self.trunk.model.output)
+    return metric.with_tap_distances({
+        tap: distances.linear(weights) for tap, weights in self.model.channel_weights.items()})
 
   def _learned(self):
     """What the metric is learned from, as plain data."""
@@ -124,6 +127,7 @@ class Run(outer_loop.OuterLoop):
         "learned": self._learned(),
         "score": {"judged_set": self.judged_set.name, "triplets": self.judged_set.size,
                   "subset": self.settings.score_subset},
+        "further_sets": self._further_sets(),
         "learn": dataclasses.asdict(self.settings),
     }
 

@@ -60,6 +60,8 @@ class Settings:
     eval_batch_size: triplets a batch of evaluation, over all replicas.
     score_subset: the subset or aggregate of the judged set by whose score the best weights are
       chosen; None for the mean over subsets.
+    score_taps, score_steps, score_resamples, best_by, keep_checkpoints: as `settings.Settings` has
+      them.
     shuffle_buffer: triplets among which the next one is drawn.
     seed: seed of weights, order and dropout.
   """
@@ -82,6 +84,11 @@ class Settings:
   checkpoint_interval: int | None = None
   eval_batch_size: int = 50
   score_subset: str | None = None
+  score_taps: tuple[str, ...] | None = None
+  score_steps: tuple[int, ...] = ()
+  score_resamples: int = 200
+  best_by: str | None = None
+  keep_checkpoints: tuple[int, ...] | str = ()
   shuffle_buffer: int = 20_000
   seed: int = 0
 

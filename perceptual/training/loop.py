@@ -10,6 +10,7 @@ import dataclasses
 import keras
 
 from perceptual import models
+from perceptual.common import files
 from perceptual.data.labelled import classification
 from perceptual.errors import UserError
 from perceptual.evaluation import judged_pass
@@ -30,8 +31,8 @@ class Run(outer_loop.OuterLoop):
     model: the Keras model in training.
   """
 
-  def __init__(self, path, *, network, images, judged_set, settings, strategy=None,
-               jit_compile=False):
+  def __init__(self, path, *, network, images, judged_set, settings, further_sets=(),
+               strategy=None, jit_compile=False):
     """Builds everything and restores the last checkpoint, if there is one; writes nothing.
 
     Args:
@@ -40,6 +41,7 @@ class Run(outer_loop.OuterLoop):
       images: `classification.LabelledImages`.
       judged_set: `judged.JudgedSet` of kind `2afc`, scored at every evaluation.
       settings: `Settings`.
+      further_sets: further ones; `settings.best_by` says which of all keeps the best weights.
       strategy: `tf.distribute.Strategy`; None for the current one.
       jit_compile: whether XLA compiles steps.
 
@@ -47,8 +49,9 @@ class Run(outer_loop.OuterLoop):
       UserError: if the parts do not fit each other, or the folder holds another run.
     """
     super().__init__(
-        path, judged_set=judged_set, settings=settings, steps=settings.steps(images),
-        steps_per_epoch=settings.steps_per_epoch(images), strategy=strategy)
+        path, judged_set=judged_set, further_sets=further_sets, settings=settings,
+        steps=settings.steps(images), steps_per_epoch=settings.steps_per_epoch(images),
+        strategy=strategy)
     self.images = images
     self._check()
     name, options = network
@@ -59,7 +62,7 @@ class Run(outer_loop.OuterLoop):
       self.model = _built(self.network, settings.precision)
       outer_loop.check_takes(self.model, name, {
           images.name: (images.image_size, images.image_size, 3),
-          **outer_loop.image_shape(judged_set)})
+          **outer_loop.image_shapes(self.judged_sets)})
       self._trainer = self._make_trainer(jit_compile)
       self._evaluator = classifier.ClassifierEvaluator(
           self._trainer.evaluated_model, self._distributed(self._validation_batches),
@@ -67,7 +70,7 @@ class Run(outer_loop.OuterLoop):
           preprocess=IMAGENET, jit_compile=jit_compile,
           progress=lambda: self._progress.evaluated(settings.eval_batch_size))
     self._judged_pass = judged_pass.JudgedPass(
-        FeatureMetric(self._trainer.evaluated_model, network=name),
+        FeatureMetric(self._trainer.evaluated_model, name=name),
         distances=settings.score_distances, batch_size=settings.eval_batch_size,
         strategy=self._strategy, jit_compile=jit_compile)
     self._resume()
@@ -108,7 +111,20 @@ class Run(outer_loop.OuterLoop):
 
   @property
   def _evaluation_size(self):
-    return self.images.sizes["validation"] + self.judged_set.size
+    return self.images.sizes["validation"] + super()._evaluation_size
+
+  def _after_evaluation(self, means):
+    super()._after_evaluation(means)
+    if self._step == self.steps and self._is_chief:
+      self._write_class_accuracy()
+
+  def _write_class_accuracy(self):
+    """Writes the validation accuracy of every class, by its label in the source."""
+    correct, count = self._evaluator.class_counts()
+    labels = self.images.classes or range(len(count))
+    files.write_csv(self.folder.class_accuracy, ["label", "images", "accuracy"], [
+        [label, int(of), f"{100 * right / of:.4f}"]
+        for label, right, of in zip(labels, correct, count) if of])
 
   def _check(self):
     """Raises `UserError` unless the parts fit each other."""
@@ -137,6 +153,7 @@ class Run(outer_loop.OuterLoop):
         "images": {"name": self.images.name, "classes": self.images.classes, **self.images.sizes},
         "score": {"judged_set": self.judged_set.name, "triplets": self.judged_set.size,
                   "distance": self.settings.score_by, "subset": self.settings.score_subset},
+        "further_sets": self._further_sets(),
         "train": dataclasses.asdict(self.settings),
     }
 

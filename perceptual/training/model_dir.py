@@ -6,11 +6,14 @@
     config.gin              the configuration as given
     operative_config.gin    the configuration as used, defaults included
     metrics.csv             one line an evaluation
+    scores.csv              the score of every judged set, subset, distance and tap at each
+    class_accuracy.csv      of a complete run: validation accuracy by class
     training.png            accuracy and perceptual score over steps
     tensorboard/            the same for TensorBoard
     checkpoints/last/           all that resuming needs
     checkpoints/best_accuracy/  weights at the best validation accuracy
     checkpoints/best_score/     weights at the best perceptual score
+    checkpoints/steps/step-N.*  weights at the steps of train.keep_checkpoints
 
 Checkpoints key variables by `variable.path`, so they can be read, and checked, without Keras.
 """
@@ -25,6 +28,7 @@ from perceptual import errors, models
 from perceptual.common.files import write_text
 
 CHECKPOINTS = ("best_score", "best_accuracy", "last")
+_STEP = re.compile(r"step-\d+")  # names the checkpoint of a step
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # ends the key of every variable in a checkpoint
 
 # What TensorFlow raises where a checkpoint's files are cut short or changed.
@@ -44,6 +48,8 @@ class ModelDir:
     self.learned = self.path / "learned.json"
     self.run = self.path / "run.json"
     self.metrics = self.path / "metrics.csv"
+    self.scores = self.path / "scores.csv"
+    self.class_accuracy = self.path / "class_accuracy.csv"
     self.plot = self.path / "training.png"
     self.tensorboard = self.path / "tensorboard"
 
@@ -59,7 +65,9 @@ class ModelDir:
       raise errors.UserError(f"Cannot make the folder {self.path}: {error.strerror}.") from None
 
   def checkpoint(self, name):
-    """Returns the folder of a checkpoint, one of `CHECKPOINTS`."""
+    """Returns the folder of a checkpoint, one of `CHECKPOINTS`; of a `step-N`, its path."""
+    if _STEP.fullmatch(name):
+      return self.path / "checkpoints" / "steps" / name
     if name not in CHECKPOINTS:
       raise errors.unknown("checkpoint", name, CHECKPOINTS)
     return self.path / "checkpoints" / name
@@ -70,6 +78,8 @@ class ModelDir:
     Raises:
       UserError: if the name is unknown or the checkpoint is damaged.
     """
+    if _STEP.fullmatch(name):
+      return str(self.checkpoint(name)) if name in self.kept() else None
     record = self.checkpoint(name) / "checkpoint"
     if not record.exists():  # nor if the very first save was cut short
       return None
@@ -81,6 +91,11 @@ class ModelDir:
       raise errors.UserError(f"{record} is damaged, or the checkpoint that it names is missing.")
     return state.model_checkpoint_path
 
+  def kept(self):
+    """Returns the names of the steps whose weights were kept, as `step-N`, by rising step."""
+    found = [path.stem for path in (self.path / "checkpoints" / "steps").glob("step-*.index")]
+    return sorted(found, key=lambda name: int(name.removeprefix("step-")))
+
   def require_latest(self, name):
     """Returns the path of a checkpoint as `latest` does.
 
@@ -89,7 +104,7 @@ class ModelDir:
     """
     latest = self.latest(name)
     if latest is None:
-      have = [other for other in CHECKPOINTS if self.latest(other)]
+      have = [*(other for other in CHECKPOINTS if self.latest(other)), *self.kept()]
       raise errors.UserError(f"{self.path} has no checkpoint {name!r}. "
                              f"Available: {', '.join(have) or 'none yet'}.")
     return latest
@@ -106,7 +121,7 @@ class ModelDir:
     """
     network = read_json(self.network)
     if network is None:
-      raise errors.UserError(f"{self.path} is no run directory: it has no {self.network.name}. "
+      raise errors.UserError(f"{self.path} is not a run directory: it has no {self.network.name}. "
                              "Make one with `perceptual train`.")
     if not isinstance(network, dict) or not {"name", "options"} <= set(network):
       raise errors.UserError(f"{self.network} is damaged: it must hold name and options.")
@@ -143,6 +158,11 @@ class ModelDir:
     return run
 
 
+def step_name(step):
+  """Returns the name of the checkpoint of a step."""
+  return f"step-{step}"
+
+
 def write_json(path, data):
   """Writes plain data."""
   write_text(path, json.dumps(data, indent=2) + "\n")
@@ -167,7 +187,7 @@ def load_network(path, checkpoint="best_score"):
 
   Args:
     path: the run directory.
-    checkpoint: one of `CHECKPOINTS`.
+    checkpoint: one of `CHECKPOINTS`, or a `step-N` that was kept.
 
   Returns:
     (model, name, options, step): the Keras model with the checkpoint's weights, the network's name

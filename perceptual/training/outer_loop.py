@@ -14,10 +14,12 @@ import orbit
 import tensorflow as tf
 
 from perceptual import errors
-from perceptual.common import files
+from perceptual.common import files, progress
 from perceptual.errors import UserError
 from perceptual.evaluation import report
-from perceptual.training import checkpoints, model_dir, records, resuming
+from perceptual.training import checkpoints, model_dir, records, resuming, step_scores
+
+WIDE = 3.0  # points: half an interval above which scores of steps can hardly be told apart
 
 
 class OuterLoop:
@@ -30,7 +32,9 @@ class OuterLoop:
 
   Attributes:
     folder: `model_dir.ModelDir`.
-    judged_set: `judged.JudgedSet` of kind `2afc`, scored at every evaluation.
+    judged_set: `judged.JudgedSet` of kind `2afc`, scored at every evaluation; by its score the best
+      weights are kept.
+    judged_sets: all that are scored, this one among them.
     settings: how to train: `settings.Settings`, or others with the intervals, batch sizes and
       score of these.
     steps: the number of steps of the whole run.
@@ -41,15 +45,19 @@ class OuterLoop:
   examples = "images"  # what a batch holds, for people
   curve = ("validation_accuracy", "validation accuracy, %")  # what is drawn beside the scores
 
-  def __init__(self, path, *, judged_set, settings, steps, steps_per_epoch, strategy=None):
+  def __init__(self, path, *, judged_set, settings, steps, steps_per_epoch, further_sets=(),
+               strategy=None):
     self.folder = model_dir.ModelDir(path)
-    self.judged_set = judged_set
+    self.judged_sets = (judged_set, *further_sets)
+    self.judged_set = _named(settings.best_by, self.judged_sets)
     self.settings = settings
     self.steps = steps
     self.steps_per_epoch = steps_per_epoch
     self._strategy = strategy or tf.distribute.get_strategy()
     self._is_chief = self._strategy.extended.should_checkpoint  # of several workers, one
     self._last_means = {}
+    self._half_widths = {}  # column of a score -> half the interval of the last one, in points
+    self._warned = False
 
   @property
   def is_complete(self):
@@ -75,12 +83,14 @@ class OuterLoop:
     step = self.first_step
     if step == 0:
       self._evaluate(controller)
+      self._keep(step)
     while step < self.steps:
       step = self._next_stop(step)
       self._progress.start(self._step)
       controller.train(step, checkpoint_at_completion=False)
-      if step % self.settings.eval_interval == 0 or step == self.steps:
+      if self._is_evaluated(step):
         self._evaluate(controller)
+      self._keep(step)
       self._checkpoints.save_last()
     return self._metrics.rows
 
@@ -105,9 +115,10 @@ class OuterLoop:
       if getattr(self.settings, name) % replicas:
         raise UserError(f"{name} {getattr(self.settings, name)} is not a multiple of the "
                         f"{replicas} replicas.")
-    if self.judged_set.kind != "2afc":
-      raise UserError(f"{self.judged_set.name} is of kind {self.judged_set.kind}; training is "
-                      "scored on a 2afc set.")
+    for judged_set in self.judged_sets:
+      if judged_set.kind != "2afc":
+        raise UserError(f"{judged_set.name} is of kind {judged_set.kind}; training is scored on "
+                        "2afc sets.")
     report.require_subset(self.judged_set, self.settings.score_subset)
 
   def _resume(self):
@@ -117,7 +128,10 @@ class OuterLoop:
     self._changes = resuming.changes(before, self._as_data(), folder=self.folder.path)
     self.first_step = self._checkpoints.restore()
     resuming.check_workers(self.first_step, self._strategy)
+    step_scores.require_taps(self.settings.score_taps, self._judged_pass.metric.taps)
     self._metrics = records.MetricsFile(self.folder.metrics, self.first_step, self._is_chief)
+    self._scores_file = step_scores.ScoresFile(
+        self.folder.scores, self.first_step, self._is_chief)
     self._trainer.train_dataset = self._distributed(self._train_batches)
 
   def _write_descriptions(self, config):
@@ -143,8 +157,22 @@ class OuterLoop:
 
   def _next_stop(self, step):
     """The next step at which to evaluate or save."""
-    intervals = (self.settings.eval_interval, self.settings.checkpoint_interval)
-    return min(self.steps, *((step // i + 1) * i for i in intervals if i))
+    settings = self.settings
+    intervals = (settings.eval_interval, settings.checkpoint_interval)
+    kept = () if settings.keep_checkpoints == "all" else settings.keep_checkpoints
+    return min(self.steps, *((step // i + 1) * i for i in intervals if i),
+               *(other for other in (*settings.score_steps, *kept) if other > step))
+
+  def _is_evaluated(self, step):
+    settings = self.settings
+    return (step % settings.eval_interval == 0 or step in settings.score_steps
+            or step == self.steps)
+
+  def _keep(self, step):
+    """Keeps the weights of a step, if that was asked for."""
+    wanted = self.settings.keep_checkpoints
+    if self._is_evaluated(step) if wanted == "all" else step in wanted:
+      self._checkpoints.keep_step()
 
   def _controller(self):
     return _QuietController(
@@ -160,7 +188,7 @@ class OuterLoop:
   @property
   def _evaluation_size(self):
     """The number of examples of one evaluation."""
-    return self.judged_set.size
+    return sum(judged_set.size for judged_set in self.judged_sets)
 
   def _after_loop(self, means):
     if not math.isfinite(means["loss"]):
@@ -183,23 +211,59 @@ class OuterLoop:
       best = [name.replace("_", " ") for name, column in self._best_columns.items()
               if self._checkpoints.keep_best(name, row[column])]
     self._progress.say(self._evaluation_line(row, best))
+    self._warn_of_wide_intervals()
     if self._is_chief:
       records.plot(self._metrics.rows, self.folder.plot, title=self._title,
                    best=self._score_column, curve=self.curve)
 
   def _scores(self):
-    """Returns the score of each distance, summed over taps, on the chosen subset or aggregate."""
-    distances = {s.name: self._judged_pass(s, "2afc", self._progress.evaluated)
-                 for s in self.judged_set.subsets}
-    return {records.SCORE_PREFIX + distance: report.summed_score(
-        self.judged_set, distances, distance, self.settings.score_subset)
-            for distance in self.settings.score_distances}
+    """Returns the score of each distance, summed over taps, on the chosen subset or aggregate.
+
+    All other scores, and those of the further sets, go to `scores.csv`.
+    """
+    settings, rows = self.settings, []
+    for judged_set in self.judged_sets:
+      distances = {s.name: self._judged_pass(s, "2afc", self._progress.evaluated)
+                   for s in judged_set.subsets}
+      rows += step_scores.rows(
+          self._step, judged_set, distances, taps=settings.score_taps,
+          resamples=settings.score_resamples)
+      if judged_set is self.judged_set:
+        steering = self._steering_scores(distances)
+    self._scores_file.append(self._step, rows)
+    return steering
+
+  def _steering_scores(self, distances):
+    """Returns the scores among which the best is chosen, and notes how well they are known."""
+    judged_set, subset = self.judged_set, self.settings.score_subset
+    columns = {records.SCORE_PREFIX + distance: distance
+               for distance in self.settings.score_distances}
+    self._half_widths = {
+        column: report.summed_half_width(judged_set, distances, distance, subset)
+        for column, distance in columns.items()}
+    return {column: report.summed_score(judged_set, distances, distance, subset)
+            for column, distance in columns.items()}
+
+  def _further_sets(self):
+    """The sets that are scored without choosing weights, as plain data."""
+    return {other.name: other.size for other in self.judged_sets if other is not self.judged_set}
+
+  def _warn_of_wide_intervals(self):
+    """Says once where the judged set is too small to tell the scores of steps apart."""
+    half_width = self._half_widths[self._score_column]
+    if half_width > WIDE and not self._warned:
+      self._warned = True
+      triplets = progress.plural(self.judged_set.size, "triplet")
+      self._progress.say(
+          f"  warning: with {triplets} a score is known to ±{half_width:.1f} points (95% "
+          "interval): smaller differences between steps may be chance")
 
   def _evaluation_line(self, row, best):
     accuracy = (f"validation accuracy {row['validation_accuracy']:.1f}%, "
                 if "validation_accuracy" in row else "")
-    scores = "  ".join(f"{key.removeprefix(records.SCORE_PREFIX)} {value:.1f}"
-                       for key, value in row.items() if key.startswith(records.SCORE_PREFIX))
+    scores = "  ".join(
+        f"{key.removeprefix(records.SCORE_PREFIX)} {row[key]:.1f} ±{half_width:.1f}"
+        for key, half_width in self._half_widths.items())
     mark = f"  <- {', '.join(best)}" if best else ""
     return f"  evaluation at step {row['step']}: {accuracy}{self._score_name}: {scores}{mark}"
 
@@ -207,9 +271,12 @@ class OuterLoop:
     """Lines of text for people: the score, the length, the devices, the folder."""
     settings, replicas = self.settings, self._strategy.num_replicas_in_sync
     return [
-        f"score     {self._score_name}, {self.judged_set.size} triplets, by "
+        f"score     {self._score_name}, {progress.plural(self.judged_set.size, 'triplet')}, by "
         f"{', '.join(settings.score_distances)}; best by {settings.score_by}",
         f"          {self.judged_set.note}" if self.judged_set.note else "",
+        *(f"besides   {other.name}, {progress.plural(other.size, 'triplet')}"
+          f"{other.note and '; '}{other.note}"
+          for other in self.judged_sets if other is not self.judged_set),
         f"steps     {self.steps} of {settings.batch_size} {self.examples} "
         f"({self.steps_per_epoch} an epoch), evaluated every {settings.eval_interval}; "
         f"{self._start()}",
@@ -229,6 +296,16 @@ class OuterLoop:
     subset = self.settings.score_subset or "mean"
     return f"{self.judged_set.name} ({subset})" if len(self.judged_set.subsets) > 1 else (
         self.judged_set.name)
+
+
+def _named(name, judged_sets):
+  """Returns the judged set of a name; None is the first."""
+  names = [judged_set.name for judged_set in judged_sets]
+  if len(set(names)) < len(names):
+    raise UserError(f"A judged set is named twice: {', '.join(names)}.")
+  if name is not None and name not in names:
+    raise errors.unknown("judged set in best_by", name, names)
+  return judged_sets[0 if name is None else names.index(name)]
 
 
 class _QuietController(orbit.Controller):
@@ -259,6 +336,7 @@ def check_takes(model, name, given):
                       f"{errors.first_line(error)}") from None
 
 
-def image_shape(judged_set):
-  """Returns the shape of a judged set's images, `{name: (height, width, 3)}` for `check_takes`."""
-  return {judged_set.name: tuple(judged_set.subsets[0].images.element_spec["reference"].shape)}
+def image_shapes(judged_sets):
+  """Returns the shapes of judged sets' images, `{name: (height, width, 3)}` for `check_takes`."""
+  return {judged_set.name: tuple(judged_set.subsets[0].images.element_spec["reference"].shape)
+          for judged_set in judged_sets}

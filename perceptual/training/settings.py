@@ -36,6 +36,14 @@ class Settings:
     score_distances: names of the distances whose scores are recorded.
     score_by: the distance, summed over taps, by which the best score is chosen.
     score_subset: the subset or aggregate whose score it is; None for the mean over subsets.
+    score_taps: names of the taps whose scores are recorded in `scores.csv`, beside their sum; None
+      for all.
+    score_steps: steps at which the network is evaluated besides those of `eval_interval`: dense
+      early, since the best score comes early.
+    score_resamples: bootstrap resamples behind the intervals in `scores.csv`.
+    best_by: name of the judged set by whose score the best weights are kept; None for the first.
+    keep_checkpoints: steps whose weights are kept for good as `step-N`, or "all" for those of every
+      evaluation.
     shuffle_buffer: examples among which the next one is drawn.
     seed: seed of weights, order, augmentation and dropout.
   """
@@ -57,6 +65,11 @@ class Settings:
   score_distances: tuple[str, ...] = ("local", "mean_pool", "style")
   score_by: str = "local"
   score_subset: str | None = None
+  score_taps: tuple[str, ...] | None = None
+  score_steps: tuple[int, ...] = ()
+  score_resamples: int = 200
+  best_by: str | None = None
+  keep_checkpoints: tuple[int, ...] | str = ()
   shuffle_buffer: int = 100_000
   seed: int = 0
 
@@ -105,10 +118,25 @@ class Settings:
 def require_lengths(settings):
   """Raises `UserError` unless the numbers that all settings of a run have are legal."""
   for name in ("batch_size", "steps_per_loop", "eval_interval", "eval_batch_size",
-               "shuffle_buffer"):
+               "shuffle_buffer", "score_resamples"):
     errors.require_integer(name, getattr(settings, name))
   for name in ("train_steps", "checkpoint_interval"):
     if getattr(settings, name) is not None:
       errors.require_integer(name, getattr(settings, name))
+  _require_steps("score_steps", settings.score_steps)
+  if settings.keep_checkpoints != "all":
+    _require_steps("keep_checkpoints", settings.keep_checkpoints, or_else=' or "all"')
+  if settings.score_taps is not None and not (
+      isinstance(settings.score_taps, (tuple, list))
+      and all(isinstance(tap, str) for tap in settings.score_taps)):
+    raise errors.UserError(f"score_taps must be a list of taps, not {settings.score_taps!r}.")
   errors.require_integer("seed", settings.seed, at_least=0, below=2**32)
   errors.require_number("epochs", settings.epochs, above=0)
+
+
+def _require_steps(name, steps, or_else=""):
+  """Raises `UserError` unless `steps` is a list of whole numbers of at least 0."""
+  if not isinstance(steps, (tuple, list)):
+    raise errors.UserError(f"{name} must be a list of steps{or_else}, not {steps!r}.")
+  for step in steps:
+    errors.require_integer(name, step, at_least=0)

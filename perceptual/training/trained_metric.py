@@ -2,6 +2,7 @@
 
 import keras
 
+from perceptual.metrics import networks
 from perceptual.metrics.feature_metric import FeatureMetric
 from perceptual.models import preprocessing
 from perceptual.training import learned_distance, model_dir, trunks
@@ -10,7 +11,7 @@ LEARNED = "lin"  # the distance with the weights that were learned
 
 
 def load(path, checkpoint="best_score", *, distance=None, taps=None,
-         preprocess=preprocessing.IMAGENET):
+         preprocess=preprocessing.IMAGENET, dtype="float32"):
   """Returns the metric of a run directory, and the step of its weights: `(Metric, step)`.
 
   Args:
@@ -20,18 +21,22 @@ def load(path, checkpoint="best_score", *, distance=None, taps=None,
       `local` elsewhere. Of a learned metric another one leaves out its weights.
     taps: names of the taps; None for all that there are.
     preprocess: `preprocessing.Preprocessing`.
+    dtype: what the network computes in, one of `networks.DTYPES`.
 
   Raises:
-    UserError: if there is no such folder, checkpoint, tap or distance, or its weights do not fit.
+    UserError: if there is no such folder, checkpoint, tap, distance or dtype, or its weights do not
+      fit.
   """
   about = model_dir.ModelDir(path).read_learned()
+  with networks.made_in(dtype):
+    model, network, options, step = (
+        model_dir.load_network(path, checkpoint) if about is None
+        else _load_learned(path, checkpoint, about))
+  parts = {"name": network, "options": options, "preprocess": preprocess,
+           "trained": {"checkpoint": checkpoint, "step": step}}
   if about is None:
-    model, network, options, step = model_dir.load_network(path, checkpoint)
-    return FeatureMetric(model, network=network, options=options, taps=taps,
-                  distance=distance or "local", preprocess=preprocess), step
-  model, network, options, step = _load_learned(path, checkpoint, about)
-  taps = list(model.channel_weights) if taps is None else taps
-  parts = {"network": network, "options": options, "taps": taps, "preprocess": preprocess}
+    return FeatureMetric(model, taps=taps, distance=distance or "local", **parts), step
+  parts["taps"] = taps = list(model.channel_weights) if taps is None else taps
   if distance not in (None, LEARNED):
     return FeatureMetric(model.trunk, distance=distance, **parts), step
   weights = {tap: keras.ops.convert_to_numpy(weights)

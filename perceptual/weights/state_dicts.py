@@ -1,5 +1,6 @@
 """State dicts, weights by PyTorch's names, from the files that they come in."""
 
+import hashlib
 import zipfile
 import zlib
 
@@ -31,6 +32,22 @@ def read(path):
     raise errors.UserError(f"{path} cannot be read: {error.strerror or error}.") from None
 
 
+def tensors_hash(state):
+  """Returns the SHA-256 of a state dict: names, shapes and values in float32, by ascending name.
+
+  Unlike that of a file it does not depend on how the file was packed.
+
+  Args:
+    state: a dict of name to array; or (name, array) pairs in the order of the names, which are then
+      held one at a time.
+  """
+  digest = hashlib.sha256()
+  for name, tensor in sorted(state.items()) if isinstance(state, dict) else state:
+    digest.update(f"{name} {list(tensor.shape)}\n".encode())
+    digest.update(np.ascontiguousarray(tensor, "<f4").tobytes())
+  return digest.hexdigest()
+
+
 def _is_cut_short(path):
   with open(path, "rb") as file:
     return file.read(2) == b"PK" and not zipfile.is_zipfile(path)
@@ -41,7 +58,7 @@ def _read_npz(path):
     with np.load(path, allow_pickle=False) as archive:
       arrays = dict(archive)
   except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-    raise errors.UserError(f"{path} is no .npz file of arrays, or is damaged "
+    raise errors.UserError(f"{path} is not an .npz file of arrays, or is damaged "
                            f"({errors.first_line(error).rstrip('.')}).") from None
   for name, array in arrays.items():
     if not isinstance(array, np.ndarray):

@@ -1,4 +1,4 @@
-"""The folder of converted weights: where it is, and what it holds. Nothing is ever downloaded.
+"""The folder of converted weights: where it is, and what it holds.
 
     <name>.weights.h5   the weights, as `keras.Model.save_weights` writes them
     <name>.json         the manifest: hashes, source, publisher, licence
@@ -6,27 +6,12 @@
 
 import hashlib
 import json
-import os
-import pathlib
 import shlex
 import warnings
 
 from perceptual import errors
+from perceptual.common.folders import weights_dir
 from perceptual.weights import catalogue, torch_layout
-
-ENVIRONMENT_VARIABLE = "PERCEPTUAL_WEIGHTS"
-
-
-def weights_dir(path=None):
-  """Returns the folder of converted weights as a `pathlib.Path`; it need not exist.
-
-  Args:
-    path: the folder; None for what the environment variable PERCEPTUAL_WEIGHTS names, or else
-      `perceptual/weights` in the user's cache folder (XDG_CACHE_HOME, or ~/.cache).
-  """
-  cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-  path = path or os.environ.get(ENVIRONMENT_VARIABLE) or f"{cache}/perceptual/weights"
-  return pathlib.Path(path).expanduser()
 
 
 def paths(name, folder=None):
@@ -60,10 +45,10 @@ def load(name, folder=None):
   weights, manifest_file = paths(name, folder)
   manifest = read_manifest(manifest_file)
   if manifest["name"] != name:
-    raise errors.UserError(f"{manifest_file} speaks of {manifest['name']}, not of {name}: convert "
-                           "the weights again.")
+    raise errors.UserError(f"{manifest_file} is of {manifest['name']}, not of {name}: convert the "
+                           "weights again.")
   if file_hash(weights) != manifest["sha256"]:
-    raise errors.UserError(f"{weights} is not the file that {manifest_file.name} speaks of: "
+    raise errors.UserError(f"The checksum of {weights} does not match {manifest_file.name}: "
                            "convert the weights again.")
   model = entry.build()
   try:
@@ -74,7 +59,7 @@ def load(name, folder=None):
   # Keras finds the layers of a file by their order, not by their names, and lets some be absent.
   if torch_layout.tensors_hash(model, entry.modules) != manifest["tensors_sha256"]:
     raise errors.UserError(f"{weights} was written by another version of this package or of Keras, "
-                           "which orders the layers otherwise: convert the weights again.")
+                           "which orders the layers differently: convert the weights again.")
   return model
 
 
@@ -82,7 +67,7 @@ def read_manifest(path):
   """Returns a manifest, a dict.
 
   Raises:
-    UserError: it cannot be read, or is none.
+    UserError: it cannot be read, or is not a manifest.
   """
   try:
     manifest = json.loads(path.read_text("utf-8"))
@@ -92,7 +77,7 @@ def read_manifest(path):
     raise errors.UserError(f"{path} cannot be read: {error.strerror}.") from None
   except (ValueError, AttributeError):
     pass
-  raise errors.UserError(f"{path} is no manifest of weights: convert the weights again.")
+  raise errors.UserError(f"{path} is not a manifest of weights: convert the weights again.")
 
 
 def file_hash(path):
@@ -102,20 +87,25 @@ def file_hash(path):
 
 
 def how_to_get(names, folder=None):
-  """Returns a message: which files to get, from whom, and the command that converts them.
+  """Returns a message: what is missing, whose files it is in, and the command that gets them.
 
   Args:
     names: what is missing, names of the catalogue: a network, or an LPIPS's trunk and heads.
     folder: as `weights_dir` takes it.
   """
-  entries = [catalogue.get(name) for name in names]
-  published = " and ".join(f"{entry.file} ({entry.publisher})" for entry in entries)
-  flags = [f"--network={entries[-1].network}"]
-  for entry in entries:
-    flags.append(f"--{entry.role}={entry.file}")
-    if entry.role == "heads":
-      flags.append(f"--version={entry.version}")
+  published = " and ".join(
+      f"{entry.file} ({entry.publisher})" for entry in map(catalogue.get, names))
+  return (f"There are no weights of {' and '.join(names)} in {weights_dir(folder)}, and nothing is "
+          f"downloaded unasked. They come from {published}. To download and convert what this "
+          f"machine does not have yet, run: {command_to_get(names, folder)}")
+
+
+def command_to_get(names, folder=None):
+  """Returns the command that gets weights. Arguments: `how_to_get`."""
+  entry = catalogue.get(names[-1])
+  flags = [f"--network={entry.network}", "--download"]
+  if entry.role == "heads" and entry.version != catalogue.LPIPS_VERSIONS[0]:
+    flags.append(f"--version={entry.version}")
   if folder:
     flags.append(f"--weights_dir={shlex.quote(str(folder))}")
-  return (f"There are no weights of {' and '.join(names)} in {weights_dir(folder)}, and none are "
-          f"downloaded. Get {published}, then run: perceptual convert {' '.join(flags)}")
+  return f"perceptual convert {' '.join(flags)}"

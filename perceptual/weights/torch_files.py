@@ -89,7 +89,7 @@ def read(path):
     raise errors.UserError(f"{path} cannot be read: {error.strerror or error}.") from None
   except Exception as error:  # a damaged pickle raises anything
     raise errors.UserError(
-        f"{path} is no PyTorch checkpoint, or is damaged "
+        f"{path} is not a PyTorch checkpoint, or is damaged "
         f"({errors.first_line(error).rstrip('.')}).") from None
 
 

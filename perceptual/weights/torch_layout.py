@@ -1,12 +1,11 @@
 """How PyTorch names and lays out the weights that Keras's layers hold."""
 
-import hashlib
-
 import keras
 import numpy as np
 from keras import ops
 
 from perceptual import errors
+from perceptual.weights import state_dicts
 
 _BIAS = ("bias", (0,))
 
@@ -50,16 +49,13 @@ def assign(model, state, modules):
 
 
 def tensors_hash(model, modules):
-  """Returns the SHA-256 of a model's weights as PyTorch has them, in the order of their names.
+  """Returns `state_dicts.tensors_hash` of a model's weights, as PyTorch names and lays them out.
 
-  It is that of the state dict which the model was given: names, shapes and values in float32.
+  It is that of the state dict which the model was given.
   """
-  digest = hashlib.sha256()
-  for name, (variable, axes) in sorted(_variables(model, modules).items()):
-    tensor = ops.convert_to_numpy(variable.value).transpose(np.argsort(axes))
-    digest.update(f"{name} {list(tensor.shape)}\n".encode())
-    digest.update(np.ascontiguousarray(tensor, "<f4").tobytes())
-  return digest.hexdigest()
+  return state_dicts.tensors_hash(
+      (name, ops.convert_to_numpy(variable.value).transpose(np.argsort(axes)))
+      for name, (variable, axes) in sorted(_variables(model, modules).items()))
 
 
 def _variables(model, modules):

@@ -78,8 +78,9 @@ def test_a_file_trains_scores_exports_compares_and_loads_again(run, tmp_path, mo
       "--data_dir=data", "--output_dir=scores", *quick)
   result = json.loads((tmp_path / "scores/scores.json").read_text())
   prints = result["fingerprints"]
-  assert set(prints) >= {"keras_file", "keras_file at random"}
-  assert prints["keras_file"]["weights_sha256"] != prints["keras_file at random"]["weights_sha256"]
+  assert set(prints) >= {"keras_file", "keras_file, random init"}
+  trained, untrained = prints["keras_file"], prints["keras_file, random init"]
+  assert trained["weights_sha256"] != untrained["weights_sha256"]
 
   run("export", "--model_dir=runs/mine", "--checkpoint=last", "--export_dir=exported")
   (tmp_path / "mine.keras").rename(tmp_path / "moved.keras")

@@ -57,7 +57,13 @@ def test_version(capsys, ask):
     (["help", "evaluat"], "Unknown command 'evaluat'. Did you mean evaluate?"),
     (["xyzzy"],
      f"Unknown command 'xyzzy'. Available: {', '.join(cli.COMMANDS)}."),
-    (["--model_dir=x", "train"], "Flag --model_dir=x stands before the command, not after it."),
+    (["--model_dir=x", "train"],
+     "--model_dir=x must come after the command: perceptual train --model_dir=x."),
+    (["--noheatmap"], "--noheatmap must come after a command that has it: compare."),
+    (["--verbose"],
+     "Unknown flag --verbose. Only --help and --version may come before a command."),
+    (["--verbose", "train"],
+     "Unknown flag --verbose. Only --help and --version may come before a command."),
 ])
 def test_a_wrong_command_is_one_line_and_status_2(capsys, arguments, message):
   assert _perceptual(*arguments) == 2

@@ -35,6 +35,7 @@ def apples():
   flags.DEFINE_multi_string("sort", [], "Their sorts.", flag_values=values)
   flags.DEFINE_integer("count", 3, "How many.", lower_bound=1, flag_values=values)
   flags.DEFINE_bool("dry_run", False, "Only say so.", flag_values=values)
+  flags.DEFINE_string("label", "", "How they are marked; empty for not at all.", flag_values=values)
   flags.DEFINE_string("note", None, "What to " + "remember " * 20, flag_values=values)
   flags.mark_flag_as_required("basket", flag_values=values)
   return values
@@ -68,6 +69,19 @@ def test_a_second_run_in_one_process_remembers_nothing_of_the_first(apples):
   assert (apples.basket, apples.sort, apples.count) == ("c", ["y"], 3)
 
 
+def test_a_flag_that_may_be_empty_may_be_given_so(apples):
+  assert _run(lambda argv: None, apples, "--basket=b", "--label=") == 0
+
+
+def test_a_missing_optional_package_is_one_line_and_status_1(apples, capsys):
+  assert _run(_raising(ModuleNotFoundError(name="matplotlib")), apples, "--basket=b") == 1
+  assert capsys.readouterr().err == (
+      'error: Matplotlib is needed and not installed: pip install "perceptual[report]"\n')
+  with pytest.raises(ModuleNotFoundError):
+    command_line.run(_raising(ModuleNotFoundError(name="os")), apples, _DOC,
+                     ["apples", "--basket=b"])
+
+
 def test_the_status_that_main_returns_is_the_exit_status(apples):
   assert _run(lambda argv: 7, apples, "--basket=b") == 7
 
@@ -91,6 +105,8 @@ Flags:
       How many. (default: 3)
   --[no]dry_run
       Only say so. (default: false)
+  --label=STRING
+      How they are marked; empty for not at all.
   --note=STRING
 {note}
 """
@@ -102,11 +118,15 @@ Flags:
     (["--basket"], "Missing value for flag --basket."),
     (["--basket=b", "--kin=red"], "Unknown flag --kin. Did you mean --kind?"),
     (["--basket=b", "--xyzzy"], "Unknown flag --xyzzy. Available: --basket, --kind, --sort, "
-                                "--count, --dry_run, --note, --help."),
+                                "--count, --dry_run, --label, --note, --help."),
     (["--kind=blue", "--basket=b"], "Flag --kind=blue: value should be one of <red|green>."),
     (["--basket=b", "--count=0"], "Flag --count=0: 0 is not a positive integer."),
     (["--basket=b", "--count=x"], "Flag --count=x: invalid literal for int() with base 10: 'x'."),
     (["--basket=b", "--nodry_run=1"], "--nodry_run=1 does not take an argument."),
+    (["--basket="], "--basket= has no value: give one, or leave the flag out."),
+    (["--basket", " "], "--basket= has no value: give one, or leave the flag out."),
+    (["--basket=b", "--sort=x", "--sort="],
+     "--sort= has no value: give one, or leave the flag out."),
     (["--basket=b", "--flagfile=none"], None),
 ])
 def test_a_wrong_command_line_is_one_line_and_status_2(apples, capsys, arguments, message):
@@ -181,7 +201,7 @@ def test_tensorflow_and_its_company_start_in_silence(tmp_path):
       gin.add_config_file_search_path("{tmp_path}")
       gin.parse_config_file("found.gin")
       print(int(tf.constant(1) + 1), keras.backend.backend())
-      """, **(environment | {"KERAS_BACKEND": "jax"}))
+      """, **environment)
   out, err = process.communicate()
   assert (out, err) == ("2 tensorflow\n", "")
 
@@ -191,9 +211,10 @@ def test_what_the_user_has_set_stays():
       import os
       from perceptual.commands import command_line
       command_line.configure_runtime()
-      print(os.environ["TF_CPP_MIN_LOG_LEVEL"], os.environ["TF_ENABLE_ONEDNN_OPTS"])
-      """, TF_CPP_MIN_LOG_LEVEL="0")
-  assert process.communicate() == ("0 1\n", "")
+      print(os.environ["TF_CPP_MIN_LOG_LEVEL"], os.environ["TF_ENABLE_ONEDNN_OPTS"],
+            os.environ["KERAS_BACKEND"])
+      """, TF_CPP_MIN_LOG_LEVEL="0", KERAS_BACKEND="jax")
+  assert process.communicate() == ("0 1 jax\n", "")
 
 
 def test_a_warning_is_one_line():

@@ -36,9 +36,9 @@ learn.eval_batch_size = 4
 class Teacher:
   """Finds the candidate closer whose mean is nearer to the reference's."""
 
-  network = "mean-difference"
+  name = "mean-difference"
   lower_is_better = True
-  fingerprint = {"network": "mean-difference"}  # noqa: RUF012
+  fingerprint = {"name": "mean-difference"}  # noqa: RUF012
 
   def __call__(self, reference, candidate):
     return np.abs(reference.mean(axis=(1, 2, 3)) - candidate.mean(axis=(1, 2, 3)))
@@ -87,7 +87,7 @@ def learned(tmp_path_factory, data_dir, gin_file):
   config.parse([gin_file])
   settings = config.learn_settings()
   learning.Run(folder, trunk=lambda taps: trunks.at_random(*config.network(), taps),
-               train_set=config.triplets(data_dir), judged_set=config.judged_set(data_dir),
+               train_set=config.triplets(data_dir), judged_set=config.all_judged_sets(data_dir)[0],
                settings=settings).train()
   config.gin.clear_config()
   return folder
@@ -116,8 +116,8 @@ def test_evaluate_scores_the_weights_beside_the_features_without(
       f"--output_dir={tmp_path}", "--gin_param=evaluate.distances = ('local',)",
       "--gin_param=evaluate.resamples = 20", "--gin_param=evaluate.batch_size = 4")
   assert code == 0
-  assert [line.split()[:2] for line in out.splitlines() if line.startswith("resnet3 ")] == [
-      ["resnet3", "lin"], ["resnet3", "local"], ["resnet3", "at"]]
+  assert [line.split()[:2] for line in out.splitlines() if line.startswith("resnet3")] == [
+      ["resnet3", "lin"], ["resnet3", "local"], ["resnet3,", "random"]]
   results = json.loads((tmp_path / "scores.json").read_text())
   found = {row["distance"]: row["score"] for row in results["scores"]
            if row["metric"] == "resnet3" and row["tap"] == "sum" and not row["part"]}
@@ -189,7 +189,7 @@ def _save_network(path):
     (["--gin_param=learn.taps = ('relu1',)"], "Unknown tap 'relu1'. Available: reduct"),
     (["--gin_param=learn.mode = 'tune'"], "Published weights are of resnet3 as it is: "),
     (["--trunk_dir=nowhere"], "learn.mode 'scratch' begins with a network at random: leave out"),
-    (["--trunk_dir=nowhere", "--gin_param=learn.mode = 'lin'"], "nowhere is no run directory: "),
+    (["--trunk_dir=nowhere", "--gin_param=learn.mode = 'lin'"], "nowhere is not a run directory: "),
     (["--gin_param=triplets.name = 'graded'"],
      "Unknown judged set to learn from 'graded'. Available: bapps/2afc, teacher."),
     (["--gin_param=judged.name = 'bapps/jnd'"], "No data set in "),
@@ -213,7 +213,7 @@ def test_a_run_file_learns_two_steps_of_a_tiny_version(path, tmp_path, data_dir)
   settings = config.learn_settings()
   learned = learning.Run(
       tmp_path, trunk=lambda taps: trunks.at_random(name, {**options, "width": 0.1}, taps),
-      train_set=config.triplets(data_dir), judged_set=config.judged_set(data_dir),
+      train_set=config.triplets(data_dir), judged_set=config.all_judged_sets(data_dir)[0],
       settings=settings)
   config.check_used(config.LEARNING)
   assert [row["step"] for row in learned.train()] == [0, 2]

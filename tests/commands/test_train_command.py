@@ -145,7 +145,7 @@ def test_two_workers_train_as_one_process(tmp_path, gin_file):
         env={**os.environ, "TF_CONFIG": json.dumps(cluster)}))
   config.parse([gin_file])
   alone = loop.Run(tmp_path / "one", network=config.network(), images=config.images(None),
-                   judged_set=config.judged_set(None), settings=config.train_settings())
+                   judged_set=config.all_judged_sets(None)[0], settings=config.train_settings())
   expected = alone.train()
   outputs = [_finish(process) for process in processes]
   hashes = {out.splitlines()[-1] for out, _ in outputs}
@@ -264,7 +264,7 @@ def test_mistakes_are_one_line_and_status_1_and_write_nothing(
 
 
 @pytest.mark.parametrize(("flags", "message"), [
-    ([], "error: The image source 'imagenet64' needs --data_dir.\n"),
+    ([], "error: The image source 'imagenet64' needs --data_dir, the folder in which it was "),
     (["--data_dir={}/none"], "error: No data set in "),
     (["--data_dir={}"], "error: The data set in "),
 ])

@@ -6,15 +6,21 @@ import pytest
 from perceptual.comparison import run
 from perceptual.data.images import image_files
 from perceptual.errors import UserError
+from perceptual.metrics import base
+from perceptual.models import preprocessing
 
 
-class Difference:
+class Difference(base.Metric):
   """The mean absolute difference of pixels, 0 to 1, which knows what it was called with."""
 
-  lower_is_better = True
+  has_map = True
+  taps = ("low", "high")
+  fingerprint = _values = _distances = None  # abstract; the latter two are not asked here
 
-  def __init__(self, network="difference", smallest=1):
-    self.fingerprint = {"network": network, "taps": ["low", "high"]}
+  def __init__(self, name="difference", smallest=1, lower_is_better=True):
+    super().__init__(name, options={}, lower_is_better=lower_is_better,
+                     preprocess=preprocessing.IMAGENET)
+    self.fingerprint = {"name": name, "taps": list(self.taps)}
     self.shapes = []
     self._smallest = smallest
 
@@ -29,19 +35,14 @@ class Difference:
     return np.abs(np.float32(reference) - candidate).mean(-1) / 255
 
 
-class Tapped(Difference):
-  """With terms by tap: a quarter and three quarters of the difference."""
-
-  def per_tap(self, reference, candidate):
-    value = self(reference, candidate)
-    return {"high": 0.75 * value, "low": 0.25 * value}
-
-
 class Featured(Difference):
   """With features, of which it counts the images."""
 
-  def __init__(self, network="featured", trunk_key="trunk", power=1):
-    super().__init__(network)
+  has_taps = True
+  trunk_key = None
+
+  def __init__(self, name="featured", trunk_key="trunk", power=1):
+    super().__init__(name)
     self.trunk_key = trunk_key
     self.images = 0
     self._power = power
@@ -55,11 +56,21 @@ class Featured(Difference):
     return (difference ** self._power).mean((1, 2, 3))
 
 
+class Tapped(Featured):
+  """With terms by tap: a quarter and three quarters of the difference."""
+
+  def per_tap(self, reference, candidate):
+    value = self(reference, candidate)
+    return {"high": 0.75 * value, "low": 0.25 * value}
+
+
 class Likeness(Difference):
   """A similarity: infinite for the same image, and without a map."""
 
-  lower_is_better = False
-  spatial_map = None
+  has_map = False
+
+  def __init__(self, name="likeness"):
+    super().__init__(name, lower_is_better=False)
 
   def __call__(self, reference, candidate):
     with np.errstate(divide="ignore"):
@@ -102,10 +113,10 @@ def write_grey():
 
 @pytest.fixture
 def compare():
-  """`run.compare`, with the metric's network as its label."""
+  """`run.compare`, with the metric's name as its label."""
 
   def compare_by(found, *metrics, **options):
-    by_label = {metric.fingerprint["network"]: metric for metric in metrics}
+    by_label = {metric.name: metric for metric in metrics}
     return run.compare(run.inspect(found), by_label, **options)
 
   return compare_by

@@ -67,7 +67,7 @@ def test_two_folders(run, folder, arguments):
   with open("out/results.csv", newline="") as stream:
     assert [row["psnr"] for row in csv.DictReader(stream)] == ["5.0", "2.5", "inf"]
   assert json.loads((folder / "out/results.json").read_text())["settings"] == {
-      "metrics": ["l2", "psnr"], "batch_size": None}
+      "metrics": ["l2", "psnr"], "batch_size": None, "bit_depth": None}
 
 
 def test_clips(run, folder):
@@ -100,7 +100,7 @@ def test_heat_maps_and_the_page(run, folder):
   settings = json.loads((folder / "out" / "results.json").read_text())["settings"]
   assert settings["heat_map_scales"] == {"l2": [0.0, pytest.approx(0.4)]}
   with open("out/results.csv", newline="") as stream:
-    assert next(csv.DictReader(stream))["l2 heat map"] == "heatmaps/l2/000001_a.png"
+    assert next(csv.DictReader(stream))["l2_heatmap"] == "heatmaps/l2/000001_a.png"
 
 
 def test_a_second_run_compares_nothing_again(run, folder):
@@ -139,7 +139,9 @@ skipped: 1
      "--pairs_csv and --all_pairs were given; one of them is needed."),
     (("--reference_dir=r",), "--reference_dir and --candidate_dir belong together."),
     (("--reference_dir=r", "--candidate_dir="),
-     "--reference_dir and --candidate_dir belong together."),
+     "--candidate_dir= has no value: give one, or leave the flag out."),
+    (("--output_dir=", "a.png", "b.png"),
+     "--output_dir= has no value: give one, or leave the flag out."),
     (("--candidate_dir=r", "--all_pairs=c"),
      "--reference_dir and --candidate_dir belong together."),
     (("--frames", "--all_pairs=c"), "--frames needs --reference_dir and --candidate_dir."),
@@ -156,7 +158,8 @@ def test_wrong_command_lines(run, folder, arguments, message):
     (("r/a.png", "no.png"), "no.png: No such file or directory."),
     (("r/a.png", "c"), "c: not a file."),
     (("r", "no"), "r: not a file; no: No such file or directory."),
-    (("r/a.png", "pairs.csv"), "pairs.csv: not an image."),
+    (("r/a.png", "pairs.csv"), "pairs.csv: not an image (PNG, JPEG, GIF, BMP, WebP, TIFF, "
+     "PPM, AVIF, JPEG 2000, TGA)."),
     (("--all_pairs=no",), "No such folder: no."),
     (("--pairs_csv=no.csv",), "no.csv cannot be read: No such file or directory."),
     (("r/a.png", "c/a.png", "--metric=no"), "Unknown metric 'no'."),

@@ -80,14 +80,14 @@ candidate  distance     low    high
 near.png     0.2000  0.0500  0.1500
 far.png      0.4000  0.1000  0.3000"""
   assert tables.text(compare(found, tapped("net"), likeness("alike"))) == """\
-net, alike to r.png; lower is better: net, higher is closer: alike
+net, alike to r.png; lower is better: net, higher is better: alike
 
 candidate     net   alike
 -------------------------
 near.png   0.2000  5.0000
 far.png    0.4000  2.5000"""
   assert tables.text(compare(found, likeness("alike"))) == """\
-alike to r.png; higher is closer
+alike to r.png; higher is better
 
 candidate  similarity
 ---------------------
@@ -132,13 +132,13 @@ def test_files(clips, difference, likeness, compare, tmp_path):
   result_files.write(result, tmp_path / "out", settings={"batch_size": None})
   with (tmp_path / "out" / "results.csv").open(newline="") as stream:
     rows = list(csv.DictReader(stream))
-  names = [f"{tmp_path}/{name}" for name in ("r/x/1.png", "c/x/1.png")]
+  names = ["../r/x/1.png", "../c/x/1.png"]
   assert rows[0] == {"reference": names[0], "candidate": names[1], "clip": "x", "d": "0.200000003",
                      "l": "5.0", "altered": ""}
   assert [row["clip"] for row in rows] == ["x", "x", "y"]
   data = json.loads((tmp_path / "out" / "results.json").read_text())
   assert (data["compared"], data["skipped"], data["settings"]) == (3, 2, {"batch_size": None})
-  assert data["fingerprints"]["l"]["network"] == "l"
+  assert data["fingerprints"]["l"]["name"] == "l"
   assert data["summary"]["d"]["mean"] == pytest.approx(0.4)
   assert data["summary"]["d"]["count"] == 3
   assert data["clips"]["x"]["d"]["mean"] == pytest.approx(0.3)
@@ -146,7 +146,23 @@ def test_files(clips, difference, likeness, compare, tmp_path):
   assert data["pairs"][0] == {"reference": names[0], "candidate": names[1], "clip": "x",
                               "d": 0.200000003, "l": 5.0, "altered": ""}
   with (tmp_path / "out" / "skipped.csv").open(newline="") as stream:
-    assert [tuple(row.values()) for row in csv.DictReader(stream)] == list(result.skipped)
+    assert [row["reference"] for row in csv.DictReader(stream)] == ["../r/y/3.png", "../r/y/2.png"]
+
+
+def test_results_are_a_list_of_pairs_that_moves_with_the_images(
+    clips, difference, compare, tmp_path):
+  result = compare(clips, difference("d"))
+  result_files.write(result, tmp_path / "out", settings={})
+  for name in ("r", "c", "out"):
+    (tmp_path / "moved").mkdir(exist_ok=True)
+    (tmp_path / name).rename(tmp_path / "moved" / name)
+  again = compare(pairing.from_csv(tmp_path / "moved" / "out" / "results.csv"), difference("d"))
+  np.testing.assert_array_equal(again.of("d"), result.of("d")[result.compared()])
+
+
+def test_columns_have_no_spaces():
+  assert result_files.column_name("resnet6, random init") == "resnet6_random_init"
+  assert result_files.column_name("lpips-alex/relu1") == "lpips-alex/relu1"
 
 
 def test_what_is_infinite_or_missing_stays_valid_json(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from perceptual.comparison import batches, journal, pairing
-from perceptual.data.images import image_files
+from perceptual.data.images import decoding, formats
 from perceptual.errors import UserError
 
 
@@ -40,7 +40,7 @@ def test_every_pair_has_a_value_or_a_reason(folders, difference, compare):
   assert reasons == {
       "alone.png": "no candidate of this name",
       "empty.png": "r/empty.png: empty file",
-      "text.png": "c/text.png: not an image",
+      "text.png": f"c/text.png: not an image ({formats.NAMES})",
       "size.png": f"c/size.png is 6x4 pixels and {r}/size.png 8x8; images to compare must have one "
                   "size"}
   asked = {result.pairing.names(pair) for pair in range(len(result.pairing.pairs))}
@@ -84,12 +84,13 @@ def test_what_one_metric_refuses_the_others_compare(folders, difference, compare
 def test_several_metrics_see_images_that_are_decoded_once(
     folders, difference, likeness, compare, monkeypatch):
   reads = []
-  decode = image_files.decode
+  decode = decoding.decode
   monkeypatch.setattr(
-      image_files, "decode", lambda data, name: reads.append(name) or decode(data, name))
+      decoding, "decode",
+      lambda data, name, **options: reads.append(name) or decode(data, name, **options))
   result = compare(pairing.folders(*folders), difference("a"), difference("b"), likeness("l"))
   np.testing.assert_allclose(result.values[result.compared()][0], [0.2, 0.2, 5], rtol=1e-6)
-  assert len(reads) == len(set(reads))
+  assert len(reads) == len(set(reads)) > 12
 
 
 def test_all_pairs_with_features_equal_those_without(tmp_path, write_grey, featured, difference,
@@ -110,8 +111,8 @@ import numpy as np
 from perceptual.comparison import pairing, run
 
 class Mortal:
-  lower_is_better = True
-  fingerprint = {{"network": "difference", "taps": ["low", "high"]}}
+  lower_is_better, has_taps, has_map, trunk_key = True, False, True, None
+  fingerprint = {{"name": "difference", "taps": ["low", "high"]}}
   calls = 0
 
   def __call__(self, reference, candidate):

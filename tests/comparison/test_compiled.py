@@ -1,6 +1,6 @@
 """Metrics as graphs: the same values for images of any size, from one graph, and the errors."""
 
-import types
+import copy
 
 import keras
 import numpy as np
@@ -10,13 +10,14 @@ import tensorflow as tf
 from perceptual import models
 from perceptual.comparison import compiled, pairing, run
 from perceptual.errors import UserError
+from perceptual.metrics import classical
 from perceptual.metrics.feature_metric import FeatureMetric
 
 
 @pytest.fixture(scope="module")
 def metric():
   keras.utils.set_random_seed(0)
-  return FeatureMetric(models.build("alexnet", width=0.1, num_classes=0), network="alexnet")
+  return FeatureMetric(models.build("alexnet", width=0.1, num_classes=0), name="alexnet")
 
 
 def _images(size, seed=0):
@@ -52,25 +53,25 @@ def test_too_small_images_are_the_users_error(metric):
 
 
 def test_other_failures_of_a_graph_are_one_line(metric):
-  def fail(reference, candidate):
-    return tf.reshape(reference, [7])
-
-  graph = compiled.Compiled(types.SimpleNamespace(
-      lower_is_better=True, fingerprint={}, trunk=None, spatial_map=fail))
+  failing = copy.copy(metric)
+  failing.spatial_map = lambda reference, candidate: tf.reshape(reference, [7])
+  graph = compiled.Compiled(failing)
   with pytest.raises(UserError, match="shape has 7") as caught:
     graph.spatial_map(*_images((4, 4)))
   assert "\n" not in str(caught.value)
 
 
 def test_a_metric_that_lacks_something_lacks_it_still():
-  plain = types.SimpleNamespace(lower_is_better=False, fingerprint={"network": "plain"})
-  graph = compiled.Compiled(plain)
-  assert (graph.per_tap, graph.spatial_map, graph.features, graph.from_features) == (None,) * 4
-  assert not graph.lower_is_better and not hasattr(graph, "trunk_key")
+  graph = compiled.Compiled(classical.build("psnr"))
+  assert (graph.name, graph.has_taps, graph.has_map, graph.trunk_key) == (
+      "psnr", False, False, None)
+  assert not graph.lower_is_better
+  with pytest.raises(UserError, match="psnr has no spatial map"):
+    graph.spatial_map(*_images((4, 4)))
 
 
 def test_metrics_of_one_trunk_in_one_graph_have_their_own_values(metric):
-  style = FeatureMetric(models.build("alexnet", width=0.1, num_classes=0), network="style",
+  style = FeatureMetric(models.build("alexnet", width=0.1, num_classes=0), name="style",
                  distance="style")
   metrics = {"local": compiled.Compiled(metric), "style": compiled.Compiled(style)}
   features = [metric.features(images) for images in _images((40, 48))]
@@ -87,6 +88,6 @@ def test_all_pairs_of_real_features(metric, tmp_path, write_grey):
   graph = compiled.Compiled(metric)
   result = run.compare(run.inspect(found), {"d": graph}, batch_size=4)
   assert result.values.shape == (10, 1)
-  graph.from_features = None
+  graph.has_taps = False
   again = run.compare(run.inspect(found), {"d": graph}, batch_size=4)
   np.testing.assert_allclose(result.values, again.values, rtol=1e-4, atol=1e-6)

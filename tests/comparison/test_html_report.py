@@ -10,9 +10,10 @@ import subprocess
 
 import numpy as np
 import pytest
+import scipy.stats
 from PIL import Image
 
-from perceptual.comparison import heatmaps, histogram, pairing, report
+from perceptual.comparison import heatmaps, pairing, plots, report
 from perceptual.comparison.html import node, page
 
 _EVIL = "<img src=x onerror=alert(1)>\"'&amp;.png"
@@ -59,8 +60,9 @@ def write(tmp_path, compare):
 
   def write_report(found, *metrics):
     result = compare(found, *metrics)
-    maps = heatmaps.Maps(result, {metric.fingerprint["network"]: metric for metric in metrics})
-    report.write(result, maps, tmp_path / "out", settings={"note": "</pre><script>alert(2)"})
+    maps = heatmaps.Maps(result, {metric.name: metric for metric in metrics})
+    report.write(result, maps, tmp_path / "out", settings={"note": "</pre><script>alert(2)"},
+                 command="perceptual compare 'r <' c")
     return (tmp_path / "out" / report.FILE).read_text("utf-8")
 
   return write_report
@@ -80,16 +82,18 @@ def test_everything_is_on_the_page(folders, write, difference, likeness):
   assert [element["text"] for element in read.all("h2")] == [
       "Summary", "Distribution", "Pairs", "Skipped", "How these numbers were made"]
   assert "3 pairs compared, 1 entries skipped." in read.all("main")[0]["text"]
-  summary, pairs, skipped = ([cell["text"] for cell in _Page(table).all("td")]
+  summary, ranks, pairs, skipped = ([cell["text"] for cell in _Page(table).all("td")]
                              for table in _tables(text))
   assert summary[:3] == ["<d>", "0.2000", "0.1155"] and summary[8] == "lower is better"
   assert pairs[0] == "1" and pairs[1].startswith(str(folders.files[1].parent))
   assert pairs[5:7] == ["0.4000", "2.5000"] and pairs[-2:] == ["0.0000", "inf"]
+  assert ranks == ["<d>", "1.00", "-1.00", "l", "-1.00", "1.00"]
   assert skipped[2] == "no candidate of this name"
-  about = json.loads(read.all("pre")[0]["text"])
-  assert about["fingerprints"]["<d>"]["network"] == "<d>"
+  assert read.all("pre")[0]["text"] == "perceptual compare 'r <' c"
+  about = json.loads(read.all("pre")[1]["text"])
+  assert about["fingerprints"]["<d>"]["name"] == "<d>"
   assert about["settings"] == {"note": "</pre><script>alert(2)"}
-  assert len(read.all("svg")) == 2
+  assert len(read.all("svg")) == 3
 
 
 def test_names_of_files_do_nothing(folders, write, difference):
@@ -116,7 +120,7 @@ def test_the_page_needs_nothing_else(folders, write, difference):
 def test_a_screen_reader_finds_its_way(folders, write, difference):
   read = _Page(write(folders, difference()))
   assert read.all("html")[0]["lang"] == "en" and read.all("title")[0]["text"]
-  assert all(image["alt"] for image in read.all("img"))
+  assert all(image["alt"] for image in read.all("img") if "src" in image)
   assert all(svg["role"] == "img" and svg["aria-label"] for svg in read.all("svg"))
   assert all(heading["scope"] == "col" for heading in read.all("th"))
 
@@ -126,8 +130,8 @@ def test_thumbnails_are_small_and_of_the_right_images(tmp_path, write_grey, writ
   write_grey(tmp_path / "c", {"a.png": 200}, size=(300, 600))
   read = _Page(write(pairing.folders(tmp_path / "r", tmp_path / "c"), difference()))
   images = [Image.open(io.BytesIO(base64.b64decode(image["src"].partition(",")[2])))
-            for image in read.all("img")]
-  assert [image.size for image in images] == [(256, 128)] * 3
+            for image in read.all("img") if "src" in image]
+  assert [image.size for image in images] == [(512, 256)] * 2 + [(256, 128)]
   assert [image.getpixel((9, 9)) for image in images[:2]] == [(10, 10, 10), (200, 200, 200)]
 
 
@@ -145,8 +149,8 @@ def test_the_page_is_bounded(tmp_path, write_grey, write, difference, monkeypatc
 
 def test_a_metric_without_a_map_has_no_heat_maps(folders, write, likeness):
   read = _Page(write(folders, likeness()))
-  assert "heat map" not in [heading["text"] for heading in read.all("th")]
-  assert len(read.all("img")) == 6
+  assert not any("heat map" in heading["text"] for heading in read.all("th"))
+  assert len([image for image in read.all("img") if "src" in image]) == 6
 
 
 def test_clips_are_on_the_page(tmp_path, write_grey, write, difference):
@@ -159,14 +163,35 @@ def test_clips_are_on_the_page(tmp_path, write_grey, write, difference):
 
 def test_a_histogram_counts_every_value():
   values = np.random.default_rng(0).normal(size=1000)
-  drawn = histogram.svg("d", values)
+  drawn = plots.histogram("d", values)
   bars = list(drawn.iter("rect"))
   counts = [int(re.search(r": ([\d,]+) pairs", bar[0].text)[1].replace(",", "")) for bar in bars]
   heights = np.array([float(bar.get("height")) for bar in bars])
   assert sum(counts) == 1000
   np.testing.assert_allclose(heights / heights.max(), np.array(counts) / max(counts), atol=0.01)
-  same = histogram.svg("d", np.full(7, 0.25))
+  assert [tick.text for tick in drawn.iter("text")][:3] == ["-2", "0", "2"]
+  same = plots.histogram("d", np.full(7, 0.25))
   assert [bar[0].text for bar in same.iter("rect")] == ["0.2500 to 0.2833: 7 pairs"]
+
+
+def test_rank_correlation_is_spearmans():
+  rng = np.random.default_rng(0)
+  one, other = rng.integers(0, 9, (2, 50))  # with ties
+  expected = scipy.stats.spearmanr(one, other).statistic
+  assert plots.rank_correlation(one, other) == f"{expected:.2f}"
+  assert plots.rank_correlation(one, -(one**3)) == "-1.00"
+  assert plots.rank_correlation(one, np.ones(50)) == "undefined"
+
+
+def test_a_scatter_plot_has_a_dot_a_pair_up_to_a_bound():
+  values = np.arange(5.0)
+  dots = list(plots.scatter("a", values, "b", values ** 2).iter("circle"))
+  across, up = np.array([[float(dot.get(side)) for dot in dots] for side in ("cx", "cy")])
+  np.testing.assert_allclose(np.diff(across), np.diff(across)[0], atol=0.11)
+  np.testing.assert_allclose(np.diff(up) / np.diff(up)[0], [1, 3, 5, 7], atol=0.1)
+  many = plots.scatter("a", np.arange(9999.0), "b", np.arange(9999.0))
+  assert len(list(many.iter("circle"))) == 2000
+  assert "2,000 of them shown" in many.get("aria-label")
 
 
 def test_text_and_attributes_are_escaped():
@@ -189,7 +214,7 @@ def chromium(tmp_path):
   return load
 
 
-def test_a_browser_sorts_the_pairs_and_runs_nothing_else(
+def test_a_browser_sorts_the_pairs_flips_pictures_and_runs_nothing_else(
     folders, write, difference, likeness, chromium, tmp_path):
   """A script added to a copy of the page clicks its headings and writes down what it sees."""
   text = write(folders, difference("d"), likeness("l"))
@@ -201,13 +226,21 @@ def test_a_browser_sorts_the_pairs_and_runs_nothing_else(
       headings[heading].querySelector("button").click();
       found.push([headings[heading].ariaSort, column(heading)]);
     }
-    const broken = [...document.images].filter(image => image.complete && !image.naturalWidth);
-    document.body.dataset.found = JSON.stringify([found, broken.length]);
+    const broken = [...document.querySelectorAll("td img")]
+        .filter(image => image.complete && !image.naturalWidth);
+    const dialog = document.querySelector("dialog"), seen = [];
+    document.querySelectorAll("#pairs tbody tr")[0].querySelectorAll("img")[1].click();
+    for (const step of [0, 1, 2]) {
+      seen.push([dialog.open, dialog.querySelector("p").textContent.split(" ")[0]]);
+      dialog.querySelector("img").click();
+    }
+    document.body.dataset.found = JSON.stringify([found, broken.length, seen]);
   </script></body>"""
   path = tmp_path / "probe.html"
   path.write_text(text.replace("</body>", probe), "utf-8")
-  found, broken = json.loads(_Page(chromium(path.as_uri())).all("body")[0]["data-found"])
+  found, broken, seen = json.loads(_Page(chromium(path.as_uri())).all("body")[0]["data-found"])
   assert broken == 0
+  assert seen == [[True, "candidate"], [True, "reference"], [True, "candidate"]]
   assert found[0] == ["ascending", ["2.5000", "5.0000", "inf"]]
   assert found[1] == ["descending", ["inf", "5.0000", "2.5000"]]
   assert found[2] == ["ascending", ["0.0000", "0.2000", "0.4000"]]

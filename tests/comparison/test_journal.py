@@ -12,7 +12,7 @@ import pytest
 from perceptual.comparison import headers, journal, pairing
 from perceptual.errors import UserError
 
-_ABOUT = {"columns": ("d", "e"), "fingerprints": {"d": {"network": "d"}, "e": {"network": "e"}}}
+_ABOUT = {"columns": ("d", "e"), "fingerprints": {"d": {"name": "d"}, "e": {"name": "e"}}}
 _VALUES = np.array([[0.1, 1], [np.float32(1 / 3), np.inf], [1e-12, -2.5], [4, 5], [6, 7], [8, 9]])
 
 
@@ -101,9 +101,9 @@ def test_a_damaged_line_is_an_error(tmp_path, found, inspected):
 
 
 @pytest.mark.parametrize(("about", "message"), [
-    ({"columns": ("d",), "fingerprints": {"d": {"network": "d"}}},
+    ({"columns": ("d",), "fingerprints": {"d": {"name": "d"}}},
      "holds values of d, e, not of d;"),
-    ({"columns": ("d", "e"), "fingerprints": {"d": {"network": "d"}, "e": {"network": "f"}}},
+    ({"columns": ("d", "e"), "fingerprints": {"d": {"name": "d"}, "e": {"name": "f"}}},
      "metrics of the same names but other weights, settings or versions, not of d, e;"),
 ])
 def test_values_of_other_metrics_are_not_mixed_with_these(tmp_path, found, about, message):

@@ -1,7 +1,10 @@
 """Pairs in batches: every pair once, one size and shape a batch, and memory that does not grow."""
 
+import dataclasses
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from perceptual.comparison import batches, cache, headers, pairing
 
@@ -65,6 +68,20 @@ def test_a_file_that_changes_its_size_meanwhile_is_not_compared(listed, write_gr
   assert (0, f"{listed.files[0]}: changed while it was being read") in unreadable
 
 
+def test_pairs_with_a_deep_image_are_float_and_the_others_stay_uint8(tmp_path, write_grey):
+  write_grey(tmp_path / "r", {"a.png": 51, "b.png": 51, "c.png": 51})
+  write_grey(tmp_path / "c", {"b.png": 102, "c.png": 102})
+  deep = Image.fromarray(np.full((8, 8), 1023, np.uint16))
+  deep.save(tmp_path / "c" / "a.png")
+  found = dataclasses.replace(pairing.folders(tmp_path / "r", tmp_path / "c"), bit_depth=10)
+  inspected = headers.read_all(found.files, bit_depth=10)
+  read = list(batches.read(found, batches.batches(found, inspected, range(3))))
+  assert [(images.pairs.tolist(), images.reference.dtype, images.candidate.dtype)
+          for images in read] == [([0], np.float32, np.float32), ([1, 2], np.uint8, np.uint8)]
+  np.testing.assert_array_equal(read[0].reference, np.full((1, 8, 8, 3), 51 / 255, np.float32))
+  assert (read[0].candidate == 1).all() and (read[1].candidate == 102).all()
+
+
 def test_padding_repeats_the_last():
   images = np.arange(3)[:, None]
   assert batches.pad(images, 5).ravel().tolist() == [0, 1, 2, 2, 2]
@@ -96,9 +113,9 @@ def test_a_shared_image_is_decoded_once(tmp_path, write_grey, monkeypatch):
   write_grey(tmp_path, {f"{i}.png": i for i in range(6)})
   found = pairing.every_pair(tmp_path)
   decoded = []
-  decode = batches._Decoder.read
-  monkeypatch.setattr(batches._Decoder, "read",
-                      lambda self, file, size: decoded.append(file) or decode(self, file, size))
+  decode = batches._Decoder._image
+  monkeypatch.setattr(batches._Decoder, "_image",
+                      lambda self, file: decoded.append(file) or decode(self, file))
   assert sum(len(images.pairs) for images in batches.read(found, _batches(found))) == 15
   assert sorted(decoded) == list(range(6))
 
@@ -108,9 +125,9 @@ def test_no_more_than_a_few_batches_are_decoded_ahead(tmp_path, write_grey, monk
   write_grey(tmp_path / "c", {f"{i}.png": i for i in range(40)})
   found = pairing.folders(tmp_path / "r", tmp_path / "c")
   decoded = []
-  decode = batches._Decoder.read
-  monkeypatch.setattr(batches._Decoder, "read",
-                      lambda self, file, size: decoded.append(file) or decode(self, file, size))
+  decode = batches._Decoder._image
+  monkeypatch.setattr(batches._Decoder, "_image",
+                      lambda self, file: decoded.append(file) or decode(self, file))
   reader = batches.read(found, _batches(found, batch_size=2))
   next(reader)
   assert len(decoded) <= 3 * 2 * 2  # this one and two ahead, of two pairs each

@@ -22,7 +22,7 @@ def folders(tmp_path):
 
 def _draw(found, compare, folder, *metrics):
   result = compare(found, *metrics)
-  maps = heatmaps.Maps(result, {metric.fingerprint["network"]: metric for metric in metrics})
+  maps = heatmaps.Maps(result, {metric.name: metric for metric in metrics})
   return maps, heatmaps.draw(result, maps, folder)
 
 
@@ -45,19 +45,17 @@ def test_all_pictures_have_the_scale_of_the_farthest_pair(folders, difference, c
 def test_of_a_similarity_what_is_missing_is_shown(
     folders, difference, compare, tmp_path, monkeypatch):
   class Alike(difference):
-    lower_is_better = False
-
     def spatial_map(self, reference, candidate):
       return 1 - super().spatial_map(reference, candidate)
 
-  maps, drawn = _draw(folders, compare, tmp_path / "s", Alike("s"))
+  maps, drawn = _draw(folders, compare, tmp_path / "s", Alike("s", lower_is_better=False))
   assert maps.tops == {"s": pytest.approx(0.8)}
   _, expected = _draw(folders, compare, tmp_path / "d", difference("s"))
   for pair in drawn["s"]:
     np.testing.assert_allclose(_read(tmp_path / "s" / drawn["s"][pair]).astype(int),
                                _read(tmp_path / "d" / expected["s"][pair]), atol=1)
   monkeypatch.setattr(heatmaps, "_SCALE_PAIRS", 1)
-  maps, _ = _draw(folders, compare, tmp_path / "s", Alike("s"))
+  maps, _ = _draw(folders, compare, tmp_path / "s", Alike("s", lower_is_better=False))
   assert maps.tops == {"s": pytest.approx(0.4)}, "the farthest pair is that of the lowest value"
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from perceptual.comparison import pairing
 from perceptual.comparison.pairing import Skipped
+from perceptual.data.images import formats
 from perceptual.errors import UserError
 
 
@@ -123,16 +124,97 @@ def test_a_csv_file_lists_paths_from_its_own_folder(touch):
     ("reference;candidate\na;b\n", "needs the columns reference and candidate; it has "
                                    "'reference;candidate'."),
     ("reference,candidate\n", "lists no pairs."),
-    ("reference,candidate\na.png,b.png\na.png\n", "line 3: a reference and a candidate are "),
-    ("reference,candidate\na.png,\n", "line 2: a reference and a candidate are needed."),
     (b"reference,candidate\n\xff\xfe,b\n", "is no CSV file in UTF-8: "),
-], ids=["empty", "semicolons", "no pairs", "short line", "empty cell", "not UTF-8"])
+], ids=["empty", "semicolons", "no pairs", "not UTF-8"])
 def test_a_csv_file_that_is_none_is_an_error(tmp_path, text, message):
   path = tmp_path / "pairs.csv"
   path.write_bytes(text if isinstance(text, bytes) else text.encode())
   with pytest.raises(UserError) as caught:
     pairing.from_csv(path)
   assert str(caught.value).startswith(str(path)) and message in str(caught.value)
+
+
+def test_bad_lines_of_a_csv_file_are_listed_and_the_others_compared(tmp_path):
+  path = tmp_path / "pairs.csv"
+  path.write_text("reference,candidate\na.png,b.png\n~nobody-of-this-name/a.png,b.png\na.png\n"
+                  "a.png,\n,b.png\n")
+  found = pairing.from_csv(path)
+  assert _pairs(found, tmp_path) == [("a.png", "b.png")]
+  needed = "a reference and a candidate are needed"
+  assert [entry.reason.partition(";")[0] for entry in found.skipped] == [
+      "line 3: ~nobody-of-this-name/a.png: no user ~nobody-of-this-name",
+      f"line 4: {needed}", f"line 5: {needed}", f"line 6: {needed}"]
+  assert found.skipped[0][:2] == ("~nobody-of-this-name/a.png", "b.png")
+  path.write_text("reference,candidate\na.png\n")
+  assert len(pairing.from_csv(path).pairs) == 0
+
+
+@pytest.mark.parametrize("form", [
+    lambda path: pairing.one_with_many("a.png", [path]), pairing.from_csv, pairing.every_pair,
+    lambda path: pairing.folders(path, "."), lambda path: pairing.frames(".", path)])
+def test_the_folder_of_a_user_who_is_not_there(form):
+  with pytest.raises(UserError, match="no user ~nobody-of-this-name"):
+    form("~nobody-of-this-name/x")
+
+
+_E_ONE, _E_TWO = "caf\u00e9", "cafe\u0301"  # as most systems write it, and as macOS does
+
+
+def test_names_pair_whatever_their_unicode_form(touch):
+  root = touch(f"r/{_E_ONE}/{_E_ONE}.png", f"c/{_E_TWO}/{_E_TWO}.png", f"r/x{_E_TWO}.png",
+               f"c/x{_E_ONE}.jpg")
+  found = pairing.frames(root / "r", root / "c")
+  assert _pairs(found, root) == [
+      (f"r/x{_E_TWO}.png", f"c/x{_E_ONE}.jpg"),
+      (f"r/{_E_ONE}/{_E_ONE}.png", f"c/{_E_TWO}/{_E_TWO}.png")]
+  assert found.clips == (".", _E_ONE) and found.skipped == ()
+
+
+def test_of_two_unicode_forms_the_exact_one_is_the_partner(touch):
+  root = touch(f"r/{_E_ONE}.png", f"r/{_E_TWO}.png", f"c/{_E_TWO}.png")
+  found = pairing.folders(root / "r", root / "c")
+  assert _pairs(found, root) == [(f"r/{_E_TWO}.png", f"c/{_E_TWO}.png")]
+  assert _skipped(found, root) == [(f"r/{_E_ONE}.png", "", "no candidate of this name")]
+  root = touch(f"r/{_E_ONE}.png", f"c2/{_E_ONE}.png")
+  found = pairing.folders(root / "r", root / "c2")
+  assert _skipped(found, root) == [
+      (f"r/{_E_TWO}.png", "", "no candidate of this name, 'cafe\\u0301.png'")]
+
+
+def test_ambiguous_unicode_forms_are_listed_so_that_they_can_be_told_apart(touch):
+  three = "\u1e69", "s\u0323\u0307", "s\u0307\u0323"  # of one letter
+  root = touch(f"r/{three[0]}.png", f"c/{three[1]}.png", f"c/{three[2]}.png", "r/a.png", "c/a.png")
+  found = pairing.folders(root / "r", root / "c")
+  assert _pairs(found, root) == [("r/a.png", "c/a.png")]
+  reasons = [entry.reason for entry in found.skipped]
+  assert "names that differ in their Unicode form alone" in reasons[0]
+  assert "'s\\u0323\\u0307.png'" in reasons[0] and "'s\\u0307\\u0323.png'" in reasons[0]
+
+
+def test_links_to_folders_that_are_read_already_are_listed(touch):
+  root = touch("r/a.png", "c/a.png")
+  (root / "r" / "loop").symlink_to(".")
+  found = pairing.folders(root / "r", root / "c")
+  assert _pairs(found, root) == [("r/a.png", "c/a.png")]
+  assert _skipped(found, root) == [("r/loop", "", "a link to the folder itself, which is listed")]
+
+
+def test_all_pairs_hold_no_pair_of_one_file_with_itself(touch):
+  root = touch("f/a.png", "f/b.png")
+  (root / "f" / "link.png").symlink_to("a.png")
+  os.link(root / "f" / "b.png", root / "f" / "hard.png")
+  found = pairing.every_pair(root / "f")
+  assert _pairs(found, root / "f") == [("a.png", "b.png")]
+  assert _skipped(found, root) == [("f/hard.png", "", "the same file as b.png"),
+                                   ("f/link.png", "", "the same file as a.png")]
+
+
+def test_folders_list_every_format_that_files_may_have(touch):
+  names = [f"image{suffix}" for suffix in formats.SUFFIXES]
+  root = touch(*(f"r/{name}" for name in names), *(f"c/{name}" for name in names))
+  found = pairing.folders(root / "r", root / "c")
+  assert {".avif", ".jfif", ".jpe", ".jp2", ".tga"} <= set(formats.SUFFIXES)
+  assert len(found.pairs) == len(names) and found.skipped == ()
 
 
 def test_a_csv_file_that_is_not_there(tmp_path):
@@ -147,7 +229,7 @@ def test_folders_that_are_none_or_hold_no_image(touch, form):
     form(root / "r", root / "none")
   with pytest.raises(UserError, match=r"No such folder: .*/r/a\.png\."):
     form(root / "r" / "a.png", root / "r")
-  with pytest.raises(UserError, match=r"empty holds no image \(\.jpeg, "):
+  with pytest.raises(UserError, match=r"empty holds no image \(PNG, "):
     form(root / "r", root / "empty")
 
 

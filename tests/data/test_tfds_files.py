@@ -83,7 +83,7 @@ def test_an_exception_half_way_leaves_nothing(tmp_path, error):
     write(tmp_path, splits={"train": examples(), "validation": broken()})
   assert files(tmp_path) == {}
   with pytest.raises(UserError, match="No data set in"):
-    tfds_files.require_complete(tmp_path / "graded/nuisance/1.2.3")
+    tfds_files.require_complete(tmp_path / "graded/nuisance/1.2.3", prepared_by="graded")
 
 
 def test_a_killed_run_leaves_nothing_that_reads_as_complete_and_is_replaced(tmp_path):
@@ -97,11 +97,11 @@ def test_a_killed_run_leaves_nothing_that_reads_as_complete_and_is_replaced(tmp_
   directory = tmp_path / "graded/nuisance/1.2.3"
   assert not tfds_files.is_complete(directory)
   with pytest.raises(UserError, match="was not finished: prepare it again"):
-    tfds_files.require_complete(directory)
+    tfds_files.require_complete(directory, prepared_by="graded")
   with pytest.raises(tfds.core.DatasetNotFoundError):
     tfds.builder("graded/nuisance", data_dir=tmp_path)
   write(tmp_path)
-  tfds_files.require_complete(directory)
+  tfds_files.require_complete(directory, prepared_by="graded")
   assert os.listdir(directory.parent) == ["1.2.3"]
   assert "leftover" not in os.listdir(directory)
 
@@ -150,9 +150,9 @@ def test_a_missing_file_is_found_out(tmp_path, name):
   (directory / name).unlink()
   assert not tfds_files.is_complete(directory)
   with pytest.raises(UserError, match=f"is not whole: {name} is missing"):
-    tfds_files.require_complete(directory)
+    tfds_files.require_complete(directory, prepared_by="graded")
   write(tmp_path)
-  tfds_files.require_complete(directory)
+  tfds_files.require_complete(directory, prepared_by="graded")
 
 
 def test_a_truncated_shard_is_found_out(tmp_path):
@@ -160,11 +160,11 @@ def test_a_truncated_shard_is_found_out(tmp_path):
   shard = directory / "graded-validation.tfrecord-00000-of-00001"
   shard.write_bytes(shard.read_bytes()[:-1])
   with pytest.raises(UserError, match=r"the files of split 'validation' hold .* bytes instead of"):
-    tfds_files.require_complete(directory)
+    tfds_files.require_complete(directory, prepared_by="graded")
 
 
 def test_damaged_metadata_are_found_out(tmp_path):
   directory = write(tmp_path)
   (directory / "dataset_info.json").write_text('{"name": ')
   with pytest.raises(UserError, match=r"dataset_info.json is missing or damaged"):
-    tfds_files.require_complete(directory)
+    tfds_files.require_complete(directory, prepared_by="graded")

@@ -31,7 +31,7 @@ def _model():
 def _metric(strategy=None):
   keras.utils.set_random_seed(1)
   with (strategy or tf.distribute.get_strategy()).scope():
-    return FeatureMetric(_model(), network="tiny")
+    return FeatureMetric(_model(), name="tiny")
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def _subset(kind, size):
 
 def _pair_by_pair(metric, images, name):
   """`[examples, candidates, taps and sum]`, by the metric's own call on one pair at a time."""
-  single = FeatureMetric(metric.trunk, network="tiny", distance=name)
+  single = FeatureMetric(metric.trunk, name="tiny", distance=name)
   reference, *candidates = (images[key] for key in images)
   rows = []
   for i in range(len(reference)):
@@ -173,7 +173,7 @@ def test_order_is_that_of_the_subset(metric):
   brighter = images + (np.arange(9, dtype=np.uint8) * 20)[:, None, None, None]
   subset = judged_sets.Subset("ramp", tf.data.Dataset.from_tensor_slices(
       {"reference": images, "candidate": brighter}), np.zeros(9))
-  pixel = FeatureMetric(_pixels(), network="pixels")
+  pixel = FeatureMetric(_pixels(), name="pixels")
   found = judged_pass.JudgedPass(pixel, distances=["l2"], batch_size=4)(subset, "jnd")
   values = found.at("l2")[:, 0]
   assert values[0] == 0 and np.all(np.diff(values) > 0)

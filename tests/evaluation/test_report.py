@@ -219,11 +219,13 @@ def test_graded_sets_have_neither_averages_nor_a_human_ceiling(graded):
 
 def test_the_score_of_training_is_one_of_the_rows():
   judged_set, found = _random({"traditional": 40, "cnn": 30, "color": 7})
-  rows = report.metric_rows("net", judged_set, found, resamples=1)
+  rows = report.metric_rows("net", judged_set, found, resamples=1000)
   for subset in (None, "cnn", "pooled", "mean", "distortions"):
     report.require_subset(judged_set, subset)
     row = _score(rows, subset=subset or "mean", distance="mean_pool", tap="sum")
     assert report.summed_score(judged_set, found, "mean_pool", subset) == pytest.approx(row.score)
+    assert report.summed_half_width(judged_set, found, "mean_pool", subset) == pytest.approx(
+        (row.high - row.low) / 2)
   with pytest.raises(UserError) as caught:
     report.require_subset(judged_set, "real algorithms")
   assert str(caught.value) == ("Unknown subset of bapps/2afc 'real algorithms'. Available: "

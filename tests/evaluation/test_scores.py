@@ -104,6 +104,43 @@ def test_ceiling_and_oracle_are_means(judge):
   assert 50 < scores.human_ceiling(judge) < scores.oracle(judge) < 100
 
 
+def test_with_votes_every_vote_counts_the_same():
+  # Three votes of four, and one of one, agree.
+  assert scores.two_afc_score([2, 1], [1, 2], [0.75, 0.0], votes=[4, 1]) == pytest.approx(80)
+  assert scores.oracle([0.75, 0.0], votes=[4, 1]) == pytest.approx(80)
+  assert scores.two_afc_score([2, 1], [1, 2], [0.75, 0.0]) == pytest.approx(87.5)
+
+
+def test_the_ceiling_of_votes_compares_different_raters():
+  # Of two raters who disagree no pair agrees; of 3 : 1 three pairs of six; one rater tells nothing.
+  assert scores.human_ceiling([0.5], votes=[2]) == 0.0
+  assert scores.human_ceiling([0.75], votes=[4]) == pytest.approx(50)
+  assert scores.human_ceiling([0.75, 1.0], votes=[4, 1]) == pytest.approx(50)
+  assert scores.human_ceiling([0.75, 0.5], votes=[4, 2]) == pytest.approx(100 * 2 / 6)
+
+
+def test_the_ceiling_of_votes_has_no_bias():
+  generator = np.random.default_rng(7)
+  p = generator.uniform(size=40_000)
+  judge = generator.binomial(3, p) / 3
+  truth = 100 * np.mean(p**2 + (1 - p)**2)
+  assert scores.human_ceiling(judge, votes=np.full(len(p), 3)) == pytest.approx(truth, abs=0.6)
+  # A third of the spread of a vote, E[2 p (1 - p)] / 3 = 1 / 9, stands above it without votes.
+  assert scores.human_ceiling(judge) == pytest.approx(truth + 100 / 9, abs=0.6)
+
+
+@pytest.mark.parametrize("judge, votes, message", [
+    ([0.5, 0.3], [2, 2], r"judge times votes must be whole numbers\. Received 0\.6 at \[1\]"),
+    ([0.0, 1.0], [1, 1], "No triplet has two votes"),
+    ([0.5, 0.5], [2, 0], r"votes must be whole .* Received 0\.0 at \[1\]"),
+    ([0.5, 0.5], [2, 2.5], r"votes must be whole .* Received 2\.5 at \[1\]"),
+    ([0.5, 0.5], [2], "2 of judge, 1 of votes"),
+])
+def test_votes_that_do_not_add_up_have_no_ceiling(judge, votes, message):
+  with pytest.raises(errors.UserError, match=message):
+    scores.human_ceiling(judge, votes=votes)
+
+
 # JND mAP
 
 
@@ -213,19 +250,20 @@ def test_distortion_sensitivity_by_hand():
 def test_pareto_frontier_by_hand():
   accuracy = [10, 20, 30, 20, 5, 30]
   score = [69, 70, 65, 66, 69, 64]
-  # 3 equals 1 in accuracy alone, and 5 equals 2: both are beaten.
+  # 0 and 4 are beaten by 1 in both respects; 3 by 1, and 5 by 2, in one at an equal other.
   np.testing.assert_array_equal(scores.pareto_frontier(accuracy, score), [1, 2])
 
 
-def test_pareto_frontier_keeps_equal_points_and_drops_equal_scores_of_lower_accuracy():
-  np.testing.assert_array_equal(scores.pareto_frontier([10, 20, 20], [70, 70, 70]), [1, 2])
+def test_a_point_of_equal_score_and_lower_accuracy_is_not_on_the_frontier():
+  np.testing.assert_array_equal(scores.pareto_frontier([10, 20], [70, 70]), [1])
+  np.testing.assert_array_equal(scores.pareto_frontier([10, 10], [70, 70]), [0, 1])
 
 
 def test_pareto_frontier_equals_its_definition():
   accuracy, score = np.round(np.random.default_rng(5).normal(size=(2, 80)), 1)
   expected = {i for i in range(80) if not any(
       accuracy[j] >= accuracy[i] and score[j] >= score[i]
-      and (accuracy[j], score[j]) != (accuracy[i], score[i]) for j in range(80))}
+      and (accuracy[j] > accuracy[i] or score[j] > score[i]) for j in range(80))}
   frontier = scores.pareto_frontier(accuracy, score)
   assert set(frontier) == expected and len(frontier) == len(expected)
   assert (np.diff(accuracy[frontier]) >= 0).all()
@@ -362,6 +400,12 @@ def test_draws_without_a_pair_that_is_the_same_are_left_out():
     (([], [], []), "distance_0 is empty"),
     ((np.ones([2, 2]), np.ones(4), np.ones(4)), r"one axis\. Received shape: \(2, 2\)"),
     ((["near", "far"], [1, 2], [0, 1]), "distance_0 must be an array of numbers.*near"),
+    ((["1", "2"], [1, 2], [0, 1]), "distance_0 must be an array of numbers.*'1'"),
+    ((np.array(["2026-11-26", "2026-11-27"], "datetime64"), [1, 2], [0, 1]),
+     "distance_0 must be an array of numbers.*2026"),
+    (([1, 2], [1j, 2], [0, 1]), "distance_1 must be an array of numbers.*1j"),
+    (([[1, 2], [1]], [1, 2], [0, 1]), "distance_0 must be an array of numbers"),
+    ((np.ma.array([1.0, 9.0], mask=[0, 1]), [1, 2], [0, 1]), "distance_0 is a masked array"),
     ((None, [1, 2], [0, 1]), "distance_0"),
 ])
 def test_garbage_is_not_scored(arguments, message):
@@ -418,9 +462,13 @@ def test_averages_need_sizes_of_the_same_subsets(per_subset, sizes, message):
     ({"cnn": [[0.5, 0.5], [0.5, np.nan]]}, {}, r"Received nan at \[1, 1\]"),
     ({"cnn": []}, {}, "agreement of 'cnn' is empty"),
     ({"cnn": [0.5], "color": [[0.5, 1.0]]}, {}, "differ in their columns"),
-    ({"cnn": [0.5]}, {"resamples": 0}, "resamples must be at least 1. Received: 0"),
-    ({"cnn": [0.5]}, {"seed": -1}, "seed must not be negative. Received: -1"),
-    ({"cnn": [0.5]}, {"confidence": 95}, "confidence must be between 0 and 1. Received: 95"),
+    ({"cnn": [0.5]}, {"resamples": 0}, "resamples must be .* at least 1. Received: 0"),
+    ({"cnn": [0.5]}, {"resamples": 1.5}, "resamples must be a whole number .* Received: 1.5"),
+    ({"cnn": [0.5]}, {"resamples": True}, "resamples must be a whole number .* Received: True"),
+    ({"cnn": [0.5]}, {"seed": -1}, "seed must be .* at least 0. Received: -1"),
+    ({"cnn": [0.5]}, {"seed": "0"}, "seed must be a whole number .* Received: '0'"),
+    ({"cnn": [0.5]}, {"confidence": 95}, "confidence must be a number .* not 95"),
+    ({"cnn": [0.5]}, {"confidence": "0.9"}, "confidence must be a number .* not '0.9'"),
 ])
 def test_what_cannot_be_resampled_is_refused(agreements, options, message):
   with pytest.raises(errors.UserError, match=message):

@@ -28,7 +28,7 @@ _SETTINGS = scoring.Settings(distances=("local", "spatial+mean"), batch_size=4, 
 def _metric(strategy=None, **options):
   keras.utils.set_random_seed(7)
   with (strategy or tf.distribute.get_strategy()).scope():
-    return FeatureMetric(models.build("resnet4", **_OPTIONS), network="resnet4", options=_OPTIONS,
+    return FeatureMetric(models.build("resnet4", **_OPTIONS), name="resnet4", options=_OPTIONS,
                   **options)
 
 
@@ -52,19 +52,19 @@ def evaluated():
   return judged_set, *scoring.evaluate(_metric(), judged_set, _SETTINGS)
 
 
-def test_the_network_its_initialisation_and_l2_are_scored_beside_the_ceilings(evaluated):
+def test_the_network_its_initialisation_and_mse_are_scored_beside_the_ceilings(evaluated):
   _, rows, fingerprints = evaluated
   names = list(dict.fromkeys((r.metric, r.distance) for r in rows))
   assert names == [
       ("resnet4", "local"), ("resnet4", "local+mean_pool"), ("resnet4, random init", "local"),
-      ("resnet4, random init", "local+mean_pool"), ("pixels", "l2"), ("human ceiling", ""),
+      ("resnet4, random init", "local+mean_pool"), ("mse", ""), ("human ceiling", ""),
       ("oracle", "")]
-  assert list(fingerprints) == ["resnet4", "resnet4, random init", "pixels"]
+  assert list(fingerprints) == ["resnet4", "resnet4, random init", "mse"]
   assert fingerprints["resnet4"] == {**_metric().fingerprint,
                                      "distance": ["local", "local+mean_pool"]}
   assert fingerprints["resnet4"]["weights_sha256"] != (
       fingerprints["resnet4, random init"]["weights_sha256"])
-  assert fingerprints["pixels"]["distance"] == ["l2"]
+  assert fingerprints["mse"] == classical.build("mse").fingerprint
 
 
 def test_scores_are_those_of_the_metrics_called_on_the_images(evaluated):
@@ -72,7 +72,7 @@ def test_scores_are_those_of_the_metrics_called_on_the_images(evaluated):
   for subset in judged_set.subsets:
     images = {key: np.stack([e[key] for e in subset.images.as_numpy_iterator()])
               for key in judged_sets.IMAGE_KEYS["2afc"]}
-    for metric, name, distance in ((_metric(), "resnet4", "local"), (None, "pixels", "l2")):
+    for metric, name, distance in ((_metric(), "resnet4", "local"), (None, "mse", "")):
       measure = metric or (lambda a, b: np.mean(((a / 255.0) - b / 255.0)**2, axis=(1, 2, 3)))
       pair = [measure(images["reference"], images[f"candidate_{i}"]) for i in (0, 1)]
       expected = scores.two_afc_score(*pair, subset.answers)
@@ -85,7 +85,7 @@ def test_baselines_see_what_the_network_sees():
   metric = _metric(taps=["reduction_2"])
   rows, fingerprints = scoring.evaluate(metric, _judged_set(), _SETTINGS)
   assert fingerprints["resnet4, random init"]["taps"] == ["reduction_2"]
-  assert {r.tap for r in rows if r.metric != "pixels"} == {"reduction_2", "sum", ""}
+  assert {r.tap for r in rows if r.metric != "mse"} == {"reduction_2", "sum", ""}
 
 
 def _images(subset, kind="2afc"):
@@ -112,11 +112,11 @@ def test_learned_weights_are_scored_as_themselves_beside_distances_without_them(
         for tap in terms[0]})
 
 
-@pytest.mark.parametrize("name", ["ssim", "psnr", "l2"])
+@pytest.mark.parametrize("name", ["ssim", "psnr", "mse"])
 def test_a_metric_without_a_network_is_one_row_of_its_own_values(name):
   metric, judged_set = classical.build(name), _judged_set()
   rows, fingerprints = scoring.evaluate(metric, judged_set, _SETTINGS)
-  others = () if name == "l2" else ("pixels",)
+  others = () if name == "mse" else ("mse",)
   assert list(fingerprints) == [name, *others] and fingerprints[name] == metric.fingerprint
   for subset in judged_set.subsets:
     [row] = [r for r in rows if r.metric == name and r.subset == subset.name]
@@ -142,7 +142,7 @@ def test_a_similarity_of_equal_images_ranks_them_closest_even_if_it_is_infinite(
   judged_set = judged_sets.JudgedSet("bapps/jnd", "jnd", "a note", (subset,), False)
   rows, _ = scoring.evaluate(classical.build("psnr"), judged_set, _SETTINGS)
   assert {r.metric: r.score for r in rows} == pytest.approx(
-      {name: scores.jnd_map([0, 1, 0, 40], same) for name in ("psnr", "pixels")})
+      {name: scores.jnd_map([0, 1, 0, 40], same) for name in ("psnr", "mse")})
 
 
 def test_an_export_scores_as_what_was_exported(evaluated, tmp_path):
@@ -150,7 +150,7 @@ def test_an_export_scores_as_what_was_exported(evaluated, tmp_path):
   saved_model.export(_metric(), tmp_path / "metric")
   exported, fingerprints = scoring.evaluate(
       perceptual.load_metric(tmp_path / "metric"), judged_set, _SETTINGS)
-  assert list(fingerprints) == ["resnet4", "pixels"]
+  assert list(fingerprints) == ["resnet4", "mse"]
   assert [r.score for r in exported if r.metric == "resnet4"] == pytest.approx(
       [r.score for r in rows if (r.metric, r.distance, r.tap) == ("resnet4", "local", "sum")])
 
@@ -158,8 +158,8 @@ def test_an_export_scores_as_what_was_exported(evaluated, tmp_path):
 def test_random_weights_are_no_baseline_of_what_is_built_otherwise():
   metric = _metric()
   assert scoring.baselines_of(metric, _SETTINGS) == scoring.BASELINES
-  metric.network = "lpips-alex"
-  assert scoring.baselines_of(metric, _SETTINGS) == ("l2",)
+  metric.name = "lpips-alex"
+  assert scoring.baselines_of(metric, _SETTINGS) == ("mse",)
 
 
 def test_baselines_can_be_left_out():
@@ -180,10 +180,10 @@ def test_progress_is_on_stderr_one_bar_a_metric(capsys):
   scoring.evaluate(_metric(), _judged_set(), _SETTINGS)
   out, err = capsys.readouterr()
   assert out == ""
-  ends = [line.rpartition("\r")[2] for line in err.removesuffix("\n").split("\n")]
+  ends = err.splitlines()
   assert [end.partition(":")[0] for end in ends] == [
-      "scoring resnet4", "scoring resnet4, random init", "scoring pixels"]
-  assert all(" 11/11 " in end for end in ends)
+      "scoring resnet4", "scoring resnet4, random init", "scoring mse"]
+  assert all(" 11 of 11 triplets" in end for end in ends)
 
 
 def test_results_are_a_table_a_csv_and_a_json_with_the_note_in_each(evaluated, tmp_path):
@@ -209,9 +209,9 @@ def test_results_are_a_table_a_csv_and_a_json_with_the_note_in_each(evaluated, t
     ({"distances": ()}, r"No distance to score. Available: local, "),
     ({"distances": ("local", "spatial")}, "distances has 'local' twice"),
     ({"taps": "reduction_1"}, "taps must be a list of names, not 'reduction_1'"),
-    ({"baselines": ("l2", "ssim3")}, r"Unknown baseline 'ssim3'. Available: random_init, l2"),
-    ({"baselines": ("l2", "l2")}, "baselines has 'l2' twice"),
-    ({"baselines": "l2"}, "baselines must be a list of names"),
+    ({"baselines": ("mse", "ssim3")}, r"Unknown baseline 'ssim3'. Available: random_init, mse"),
+    ({"baselines": ("mse", "mse")}, "baselines has 'mse' twice"),
+    ({"baselines": "mse"}, "baselines must be a list of names"),
     ({"batch_size": 0}, "batch_size must be a whole number of at least 1, not 0"),
     ({"resamples": 2.5}, "resamples must be a whole number"),
     ({"image_size": "64"}, "image_size must be a whole number of at least 1, not '64'"),

@@ -9,6 +9,7 @@ import gc
 import pathlib
 import re
 
+import gin
 import keras
 import numpy as np
 import pytest
@@ -79,7 +80,7 @@ def test_all_of_it_has_effect_and_it_builds_a_tiny_version(run):
   _parse_tiny(run)
   (name, options), settings = config.network(), config.train_settings()
   images = config.images(None)
-  config.judged_set(None)
+  config.all_judged_sets(None)[0]
   config.check_used(config.TRAINING)
   model = models.build(name, **options, num_classes=images.num_classes)
   model(keras.KerasTensor((1, images.image_size, images.image_size, 3)))
@@ -94,6 +95,7 @@ def _run_of_each_network():
   for run in RUNS:
     config.parse([str(ALL_RUNS[run])])
     runs.setdefault(config.network()[0], run)
+  gin.clear_config()  # what is imported after this may register more: parsing had locked it
   return runs
 
 
@@ -129,7 +131,7 @@ def _export_and_load(path):
 @pytest.mark.parametrize("run", RUNS)
 def test_trains_two_steps_is_scored_exported_and_loaded_again(run, tmp_path):
   _parse_tiny(run)
-  _train(tmp_path, config.images(None), config.judged_set(None))
+  _train(tmp_path, config.images(None), config.all_judged_sets(None)[0])
   if run in RUN_OF_EACH_NETWORK.values():  # runs of one network differ in what comes before
     _export_and_load(tmp_path)
 
@@ -138,7 +140,7 @@ def test_trains_two_steps_is_scored_exported_and_loaded_again(run, tmp_path):
     "name", [name for name in models.names() if name not in RUN_OF_EACH_NETWORK])
 def test_so_does_a_network_without_a_run(name, tmp_path):
   _parse_tiny("demo", f"network.name = '{name}'")
-  _train(tmp_path, *_enlarged(config.images(None), config.judged_set(None)))
+  _train(tmp_path, *_enlarged(config.images(None), config.all_judged_sets(None)[0]))
   _export_and_load(tmp_path)
 
 

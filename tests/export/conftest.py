@@ -40,7 +40,7 @@ def small():
     vector = keras.layers.GlobalAveragePooling2D(data_format="channels_last")(x)
     vector = taps.Tap(stride=None, name="vector")(vector)
     return FeatureMetric(
-        keras.Model(image, {"map": x, "vector": vector}), network="small", **options)
+        keras.Model(image, {"map": x, "vector": vector}), name="small", **options)
   return make
 
 

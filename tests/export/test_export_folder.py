@@ -11,12 +11,19 @@ import tensorflow as tf
 
 from perceptual.errors import UserError
 from perceptual.export import saved_model
-from perceptual.metrics import feature_metric
+from perceptual.metrics.feature_metric import FeatureMetric
+from perceptual.models import taps
 
 
 def _snapshot(folder):
   return {path.relative_to(folder): path.read_bytes()
           for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def _metric(step):
+  image = keras.Input([None, None, 3], name="image")
+  model = keras.Model(image, {"pixels": taps.Tap(stride=1, name="pixels")(image)})
+  return FeatureMetric(model, name="pixels", trained={"checkpoint": "last", "step": step})
 
 
 @pytest.fixture
@@ -26,15 +33,16 @@ def quick(monkeypatch):
     pathlib.Path(path).mkdir()
     (pathlib.Path(path) / "saved_model.pb").write_text("graph")
 
-  monkeypatch.setattr(saved_model, "ExportedMetric", lambda *args: mock.Mock())
+  monkeypatch.setattr(saved_model, "ServedMetric", lambda *args: mock.Mock())
   monkeypatch.setattr(tf.saved_model, "save", save)
-  return feature_metric.pixel_l2()
+  return _metric(step=1)
 
 
 def test_an_export_is_written_into_new_folders_and_returns_its_fingerprint(quick, tmp_path):
   target = tmp_path / "a" / "b"
-  fingerprint = saved_model.export(quick, target, extra={"step": 1})
-  assert fingerprint == {**quick.fingerprint, "step": 1}
+  fingerprint = saved_model.export(quick, target)
+  assert fingerprint == {
+      **quick.fingerprint, "smallest_side": 1, "checkpoint": "last", "step": 1}
   assert sorted(p.name for p in target.iterdir()) == [
       "fingerprint.json", "metric.weights.h5", "saved_model.pb", "trunk.json"]
   assert [p.name for p in target.parent.iterdir()] == ["b"]
@@ -55,14 +63,14 @@ def test_the_home_folder_and_relative_paths_are_understood(quick, tmp_path, monk
 
 
 def test_an_old_export_is_replaced_only_if_asked(quick, tmp_path):
-  saved_model.export(quick, tmp_path / "m", extra={"step": 1})
+  saved_model.export(quick, tmp_path / "m")
   before = _snapshot(tmp_path)
   with pytest.raises(UserError, match="holds an export already; name another folder or pass "
                                       "--overwrite"):
-    saved_model.export(quick, tmp_path / "m", extra={"step": 2})
+    saved_model.export(_metric(step=2), tmp_path / "m")
   assert _snapshot(tmp_path) == before
   (tmp_path / "m" / "leftover").touch()
-  saved_model.export(quick, tmp_path / "m", extra={"step": 2}, overwrite=True)
+  saved_model.export(_metric(step=2), tmp_path / "m", overwrite=True)
   assert json.loads((tmp_path / "m" / "fingerprint.json").read_text())["step"] == 2
   assert set(_snapshot(tmp_path)) == set(before)
 
@@ -85,7 +93,7 @@ def test_something_else_is_never_replaced(quick, tmp_path, overwrite):
                                    OSError(28, "No space left on device")])
 @pytest.mark.parametrize("where", ["save", "save_weights", "write_text", "rename"])
 def test_a_failure_midway_leaves_what_was_there(quick, tmp_path, monkeypatch, error, where):
-  saved_model.export(quick, tmp_path / "there", extra={"step": 1})
+  saved_model.export(quick, tmp_path / "there")
   before = _snapshot(tmp_path)
 
   def fail(self, *args, **kwargs):

@@ -31,7 +31,9 @@ def test_value_and_gradient_are_the_eager_ones(exported, images):
   metric, folder = exported
   assert sorted(path.name for path in folder.glob("*.[jhn]*")) == ["fingerprint.json"]
   loaded = perceptual.load_metric(folder)
-  assert loaded.fingerprint == metric.fingerprint and loaded.taps == ()
+  assert loaded.fingerprint == {**metric.fingerprint, "smallest_side": metric.smallest_side}
+  assert not loaded.has_taps and loaded.has_map == metric.has_map
+  assert repr(loaded) == repr(metric)
   assert loaded.lower_is_better is metric.lower_is_better is False
   triplet = images(24, 31, count=3)
   np.testing.assert_allclose(loaded(*triplet[:2]), metric(*triplet[:2]), rtol=1e-5, atol=1e-6)
@@ -50,9 +52,10 @@ def test_what_it_does_not_have_is_not_there(exported, images):
   assert set(signatures) == {name + suffix for name in names for suffix in ("", "_uint8")}
   assert list(signatures["serving_default"].structured_outputs) == ["similarity"]
   loaded = perceptual.load_metric(folder)
-  for name in {"spatial_map", "per_tap"}.difference(names):
-    with pytest.raises(UserError, match=f"{metric.name} has no {name}"):
-      getattr(loaded, name)(*images(24, 31))
+  for name, what in {"spatial_map": "spatial map", "per_tap": "taps"}.items():
+    if name not in names:
+      with pytest.raises(UserError, match=f"{metric.name} has no {what}"):
+        getattr(loaded, name)(*images(24, 31))
 
 
 def test_images_too_small_are_refused(exported, images):

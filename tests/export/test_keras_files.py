@@ -12,7 +12,7 @@ import perceptual
 from perceptual import models
 from perceptual.errors import UserError
 from perceptual.export import keras_files, keras_metric
-from perceptual.metrics import classical, feature_metric
+from perceptual.metrics import classical
 from perceptual.metrics.feature_metric import FeatureMetric
 from perceptual.models import preprocessing, taps
 
@@ -36,7 +36,7 @@ def _resnet():
   keras.utils.set_random_seed(1)
   options = {"width": 0.0625, "num_classes": 3}
   return FeatureMetric(
-      models.build("resnet4", **options), network="resnet4", options=options,
+      models.build("resnet4", **options), name="resnet4", options=options,
       taps=["reduction_1", "reduction_2"], distance="style",
       preprocess=preprocessing.Preprocessing(float_range=(-1.0, 1.0)))
 
@@ -48,18 +48,18 @@ def _assert_same(found, metric, images):
   np.testing.assert_array_equal(found.two_afc(*images), metric.two_afc(*images))
 
 
-@pytest.mark.parametrize("make", [_resnet, perceptual.load_metric, feature_metric.pixel_l2])
+@pytest.mark.parametrize("make", [_resnet, perceptual.load_metric])
 def test_a_network_comes_back_with_all_that_it_is(make, images, tmp_path):
   metric = make()
   found = keras_metric(_written(metric, tmp_path / "m"))
-  _assert_same(found, metric, images(24, 31, count=3))
+  _assert_same(found, metric, images(33, 40, count=3))
   assert found.taps == metric.taps and found.trunk.trainable_variables == []
 
 
 @pytest.mark.parametrize("name, options", [
     ("vit_b8", {"width": 1 / 16, "depth": 1 / 12, "image_size": 32}), ("squeezenet1_1", {})])
 def test_layers_of_our_own_come_back(name, options, images, tmp_path):
-  metric = FeatureMetric(models.build(name, num_classes=2, **options), network=name)
+  metric = FeatureMetric(models.build(name, num_classes=2, **options), name=name)
   found = keras_metric(_written(metric, tmp_path / "m"))
   np.testing.assert_array_equal(found(*images(32, 32)), metric(*images(32, 32)))
 
@@ -70,7 +70,7 @@ def test_learned_channel_weights_come_back(learned, learned_folder, images):
   _assert_same(found, learned, images(12, 15, count=3))
   assert found.fingerprint["distance"] == "lin"
   np.testing.assert_array_equal(found.spatial_map(*pair), learned.spatial_map(*pair))
-  assert np.all(np.abs(found(*pair) - FeatureMetric(learned.trunk, network="n")(*pair)) > 0.05)
+  assert np.all(np.abs(found(*pair) - FeatureMetric(learned.trunk, name="n")(*pair)) > 0.05)
 
 
 @pytest.mark.parametrize("name, options", [
@@ -90,10 +90,10 @@ def test_layers_of_the_users_own_come_back_once_registered(tmp_path, images):
 
   image = keras.Input([None, None, 3])
   model = keras.Model(image, {"x": taps.Tap(stride=1, name="x")(Doubled()(image))})
-  folder = _written(FeatureMetric(model, network="mine", distance="l2"), tmp_path / "m")
+  folder = _written(FeatureMetric(model, name="mine", distance="l2"), tmp_path / "m")
   found = keras_metric(folder)
   np.testing.assert_array_equal(found(*images(4, 5)), FeatureMetric(
-      model, network="mine", distance="l2")(*images(4, 5)))
+      model, name="mine", distance="l2")(*images(4, 5)))
   del keras.saving.get_custom_objects()["of_this_test>Doubled"]
   message = _refusal(folder)
   assert "trunk.json is no network that Keras knows" in message and "Doubled" in message
@@ -141,7 +141,7 @@ def test_weights_of_another_metric_are_refused(learned, learned_folder, small, t
     copy = tmp_path / f"with_other_{name}"
     shutil.copytree(learned_folder, copy)
     shutil.copy(elsewhere / name, copy)
-    assert _refusal(copy).endswith("its weights are not those that fingerprint.json speaks of. "
+    assert _refusal(copy).endswith("its weights do not match fingerprint.json. "
                                    "Export the metric again.")
 
 
@@ -157,7 +157,7 @@ def test_a_network_that_cannot_describe_itself_is_no_export(tmp_path):
   image = keras.Input([None, None, 3])
   model = keras.Model(image, {"x": taps.Tap(stride=1, name="x")(Secretive(lambda x: 2 * x)(image))})
   with pytest.raises(UserError, match="secret cannot be exported: ") as caught:
-    _written(FeatureMetric(model, network="secret"), tmp_path / "m")
+    _written(FeatureMetric(model, name="secret"), tmp_path / "m")
   assert "\n" not in str(caught.value)
 
 

@@ -34,13 +34,14 @@ def metric():
   for layer in model.layers:  # as trained: statistics that are not 0 and 1
     if isinstance(layer, keras.layers.BatchNormalization):
       layer.moving_mean.assign(np.random.default_rng(0).normal(size=layer.moving_mean.shape))
-  return FeatureMetric(model, network="resnet4", options=_OPTIONS)
+  return FeatureMetric(model, name="resnet4", options=_OPTIONS,
+                       trained={"checkpoint": "last", "step": 7})
 
 
 @pytest.fixture(scope="module")
 def folder(metric, tmp_path_factory):
   path = tmp_path_factory.mktemp("export") / "metric"
-  saved_model.export(metric, path, extra={"checkpoint": "last", "step": 7})
+  saved_model.export(metric, path)
   return path
 
 
@@ -61,7 +62,7 @@ def _pixels():
   """A metric whose features are what the network sees."""
   image = keras.Input([None, None, 3], name="image")
   model = keras.Model(image, {"pixels": taps.Tap(stride=1, name="pixels")(image)})
-  return FeatureMetric(model, network="pixels", distance="l2")
+  return FeatureMetric(model, name="pixels", distance="l2")
 
 
 # -- The same numbers everywhere
@@ -290,7 +291,7 @@ def test_values_outside_the_declared_range_raise(loaded, name):
       call(bad, good)
     with pytest.raises(_INVALID, match="candidate has values outside the declared range"):
       call(good.astype(np.float64), bad.astype(np.float64))
-  with pytest.raises(_INVALID, match="image has values outside the declared range"):
+  with pytest.raises(_INVALID, match="images has values outside the declared range"):
     loaded.features(bad)
   with pytest.raises(_INVALID, match="candidate has values outside the declared range"):
     loaded.signatures["serving_default"](reference=tf.constant(good), candidate=tf.constant(bad))
@@ -311,10 +312,13 @@ def test_the_declared_range_is_the_metrics(tmp_path, small):
 
 
 @pytest.mark.parametrize("name", ["0 to 255", "NaN"])
-def test_where_xla_leaves_no_assertions_the_result_is_nan(loaded, name):
+def test_where_xla_leaves_no_assertions_the_result_of_a_wrong_image_is_nan(loaded, name):
   good, bad = np.full([2, 8, 8, 3], 0.5, np.float32), _bad_images()[name]
   compiled = tf.function(lambda *pair: loaded(*pair), jit_compile=True, autograph=False)
-  assert np.isnan(compiled(good, bad)).all() and np.isnan(compiled(bad, good)).all()
+  wrong = ~((bad >= 0) & (bad <= 1)).all(axis=(1, 2, 3))
+  assert wrong.any()
+  for pair in ((good, bad), (bad, good)):
+    np.testing.assert_array_equal(np.isnan(compiled(*pair)), wrong)
   np.testing.assert_array_equal(compiled(good, good), 0)
 
 
@@ -334,15 +338,15 @@ def test_two_shapes_raise(loaded, other):
 
 
 def test_the_fingerprint_is_the_metrics_and_stands_in_both_places(folder, loaded, metric):
-  expected = {**metric.fingerprint, "checkpoint": "last", "step": 7}
+  expected = {**metric.fingerprint, "smallest_side": 1, "checkpoint": "last", "step": 7}
   assert json.loads((folder / keras_files.FINGERPRINT).read_text()) == expected
   assert json.loads(loaded.fingerprint().numpy()) == expected
-  assert {"network", "options", "weights_sha256", "taps", "distance", "lower_is_better",
+  assert {"name", "options", "weights_sha256", "taps", "distance", "lower_is_better",
           "preprocessing", "versions"} < set(expected)
 
 
 def test_only_the_weights_of_the_taps_selected_are_exported(tmp_path, metric):
-  part = FeatureMetric(models.build("resnet4", **_OPTIONS), network="resnet4", options=_OPTIONS,
+  part = FeatureMetric(models.build("resnet4", **_OPTIONS), name="resnet4", options=_OPTIONS,
                 taps=["reduction_1"])
   saved_model.export(part, tmp_path / "m")
   loaded = tf.saved_model.load(str(tmp_path / "m"))

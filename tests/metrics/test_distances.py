@@ -1,5 +1,8 @@
 """Distances against an independent reading of the paper, in closed forms, properties, extremes."""
 
+import dataclasses
+import pickle
+
 import keras
 import numpy as np
 import pytest
@@ -8,7 +11,8 @@ import tensorflow as tf
 from perceptual import errors
 from perceptual.metrics import distances
 
-NAMES = list(distances.DISTANCES)
+SUMS = ["local+mean_pool", "local+sort"]
+NAMES = [*distances.DISTANCES, *SUMS]
 NORMALISING = [name for name in NAMES if name != "l2"]
 PERMUTABLE = ["mean_pool", "mean_pool_over_channels", "style", "sort"]
 SHAPES = {"map": (3, 4, 5, 7), "tokens": (3, 6, 7), "vector": (3, 7), "one_by_one": (2, 1, 1, 5)}
@@ -60,8 +64,6 @@ READINGS = {
     "style": read_style,
     "sort": read_sort,
     "l2": lambda a, b: np.mean((a - b)**2),
-    "local+mean_pool": lambda a, b: read_local(a, b) + read_mean_pool(a, b),
-    "local+sort": lambda a, b: read_local(a, b) + read_sort(a, b),
 }
 
 
@@ -69,7 +71,8 @@ def reading(name, features_0, features_1):
   """The distances [batch] float64 of features in any layout."""
   flat = [np.asarray(features, "float64").reshape(len(features), -1, features.shape[-1])
           for features in (features_0, features_1)]
-  return np.array([READINGS[name](*images) for images in zip(*flat)])
+  return np.array([sum(READINGS[term](*images) for term in name.split("+"))
+                   for images in zip(*flat)])
 
 
 def permuted_positions(features, seed=0):
@@ -217,10 +220,43 @@ def test_local_sees_moved_positions_but_not_moved_together(pair):
       local(moved, permuted_positions(pair[1])), local(*pair), rtol=1e-6)
 
 
-def test_sums_add(pair):
-  value = {name: distances.get(name)(*pair).numpy() for name in NAMES}
-  np.testing.assert_allclose(value["local+mean_pool"], value["local"] + value["mean_pool"])
-  np.testing.assert_allclose(value["local+sort"], value["local"] + value["sort"])
+@pytest.mark.parametrize(("name", "canonical"), [
+    ("mean_pool+sort", "mean_pool+sort"), ("local+sort+style", "local+sort+style"),
+    ("spatial + mean", "local+mean_pool"), ("l2+spatial", "l2+local")])
+def test_sums_of_any_names_add(pair, name, canonical):
+  distance = distances.get(name)
+  assert distance.name == canonical
+  np.testing.assert_allclose(
+      distance(*pair), sum(distances.get(term)(*pair) for term in canonical.split("+")), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "message"), [
+    ("local+gram", r"Unknown distance 'local\+gram'\. Available: local, .*; and sums"),
+    ("local+", r"Unknown distance 'local\+'"), ("local+spatial", "has local twice"),
+    (5, "distance must be a name, such as local, not 5"), (["local"], "distance must be a name")])
+def test_a_sum_of_something_else_is_refused(name, message):
+  with pytest.raises(errors.UserError, match=message):
+    distances.get(name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_distance_pickles(name, pair):
+  again = pickle.loads(pickle.dumps(distances.get(name)))
+  np.testing.assert_array_equal(again(*pair), distances.get(name)(*pair))
+  assert again.name == name
+
+
+def test_several_candidates_are_compared_with_a_reference_embedded_once(pair):
+  seen = []
+  local = distances.get("local")
+  counted = dataclasses.replace(local, embed=lambda x: seen.append(1) or local.embed(x))
+  found = distances.to_reference(counted, *pair, pair[0])
+  assert len(seen) == 3
+  np.testing.assert_allclose(found, [local(*pair), np.zeros(3)], rtol=1e-6)
+  at_taps = {"a": local, "b": distances.get("sort")}
+  both = [{"a": features, "b": features} for features in pair]
+  [total] = distances.summed_to_reference(at_taps, *both)
+  np.testing.assert_allclose(total, local(*pair) + distances.get("sort")(*pair), rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -337,8 +373,7 @@ def test_aliases_have_one_canonical_name(alias, canonical):
 
 
 def test_every_distance_is_filed_under_its_own_name():
-  assert {name: distance.name for name, distance in distances.DISTANCES.items()} == {
-      name: name for name in NAMES}
+  assert {name: distances.get(name).name for name in NAMES} == {name: name for name in NAMES}
 
 
 def test_an_unknown_distance_lists_the_legal_names():
@@ -568,7 +603,8 @@ def gradient(function):
 
 
 results = {"map": distances.spatial_map_at({"tap": pair[0]}, {"tap": pair[1]}, (9, 6))}
-for name, distance in distances.DISTANCES.items():
+for name in sys.argv[3:]:
+  distance = distances.get(name)
   results["value " + name] = distance(*pair)
   results["gradient " + name] = gradient(lambda a, b: ops.sum(distance(a, b)))
 np.savez(sys.argv[2], **{key: ops.convert_to_numpy(value) for key, value in results.items()})
@@ -579,7 +615,8 @@ def test_other_backends_give_the_same(on_another_backend, pair, tmp_path):
   zero = np.zeros_like(pair[0][:1])
   pair = np.concatenate([without_ties(pair[0]), zero]), pair[1][[0, 1, 2, 0]]
   np.savez(tmp_path / "features.npz", features_0=pair[0], features_1=pair[1])
-  on_another_backend(OTHER_BACKEND, tmp_path / "features.npz", tmp_path / "results.npz")
+  on_another_backend(OTHER_BACKEND, tmp_path / "features.npz", tmp_path / "results.npz",
+                     *NAMES)
   results = np.load(tmp_path / "results.npz")
   for name in NAMES:
     value, (gradient, _) = value_and_gradients(name, *pair)

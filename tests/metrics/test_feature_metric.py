@@ -26,7 +26,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def metric(model):
-  return FeatureMetric(model, network="resnet4", options=_OPTIONS)
+  return FeatureMetric(model, name="resnet4", options=_OPTIONS)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_the_distance_is_the_sum_over_taps_of_the_features_distances(model, metr
 
 @pytest.mark.parametrize("distance", ["local", "style", "local+sort"])
 def test_two_candidates_are_compared_with_one_reference_encoded_once(model, pair, distance):
-  metric = FeatureMetric(model, network="resnet4", distance=distance)
+  metric = FeatureMetric(model, name="resnet4", distance=distance)
   seen = []
   trunk, metric.trunk = metric.trunk, lambda images, training: (
       seen.append(len(images)) or trunk(images, training=training))
@@ -70,9 +70,9 @@ def test_two_candidates_are_compared_with_one_reference_encoded_once(model, pair
 
 def test_taps_are_selectable_and_kept_in_network_order(model, metric, pair):
   per_tap = {tap: v.numpy() for tap, v in metric.per_tap(*pair).items()}
-  last = FeatureMetric(model, network="resnet4", taps=["reduction_2"])
+  last = FeatureMetric(model, name="resnet4", taps=["reduction_2"])
   np.testing.assert_allclose(last(*pair), per_tap["reduction_2"], rtol=1e-6)
-  swapped = FeatureMetric(model, network="resnet4", taps=["reduction_2", "reduction_1"])
+  swapped = FeatureMetric(model, name="resnet4", taps=["reduction_2", "reduction_1"])
   assert swapped.taps == ("reduction_1", "reduction_2")
   np.testing.assert_array_equal(swapped(*pair), metric(*pair))
 
@@ -117,7 +117,7 @@ def test_features_are_those_of_the_trunk(model, metric, pair):
 
 @pytest.mark.parametrize("distance", ["local", "mean_pool", "style", "sort", "local+sort"])
 def test_gradients_are_finite_and_zero_where_images_are_equal(model, pair, distance):
-  metric = FeatureMetric(model, network="resnet4", distance=distance)
+  metric = FeatureMetric(model, name="resnet4", distance=distance)
   reference, candidate = (tf.constant(images / 255, tf.float32) for images in pair)
   for other, check in ((candidate, np.any), (reference, lambda g: not np.any(g))):
     with tf.GradientTape() as tape:
@@ -130,7 +130,7 @@ def test_gradients_are_finite_and_zero_where_images_are_equal(model, pair, dista
 def test_the_spatial_map_of_a_pixel_tap_is_the_local_distance_of_pixels(pair):
   image = keras.Input([None, None, 3])
   model = keras.Model(image, {"pixels": taps.Tap(stride=1, name="pixels")(image)})
-  metric = FeatureMetric(model, network="pixels")
+  metric = FeatureMetric(model, name="pixels")
   found = metric.spatial_map(*pair)
   assert found.shape == (3, 20, 28)
   unit = [x / np.linalg.norm(x, axis=-1, keepdims=True)
@@ -149,9 +149,9 @@ def test_the_spatial_map_shows_where_images_differ(metric, pair):
 
 def test_unknown_taps_and_distances_are_named(model):
   with pytest.raises(UserError, match=r"Unknown tap 'stage9'. Available: reduction_1, reduction_2"):
-    FeatureMetric(model, network="resnet4", taps=["reduction_1", "stage9"])
+    FeatureMetric(model, name="resnet4", taps=["reduction_1", "stage9"])
   with pytest.raises(UserError, match=r"Unknown distance 'l3'. Available: local, mean_pool"):
-    FeatureMetric(model, network="resnet4", distance="l3")
+    FeatureMetric(model, name="resnet4", distance="l3")
 
 
 @pytest.mark.parametrize("call", ["__call__", "per_tap", "spatial_map"])
@@ -179,29 +179,21 @@ def test_a_graph_computes_the_same_and_refuses_two_sizes(metric, pair):
 
 
 def test_the_range_of_floats_is_the_metrics(model, pair):
-  metric = FeatureMetric(model, network="resnet4",
+  metric = FeatureMetric(model, name="resnet4",
                   preprocess=preprocessing.Preprocessing(float_range=(-1.0, 1.0)))
   np.testing.assert_allclose(metric(*(pair / 127.5 - 1)), metric(*pair), rtol=1e-5)
   with pytest.raises(UserError, match="declared range of float images is -1 to 1"):
     metric(*pair.astype(np.float32))
 
 
-def test_pixel_l2_is_the_mean_squared_difference_of_pixels_in_0_to_1(pair):
-  metric = feature_metric.pixel_l2()
-  floats = pair / 255
-  np.testing.assert_allclose(metric(*pair), ((floats[0] - floats[1])**2).mean(axis=(1, 2, 3)),
-                             rtol=1e-5)
-  assert metric.taps == ("pixels",)
-
-
 def test_the_initial_network_differs_in_weights_alone(model):
-  trained = FeatureMetric(model, network="resnet4", options=_OPTIONS, taps=["reduction_2"],
+  trained = FeatureMetric(model, name="resnet4", options=_OPTIONS, taps=["reduction_2"],
                    distance="style", preprocess=preprocessing.Preprocessing(float_range=(0, 255)))
   initial = feature_metric.random_init(trained, seed=3)
   ours, theirs = initial.fingerprint, trained.fingerprint
   differing = {key for key in theirs if ours[key] != theirs[key]}
-  assert differing == {"network", "weights_sha256"}
-  assert ours["network"] == "resnet4, random init"
+  assert differing == {"name", "weights_sha256"}
+  assert ours["name"] == "resnet4, random init"
   assert feature_metric.random_init(trained, seed=3).fingerprint == ours
   assert feature_metric.random_init(trained, seed=4).fingerprint != ours
 
@@ -210,10 +202,10 @@ def test_the_fingerprint_is_complete_and_plain(metric):
   fingerprint = metric.fingerprint
   assert json.loads(json.dumps(fingerprint)) == fingerprint
   assert fingerprint == {
-      "network": "resnet4", "options": _OPTIONS,
+      "name": "resnet4", "options": _OPTIONS,
       "weights_sha256": feature_metric.weights_hash(metric.trunk),
       "taps": ["reduction_1", "reduction_2"], "distance": "local", "lower_is_better": True,
-      "preprocessing": {
+      "dtype": "float32", "preprocessing": {
           "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225],
           "uint8_range": [0.0, 255.0], "float_range": [0.0, 1.0]},
       "versions": {"perceptual": __version__, "keras": keras.__version__,

@@ -194,14 +194,14 @@ def test_symmetric_and_independent_of_the_batch(small):
 
 def test_the_fingerprint_names_net_version_and_heads(random_weights, small):
   fingerprint = small.fingerprint
-  assert (fingerprint["network"], fingerprint["distance"]) == ("lpips-squeeze", "lin")
+  assert (fingerprint["name"], fingerprint["distance"]) == ("lpips-squeeze", "lin")
   assert fingerprint["options"] == {"version": "0.0", "lpips": True}
   plain = lpips(SMALL, "0.0", lpips=False, weights=random_weights).fingerprint
   assert plain["distance"] == "local"
   assert plain["weights_sha256"] != fingerprint["weights_sha256"]
   heavier = {tap: value * 2 for tap, value in small.channel_weights.items()}
   other = FeatureMetric(
-      small.trunk, network="lpips-squeeze", taps=small.taps, channel_weights=heavier)
+      small.trunk, name="lpips-squeeze", taps=small.taps, channel_weights=heavier)
   assert other.fingerprint["weights_sha256"] not in (
       plain["weights_sha256"], fingerprint["weights_sha256"])
 
@@ -210,11 +210,11 @@ def test_an_export_holds_the_heads(tmp_path):
   # An LPIPS takes long to export: these are heads on a network of one layer.
   image = keras.Input((None, None, 3), name="image")
   model = keras.Model(image, {"tap": Tap(stride=1, name="tap")(image)})
-  metric = FeatureMetric(model, network="n", channel_weights={"tap": [0.0, 1.0, 3.0]})
+  metric = FeatureMetric(model, name="n", channel_weights={"tap": [0.0, 1.0, 3.0]})
   saved_model.export(metric, tmp_path / "export")
   loaded = tf.saved_model.load(str(tmp_path / "export"))
   images = pair(4, 5)
-  assert np.all(np.abs(metric(*images) - FeatureMetric(model, network="n")(*images)) > 0.1)
+  assert np.all(np.abs(metric(*images) - FeatureMetric(model, name="n")(*images)) > 0.1)
   np.testing.assert_allclose(loaded(*images), metric(*images), rtol=1e-5)
   np.testing.assert_allclose(loaded.per_tap(*images)["tap"], metric(*images), rtol=1e-5)
   np.testing.assert_allclose(
@@ -242,14 +242,14 @@ def test_a_graph_of_any_size_gives_the_same(small):
 ])
 def test_channel_weights_that_do_not_fit_are_refused(change, message, small):
   with pytest.raises(errors.UserError, match=message) as error:
-    FeatureMetric(small.trunk, network="n", taps=small.taps,
+    FeatureMetric(small.trunk, name="n", taps=small.taps,
            channel_weights=change(small.channel_weights))
   assert "\n" not in str(error.value)
 
 
 def test_channel_weights_go_with_local_alone(small):
   with pytest.raises(errors.UserError, match="go with the distance local, not with style"):
-    FeatureMetric(small.trunk, network="n", taps=small.taps, distance="style",
+    FeatureMetric(small.trunk, name="n", taps=small.taps, distance="style",
            channel_weights=small.channel_weights)
 
 
@@ -271,10 +271,11 @@ def test_unknown_names_list_the_known():
 
 def test_missing_weights_say_what_to_get_and_what_to_run(tmp_path):
   assert refusal("vgg", weights=tmp_path) == (
-      f"There are no weights of vgg16 and lpips-vgg-v0.1 in {tmp_path}, and none are downloaded. "
-      "Get vgg16-397923af.pth (torchvision's vgg16, IMAGENET1K_V1) and vgg.pth (the lpips "
-      "package's lpips/weights/v0.1/vgg.pth), then run: perceptual convert --network=lpips-vgg "
-      f"--trunk=vgg16-397923af.pth --heads=vgg.pth --version=0.1 --weights_dir={tmp_path}")
+      f"There are no weights of vgg16 and lpips-vgg-v0.1 in {tmp_path}, and nothing is downloaded "
+      "unasked. They come from vgg16-397923af.pth (torchvision's vgg16, IMAGENET1K_V1) and vgg.pth "
+      "(the lpips package's lpips/weights/v0.1/vgg.pth). To download and convert what this machine "
+      "does not have yet, run: perceptual convert --network=lpips-vgg --download "
+      f"--weights_dir={tmp_path}")
 
 
 def test_only_what_is_missing_is_asked_for(random_weights):

@@ -22,7 +22,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def metric(model):
-  return FeatureMetric(model, network="resnet4")
+  return FeatureMetric(model, name="resnet4")
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def _pixels(**options):
   """A metric of the pixels themselves, so that values can be worked out by hand."""
   image = keras.Input([None, None, 3])
   model = keras.Model(image, {"pixels": Tap(stride=1, name="pixels")(image)})
-  return FeatureMetric(model, network="pixels", **options)
+  return FeatureMetric(model, name="pixels", **options)
 
 
 def test_what_differs_outside_the_mask_never_changes_the_value(metric, pair, mask):
@@ -123,6 +123,6 @@ def test_other_masks_are_refused(metric, pair, mask, message):
 
 
 def test_only_distances_that_know_places_take_a_mask(model, pair, mask):
-  metric = FeatureMetric(model, network="resnet4", distance="mean_pool")
+  metric = FeatureMetric(model, name="resnet4", distance="mean_pool")
   with pytest.raises(UserError, match="local and lin, not with mean_pool"):
     metric(*pair, mask=mask)

@@ -74,9 +74,9 @@ def test_the_baseline_at_random_has_none_of_the_trained_weights(saved):
   _, path = saved
   options = {"path": path, "taps": TAPS, "preprocessing": "0,255", "num_classes": 4}
   own = feature_metric.FeatureMetric(
-      models.build("keras_file", **options), network="keras_file", options=options)
+      models.build("keras_file", **options), name="keras_file", options=options)
   at_random = feature_metric.random_init(own)
-  assert at_random.network == "keras_file at random"
+  assert at_random.name == "keras_file, random init"
   assert feature_metric.weights_hash(at_random.trunk) != feature_metric.weights_hash(own.trunk)
   assert feature_metric.weights_hash(at_random.trunk) == feature_metric.weights_hash(
       feature_metric.random_init(own).trunk)

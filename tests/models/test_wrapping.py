@@ -86,7 +86,7 @@ def test_taps_and_logits_are_the_classifier_s_own():
 
 def test_a_wrapped_network_is_a_metric_of_any_size_without_what_lies_past_its_taps():
   network = models.wrap(classifier(side=32), ["stem_relu"], preprocessing="-1,1")
-  wrapped = feature_metric.FeatureMetric(network, network="mine")
+  wrapped = feature_metric.FeatureMetric(network, name="mine")
   assert {layer.name for layer in wrapped.trunk.layers} == {
       "image", "expected_input", "wrapped_stem", "wrapped_stem_bn", "wrapped_stem_relu",
       "stem_relu"}
@@ -95,7 +95,7 @@ def test_a_wrapped_network_is_a_metric_of_any_size_without_what_lies_past_its_ta
     np.testing.assert_array_equal(wrapped(a, a), [0, 0])
     assert np.all(wrapped(a, b).numpy() > 0)
     assert wrapped.spatial_map(a, b).shape == (2, *size)
-  assert wrapped.fingerprint["network"] == "mine"
+  assert wrapped.fingerprint["name"] == "mine"
 
 
 def test_layers_of_models_inside_are_tapped_by_both_names():
@@ -342,7 +342,7 @@ from perceptual.metrics import feature_metric
 classifier = keras.models.load_model(sys.argv[1])
 pixels = np.load(sys.argv[2])
 network = models.wrap(classifier, ["base.first", "base"], preprocessing="caffe")
-print(*keras.ops.convert_to_numpy(feature_metric.FeatureMetric(network, network="mine")(*pixels)))
+print(*keras.ops.convert_to_numpy(feature_metric.FeatureMetric(network, name="mine")(*pixels)))
 """
 
 
@@ -355,4 +355,4 @@ def test_other_backends_give_the_same_distances(on_another_backend, tmp_path):
   network = models.wrap(model, ["base.first", "base"], preprocessing="caffe")
   np.testing.assert_allclose(
       [float(number) for number in printed.split()[-2:]],
-      feature_metric.FeatureMetric(network, network="mine")(*pixels), rtol=1e-5)
+      feature_metric.FeatureMetric(network, name="mine")(*pixels), rtol=1e-5)

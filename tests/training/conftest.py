@@ -75,9 +75,9 @@ def _settings(**options):
 def make_in(images, judged_set):
   """Makes a run in a folder."""
   def make(folder, *, network=("resnet2", {"width": 0.1}), images=images, judged_set=judged_set,
-           strategy=None, **options):
+           further_sets=(), strategy=None, **options):
     return loop.Run(folder, network=network, images=images, judged_set=judged_set,
-                    settings=_settings(**options), strategy=strategy)
+                    further_sets=further_sets, settings=_settings(**options), strategy=strategy)
   return make
 
 

@@ -265,7 +265,7 @@ def test_a_folder_may_be_moved(folder, saved, tmp_path):
 
 
 @pytest.mark.parametrize(("prepare", "checkpoint", "culprit"), [
-    (lambda folder: None, "last", "is no run directory: it has no network.json. Make one with"),
+    (lambda folder: None, "last", "is not a run directory: it has no network.json. Make one with"),
     (lambda folder: folder.network.unlink(), "last", "has no network.json"),
     (lambda folder: folder.write_network(*NETWORK), "best_score",
      "has no checkpoint 'best_score'. Available: last."),
@@ -279,16 +279,16 @@ def test_a_folder_may_be_moved(folder, saved, tmp_path):
     (lambda folder: folder.write_network("resnet2", {"num_classes": 3}), "last", "does not fit"),
 ])
 def test_what_cannot_be_loaded_is_one_line(folder, saved, prepare, checkpoint, culprit):
-  if "network.json" in culprit or "no training" in culprit:
+  if "network.json" in culprit:
     folder.write_network(*NETWORK)
   prepare(folder)
-  path = folder.path.parent / "none" if "no training" in culprit else folder.path
+  path = folder.path.parent / "none" if "Make one with" in culprit else folder.path
   with pytest.raises(UserError, match=culprit) as caught:
     model_dir.load_network(path, checkpoint)
   assert "\n" not in str(caught.value)
 
 
-def test_a_file_is_no_training_folder(tmp_path):
+def test_a_file_is_not_a_run_directory(tmp_path):
   (tmp_path / "file").write_text("")
   with pytest.raises(UserError, match=r"network\.json cannot be read: "):
     model_dir.load_network(tmp_path / "file")

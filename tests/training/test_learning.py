@@ -58,7 +58,7 @@ def _triplets(count, seed):
 
 def _red_judge(images):
   """1 where candidate 1 is closer by the distance in which red alone counts."""
-  metric = FeatureMetric(_pixels(None).model, network="pixels", channel_weights={"pixels": RED})
+  metric = FeatureMetric(_pixels(None).model, name="pixels", channel_weights={"pixels": RED})
   return (np.diff(np.stack(metric.two_afc(*images.values())), axis=0)[0] < 0).astype(float)
 
 
@@ -168,7 +168,7 @@ def test_the_first_step_is_that_of_the_formulas(train_set):
   images = next(train_set.subsets[0].images.batch(8).as_numpy_iterator())
   judge = train_set.subsets[0].answers[:8]
   weights = {"pixels": trainer.model.channel_weights["pixels"].numpy()}
-  metric = FeatureMetric(_pixels(None).model, network="pixels", channel_weights=weights)
+  metric = FeatureMetric(_pixels(None).model, name="pixels", channel_weights=weights)
   d0, d1 = (d.numpy() for d in metric.two_afc(*(images[k] for k in judged_sets.IMAGE_KEYS["2afc"])))
   x = np.stack([d0, d1, d0 - d1, d0 / (d1 + 0.1), d1 / (d0 + 0.1)], axis=1)
   *hidden, (kernel, bias) = [layer.get_weights() for layer in trainer.judge.layers
@@ -284,7 +284,7 @@ def test_the_folder_gives_the_metric_at_its_best(tuned, judged_set):
 def test_the_fingerprint_says_how_it_was_learned(tuned):
   metric = perceptual.load_metric(tuned.folder.path)
   fingerprint = json.loads(json.dumps(metric.fingerprint))
-  assert (fingerprint["network"], fingerprint["distance"]) == ("resnet4", "lin")
+  assert (fingerprint["name"], fingerprint["distance"]) == ("resnet4", "lin")
   learned = fingerprint["learned"]
   assert (learned["mode"], learned["judged_set"]) == ("tune", "red (train)")
   assert learned["triplets"] == 96
@@ -357,7 +357,7 @@ def test_wrong_settings(options, culprit):
     ({"trunk": lambda n: trunks.published("resnet6", {}, n)},
      "There are no published weights of 'resnet6', only of alexnet, "),
     ({"trunk": lambda n: trunks.published("alexnet", {}, n, "nowhere")},
-     "There are no weights of alexnet in nowhere, and none are downloaded. Get "),
+     "There are no weights of alexnet in nowhere, and nothing is downloaded "),
     ({"score_subset": "third"}, "Unknown subset of red 'third'."),
 ])
 def test_parts_that_do_not_fit_are_refused(make, tmp_path, change, culprit):

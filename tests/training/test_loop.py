@@ -1,8 +1,10 @@
 """A whole training run in its folder: what it writes, keeps, resumes and refuses."""
 
+import csv
 import dataclasses
 import json
 import math
+import re
 import shutil
 
 import keras
@@ -17,7 +19,7 @@ from perceptual.errors import UserError
 from perceptual.evaluation import judged_pass, report
 from perceptual.metrics.feature_metric import FeatureMetric
 from perceptual.models.preprocessing import IMAGENET
-from perceptual.training import classifier, model_dir, records
+from perceptual.training import classifier, model_dir, outer_loop, records
 
 SPEED = "images_per_second"
 
@@ -63,7 +65,7 @@ def test_a_run_writes_all_that_the_folder_is_said_to_hold(make, capsys):
   folder = run.folder.path
   assert {path.name for path in folder.iterdir()} == {
       "network.json", "run.json", "config.gin", "operative_config.gin", "metrics.csv",
-      "training.png", "tensorboard", "checkpoints"}
+      "scores.csv", "class_accuracy.csv", "training.png", "tensorboard", "checkpoints"}
   assert run.folder.read_network() == ("resnet2", run.network[1])
   assert run.network[1]["num_classes"] == 3
   assert run.network[1]["dropout"] == 0.0, "defaults too: they may change one day"
@@ -83,7 +85,26 @@ def test_a_run_writes_all_that_the_folder_is_said_to_hold(make, capsys):
       f"step {step:>2}" for step in (2, 4, 6, 8, 10, 12)]
   assert [line.partition(":")[0] for line in lines if "evaluation" in line] == [
       f"  evaluation at step {step}" for step in (0, 4, 8, 12)]
-  assert all(line.startswith(("step", "  evaluation at step", "  evaluating")) for line in lines)
+  assert all(line.startswith(("step", "  evaluation at step", "  evaluating", "  warning: "))
+             for line in lines)
+
+
+def test_scores_are_said_with_their_intervals_and_a_small_set_is_warned_of_once(make, capsys):
+  rows = make().train()
+  lines = capsys.readouterr().err.splitlines()
+  said = [re.search(r": local (\d+\.\d) ±(\d+\.\d)  style (\d+\.\d) ±\d+\.\d", line)
+          for line in lines if "evaluation at step" in line]
+  assert [(line[1], line[3]) for line in said] == [
+      (f"{row['score/local']:.1f}", f"{row['score/style']:.1f}") for row in rows]
+  assert [line for line in lines if "warning" in line] == [
+      f"  warning: with 10 triplets a score is known to ±{said[0][2]} points (95% interval): "
+      "smaller differences between steps may be chance"]
+
+
+def test_a_set_that_tells_scores_apart_is_not_warned_of(make, monkeypatch, capsys):
+  monkeypatch.setattr(outer_loop, "WIDE", 50.0)
+  make(train_steps=1).train()
+  assert "warning" not in capsys.readouterr().err
 
 
 def test_a_line_of_metrics_an_evaluation(make):
@@ -125,7 +146,7 @@ def test_the_kept_checkpoints_are_what_they_were_kept_for(make, images, judged_s
     best = records.peak(rows, column)
     assert step == best["step"], "the first of the highest"
     scored = judged_pass.JudgedPass(
-        FeatureMetric(model, network=network), distances=("local",), batch_size=4)
+        FeatureMetric(model, name=network), distances=("local",), batch_size=4)
     distances = {subset.name: scored(subset, "2afc") for subset in judged_set.subsets}
     assert report.summed_score(judged_set, distances, "local") == best["score/local"]
     evaluator = classifier.ClassifierEvaluator(
@@ -144,6 +165,100 @@ def test_the_untrained_network_is_recorded_but_never_kept(make):
   assert rows[0]["score/local"] == rows[1]["score/local"]
   assert model_dir.load_network(run.folder.path)[-1] == 4
   assert f"at step 4, with {rows[1]['validation_accuracy']:.1f}% accuracy" in run.summary()
+
+
+def _scores(run):
+  with run.folder.scores.open(newline="") as file:
+    return list(csv.DictReader(file))
+
+
+def test_the_network_is_scored_at_chosen_steps_too(make):
+  run = make(score_steps=(0, 1, 6, 99), steps_per_loop=5)
+  assert [row["step"] for row in run.train()] == [0, 1, 4, 6, 8, 12]
+  assert list(dict.fromkeys(row["step"] for row in _scores(run))) == ["0", "1", "4", "6", "8", "12"]
+
+
+def test_every_score_is_recorded_with_its_interval(make, judged_set):
+  run = make(train_steps=4, network=("resnet3", {"width": 0.1}))
+  rows = run.train()
+  found = {tuple(row[key] for key in ("step", "subset", "distance", "tap")): row
+           for row in _scores(run)}
+  assert {row["judged_set"] for row in found.values()} == {judged_set.name}
+  assert set(found) == {
+      (str(step), subset, distance, tap) for step in (0, 4)
+      for subset in ("first", "second", "mean", "pooled") for distance in ("local", "style")
+      for tap in ("reduction_1", "sum")}
+  assert float(found["4", "mean", "local", "sum"]["score"]) == pytest.approx(
+      rows[-1]["score/local"], abs=1e-4)
+  for row in found.values():
+    assert 0 <= float(row["low"]) <= float(row["score"]) <= float(row["high"]) <= 100
+
+
+def test_a_damaged_file_of_scores_is_told(make, trained):
+  path = trained / "scores.csv"
+  text = path.read_text()
+  for damaged in (text.replace("low", "lower"), text + "4,tiny\n", text + "x" + "," * 7, ""):
+    path.write_text(damaged)
+    with pytest.raises(UserError, match=r"scores.csv is damaged: its columns must be step, judged"):
+      make(train_steps=8)
+
+
+def test_taps_are_chosen(make):
+  run = make(train_steps=2, network=("resnet4", {"width": 0.1}), score_taps=("reduction_2",))
+  run.train()
+  assert {row["tap"] for row in _scores(run)} == {"reduction_2", "sum"}
+  with pytest.raises(UserError, match=r"tap in score_taps 'stem'. Available: reduction_1"):
+    make("other", network=("resnet4", {"width": 0.1}), score_taps=("stem",))
+
+
+def test_several_sets_are_scored_and_one_keeps_the_best(make, judged_set):
+  other = dataclasses.replace(judged_set, name="others", subsets=judged_set.subsets[:1])
+  run = make(train_steps=4, further_sets=(other,), best_by="others")
+  assert "besides   tiny judgements, 10 triplets" in run.description()
+  row = run.train()[-1]
+  scores = {(r["judged_set"], r["subset"]): float(r["score"]) for r in _scores(run)
+            if (r["step"], r["distance"], r["tap"]) == ("4", "local", "sum")}
+  assert set(scores) == {*((judged_set.name, name) for name in (
+      "first", "second", "mean", "pooled")), *(("others", name) for name in (
+          "first", "mean", "pooled"))}
+  assert scores["others", "mean"] == scores[judged_set.name, "first"]
+  assert row["score/local"] == pytest.approx(scores["others", "mean"], abs=1e-4)
+  assert "changed" not in make(train_steps=4, further_sets=(other,), best_by="others").description()
+  with pytest.raises(UserError, match="holds another run"):
+    make(train_steps=4, further_sets=(other,))
+  with pytest.raises(UserError, match=r"best_by 'third'. Available: tiny judgements, others"):
+    make("third", further_sets=(other,), best_by="third")
+  with pytest.raises(UserError, match="A judged set is named twice: tiny judgements, tiny"):
+    make("twice", further_sets=(judged_set,))
+
+
+def test_weights_of_chosen_steps_are_kept_for_good(make):
+  run = make(train_steps=6, keep_checkpoints=(0, 3, 6, 99))
+  run.train()
+  assert run.folder.kept() == ["step-0", "step-3", "step-6"]
+  for step in (0, 3, 6):
+    assert model_dir.load_network(run.folder.path, f"step-{step}")[-1] == step
+  kept, last = (model_dir.load_network(run.folder.path, name)[0] for name in ("step-6", "last"))
+  for first, second in zip(kept.weights, last.weights):
+    np.testing.assert_array_equal(first.numpy(), second.numpy())
+  with pytest.raises(UserError, match=r"no checkpoint 'step-4'. Available: .*step-0, step-3"):
+    model_dir.load_network(run.folder.path, "step-4")
+
+
+def test_all_evaluated_weights_are_kept(make):
+  run = make(train_steps=6, keep_checkpoints="all", score_steps=(1,))
+  run.train()
+  assert run.folder.kept() == ["step-0", "step-1", "step-4", "step-6"]
+
+
+def test_accuracy_by_class_is_that_of_the_last_evaluation(make, images):
+  run = make(images=dataclasses.replace(images, classes=(7, 2, 5)))
+  row = run.train()[-1]
+  with run.folder.class_accuracy.open(newline="") as file:
+    found = list(csv.DictReader(file))
+  assert [(r["label"], r["images"]) for r in found] == [("7", "4"), ("2", "3"), ("5", "3")]
+  right = sum(float(r["accuracy"]) * int(r["images"]) for r in found) / 10
+  assert right == pytest.approx(row["validation_accuracy"], abs=1e-3)
 
 
 class _Killed(Exception):
@@ -165,7 +280,8 @@ def _kill(run, step):
       run.train()
 
 
-DROPOUT = {"network": ("resnet2", {"width": 0.1, "dropout": 0.4}), "checkpoint_interval": 3}
+DROPOUT = {"network": ("resnet2", {"width": 0.1, "dropout": 0.4}), "checkpoint_interval": 3,
+           "score_steps": (1, 7), "keep_checkpoints": (1, 5)}
 
 
 @pytest.fixture(scope="module")
@@ -176,9 +292,9 @@ def whole(tmp_path_factory, make_in):
   return run
 
 
-@pytest.mark.parametrize(("killed_at", "resumed_at"), [(1, 0), (5, 4), (11, 9)])
+@pytest.mark.parametrize(("killed_at", "resumed_at"), [(1, 0), (6, 5), (11, 9)])
 def test_a_resumed_run_ends_as_the_uninterrupted_one(make, whole, killed_at, resumed_at):
-  """Bit for bit, with dropout and augmentation; saved at 3, 4, 6, 8, 9 and 12."""
+  """Bit for bit, with dropout and augmentation; saved at 1, 3, 4, 5, 6, 7, 8, 9 and 12."""
   _kill(make(**DROPOUT), killed_at)
   resumed = make(**DROPOUT)
   assert resumed.first_step == resumed_at
@@ -187,7 +303,9 @@ def test_a_resumed_run_ends_as_the_uninterrupted_one(make, whole, killed_at, res
   rows = resumed.train()
   assert _without_speed(rows) == _without_speed(records.read_metrics(whole.folder.metrics))
   _assert_same(_weights(resumed), _weights(whole))
-  for name in model_dir.CHECKPOINTS:
+  assert resumed.folder.scores.read_text() == whole.folder.scores.read_text()
+  assert resumed.folder.class_accuracy.read_text() == whole.folder.class_accuracy.read_text()
+  for name in (*model_dir.CHECKPOINTS, "step-1", "step-5"):
     models = [model_dir.load_network(run.folder.path, name) for run in (whole, resumed)]
     assert models[0][-1] == models[1][-1]
     for first, second in zip(models[0][0].weights, models[1][0].weights):

@@ -34,6 +34,12 @@ from perceptual.training.settings import Settings
     (lambda: Settings(score_distances=("local", 9)), "score_distances must be a list"),
     (lambda: Settings(score_distances=("local", "local")), "names one twice"),
     (lambda: Settings(score_distances=("spatial",)), "'spatial' is called 'local' here"),
+    (lambda: Settings(score_steps=5), "score_steps must be a list of steps, not 5"),
+    (lambda: Settings(score_steps=(5, -1)), "score_steps .* at least 0, not -1"),
+    (lambda: Settings(keep_checkpoints="every"),
+     "keep_checkpoints must be a list of steps or \"all\", not 'every'"),
+    (lambda: Settings(score_taps="stem"), "score_taps must be a list of taps, not 'stem'"),
+    (lambda: Settings(score_resamples=0), "score_resamples .* at least 1, not 0"),
     (lambda: Settings(score_by="sort"), "score_by 'sort' is not one of .* local, mean_pool, style"),
 ])
 def test_illegal_settings_are_refused_in_one_line(make, culprit):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from perceptual import errors, weights
+from perceptual.common import folders
 from perceptual.models import linear_heads
 from perceptual.weights import catalogue, conversion, store, torch_layout
 
@@ -255,10 +256,10 @@ def load_refusal(name, folder):
 def test_missing_weights_say_how_to_get_them(tmp_path):
   folder = tmp_path / "my weights"
   assert load_refusal("squeezenet1_1", folder) == (
-      f"There are no weights of squeezenet1_1 in {folder}, and none are downloaded. Get "
-      "squeezenet1_1-b8a52dc0.pth (torchvision's squeezenet1_1, IMAGENET1K_V1), then run: "
-      "perceptual convert --network=squeezenet1_1 --trunk=squeezenet1_1-b8a52dc0.pth "
-      f"--weights_dir='{folder}'")
+      f"There are no weights of squeezenet1_1 in {folder}, and nothing is downloaded unasked. They "
+      "come from squeezenet1_1-b8a52dc0.pth (torchvision's squeezenet1_1, IMAGENET1K_V1). To "
+      "download and convert what this machine does not have yet, run: perceptual convert "
+      f"--network=squeezenet1_1 --download --weights_dir='{folder}'")
 
 
 def test_damaged_weights_are_refused(alexnet, folder):
@@ -266,12 +267,12 @@ def test_damaged_weights_are_refused(alexnet, folder):
   file, manifest = store.paths("alexnet", folder)
   whole = file.read_bytes()
   file.write_bytes(whole[:-1000])
-  assert "is not the file that alexnet.json speaks of" in load_refusal("alexnet", folder)
+  assert "does not match alexnet.json" in load_refusal("alexnet", folder)
   file.write_bytes(whole)
   text = manifest.read_text()
   for damage in ("", "[]", text[:50], '{"name": "alexnet"}'):
     manifest.write_text(damage)
-    assert "is no manifest of weights" in load_refusal("alexnet", folder)
+    assert "is not a manifest of weights" in load_refusal("alexnet", folder)
   manifest.write_text(text)
   weights.load("alexnet", folder)
 
@@ -280,7 +281,7 @@ def test_weights_of_another_network_under_this_name_are_refused(alexnet, folder)
   weights.convert(alexnet, "alexnet", folder)
   for path, other in zip(store.paths("alexnet", folder), store.paths("vgg11", folder)):
     path.rename(other)
-  assert "speaks of alexnet, not of vgg11" in load_refusal("vgg11", folder)
+  assert "is of alexnet, not of vgg11" in load_refusal("vgg11", folder)
   path = store.paths("vgg11", folder)[1]
   path.write_text(path.read_text().replace('"name": "alexnet"', '"name": "vgg11"'))
   assert "does not fit vgg11" in load_refusal("vgg11", folder)
@@ -295,12 +296,12 @@ def test_layers_in_another_order_are_noticed(alexnet, folder):
 
 
 def test_where_weights_are_looked_for(monkeypatch, tmp_path):
-  for variable in (store.ENVIRONMENT_VARIABLE, "XDG_CACHE_HOME"):
+  for variable in (folders.WEIGHTS_VARIABLE, "XDG_CACHE_HOME"):
     monkeypatch.delenv(variable, raising=False)
   monkeypatch.setenv("HOME", str(tmp_path))
   assert weights.weights_dir() == tmp_path / ".cache" / "perceptual" / "weights"
   monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
   assert weights.weights_dir() == tmp_path / "xdg" / "perceptual" / "weights"
-  monkeypatch.setenv(store.ENVIRONMENT_VARIABLE, "~/mine")
+  monkeypatch.setenv(folders.WEIGHTS_VARIABLE, "~/mine")
   assert weights.weights_dir() == tmp_path / "mine"
   assert weights.weights_dir(os.curdir) == pathlib.Path(os.curdir)

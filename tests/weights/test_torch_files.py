@@ -227,7 +227,7 @@ def test_what_cannot_be_read_is_named(tmp_path, name):
 def test_another_file_is_refused(tmp_path):
   path = tmp_path / "notes.pth"
   path.write_text("# Weights\n")
-  assert "no PyTorch checkpoint" in refusal(path)
+  assert "not a PyTorch checkpoint" in refusal(path)
 
 
 @pytest.mark.parametrize("as_archive", [True, False])
@@ -261,7 +261,7 @@ def test_npz_files(tmp_path):
 def test_npz_files_of_pickled_objects_are_refused(tmp_path):
   path = tmp_path / "model.npz"
   np.savez(path, weight=np.array([Command(tmp_path / "bait")], object))
-  assert "no .npz file of arrays" in refusal(path)
+  assert "not an .npz file of arrays" in refusal(path)
   assert not (tmp_path / "bait").exists()
 
 

@@ -91,7 +91,7 @@ def _metric():
   rng = np.random.default_rng(0)
   heads = {f"relu{number}": rng.random(channels, "float32")
            for number, channels in enumerate(_CHANNELS, 1)}
-  return FeatureMetric(models.build("alexnet", num_classes=0), network="lpips-alex",
+  return FeatureMetric(models.build("alexnet", num_classes=0), name="lpips-alex",
                        channel_weights=heads)
 
 

@@ -84,9 +84,9 @@ def _metrics():
   trunk = models.build("alexnet", num_classes=0)
   rng = np.random.default_rng(0)
   weights = {tap.name: rng.random(tap.channels, "float32") for tap in taps.list_taps(trunk)}
-  metrics = {"lin": FeatureMetric(trunk, network="lpips-alex", channel_weights=weights)}
+  metrics = {"lin": FeatureMetric(trunk, name="lpips-alex", channel_weights=weights)}
   for distance in (*_DISTANCES, "sort"):
-    metrics[distance] = FeatureMetric(trunk, network="lpips-alex", distance=distance)
+    metrics[distance] = FeatureMetric(trunk, name="lpips-alex", distance=distance)
   return {name: compiled.Compiled(metric) for name, metric in metrics.items()}
 
 

@@ -18,8 +18,10 @@ from tensorflow_datasets.core.download.extractor import ExtractError
 from tensorflow_datasets.core.download.util import DownloadError
 
 from perceptual import errors
+from perceptual.common.files import expanded
 from perceptual.common.in_order import map_in_order
 from perceptual.data import tfds_files
+from perceptual.data.images import archives
 from perceptual.data.judged import bapps_files
 
 KINDS = tuple(bapps_files.PUBLISHED)
@@ -82,17 +84,22 @@ def _local_folders(dl_manager, kind):
   for phase, name in bapps_files.ARCHIVES[kind].items():
     is_unpacked = any(split.startswith(phase) for split in found)
     if not is_unpacked and (folder / name).exists():
-      found.update(_find_unpacked(dl_manager.extract(folder / name), kind, name))
+      found.update(_find_unpacked(_unpacked(dl_manager, folder / name), kind, name))
   return found
 
 
 def _downloaded_folders(dl_manager, kind):
   names = bapps_files.ARCHIVES[kind].values()
-  unpacked = dl_manager.download_and_extract({name: URL + name for name in names})
   found = {}
-  for name, folder in unpacked.items():
-    found.update(_find_unpacked(folder, kind, name))
+  for name, archive in dl_manager.download({name: URL + name for name in names}).items():
+    found.update(_find_unpacked(_unpacked(dl_manager, archive), kind, name))
   return found
+
+
+def _unpacked(dl_manager, archive):
+  """Returns the folder of an archive's files; TFDS does not compare their checksum."""
+  archives.verify(pathlib.Path(archive))
+  return dl_manager.extract(archive)
 
 
 def _find_unpacked(folder, kind, name):
@@ -141,7 +148,7 @@ def prepare(source, data_dir, *, configs=None, overwrite=False):
     if kind not in KINDS:
       raise errors.unknown("BAPPS config", kind, KINDS)
   if source is not None:
-    source = pathlib.Path(source).expanduser()
+    source = expanded(source)
     configs = _configs_there(source, configs)
   found, sizes = [], {}
   for kind in configs or KINDS:
@@ -176,7 +183,7 @@ def _build(kind, source, data_dir, *, overwrite):
     config = tfds.download.DownloadConfig(
         # TFDS would take an extracted archive for that of another source of the same name.
         extract_dir=building / "extracted", manual_dir=source, try_download_gcs=False)
-    downloads = pathlib.Path(data_dir).expanduser() / "downloads"
+    downloads = expanded(data_dir) / "downloads"
     try:
       with contextlib.redirect_stdout(io.StringIO()):  # it tells of directories that will not be
         builder.download_and_prepare(download_dir=downloads, download_config=config)
@@ -211,5 +218,5 @@ def open_prepared(kind, data_dir):
   if kind not in KINDS:
     raise errors.unknown("BAPPS config", kind, KINDS)
   directory = _directory(kind, data_dir)
-  tfds_files.require_complete(directory)
+  tfds_files.require_complete(directory, prepared_by="bapps")
   return tfds.builder_from_directory(directory)

@@ -160,7 +160,8 @@ def _check_parts(folder, files_of):
 
 def _read_answer(path):
   try:
-    value = np.load(path, allow_pickle=False)
+    # Mapped, since an array that is read gets the memory that its header asks for.
+    value = np.load(path, allow_pickle=False, mmap_mode="r")
   except (OSError, ValueError, EOFError) as error:
     raise UserError(f"{path} is not a NumPy array: {error}.") from error
   if value.size != 1 or not np.issubdtype(value.dtype, np.number):

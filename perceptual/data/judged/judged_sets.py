@@ -110,7 +110,8 @@ def _bapps(kind, split, data_dir, image_size, limit):
   from perceptual.data.judged import bapps
 
   if data_dir is None:
-    raise errors.UserError(f"bapps/{kind} needs a data_dir: the folder in which it was prepared.")
+    raise errors.UserError(f"bapps/{kind} needs a data_dir, the folder in which it was prepared "
+                           "with: perceptual prepare bapps --data_dir=DATA_DIR")
   builder = bapps.open_prepared(kind, data_dir)
   published = bapps.subsets(kind, split)
   there = [name for name in published if f"{split}_{name}" in builder.info.splits]
@@ -143,7 +144,9 @@ def _teacher(split, data_dir, limit):
   from perceptual.data.judged import prepare_teacher
 
   if data_dir is None:
-    raise errors.UserError("teacher needs a data_dir: the folder in which it was prepared.")
+    raise errors.UserError(
+        "teacher needs a data_dir, the folder in which it was prepared with: perceptual prepare "
+        f"teacher --split={split} --source=DIR_OR_TAR --data_dir=DATA_DIR")
   builder = prepare_teacher.open_prepared(data_dir, split)
   examples = _prepared(builder, split, limit)
   subset = _subset("cross", *examples, "2afc", groups=_cross_family_groups)

@@ -63,7 +63,8 @@ def open_prepared(kind, data_dir):
   if kind not in graded.KINDS:
     raise unknown("graded kind", kind, graded.KINDS)
   directory = _directory(kind, data_dir)
-  tfds_files.require_complete(directory)
+  tfds_files.require_complete(
+      directory, prepared_by=f"graded --kinds={kind} --source=DIR_OR_TAR")
   return tfds.builder_from_directory(directory)
 
 

@@ -80,7 +80,8 @@ def open_prepared(data_dir, split="val"):
     UserError: if `data_dir` holds no whole one.
   """
   directory = _directory(data_dir, split)
-  tfds_files.require_complete(directory)
+  tfds_files.require_complete(
+      directory, prepared_by=f"teacher --split={split} --source=DIR_OR_TAR")
   return tfds.builder_from_directory(directory)
 
 
@@ -95,8 +96,8 @@ def prepare(source, data_dir, metric, *, split="val", seed=0, per_image=1, image
     source: as `references.read` takes it: files, `'imagenet64'` or `'demo'`.
     data_dir: the TFDS folder to write to.
     metric: the teacher: `metric(reference, candidate)` takes uint8 `[batch, height, width, 3]` and
-      returns `[batch]`; `metric.network` is its name, and `metric.lower_is_better` and
-      `metric.fingerprint` are as those of `perceptual.metrics.feature_metric.FeatureMetric`.
+      returns `[batch]`; `metric.name` is its name, and `metric.lower_is_better` and
+      `metric.fingerprint` are as those of `perceptual.metrics.base.Metric`.
     split: `'val'`, to score on, or `'train'`, to learn from: of `'imagenet64'` and `'demo'` it is
       made from the training images. Of files, say by `under` which are for which.
     seed: a non-negative integer.
@@ -132,10 +133,10 @@ def prepare(source, data_dir, metric, *, split="val", seed=0, per_image=1, image
       data_dir, name=NAME, config=CONFIGS[split], version=VERSION, overwrite=overwrite,
       features=triplet_records.features(image_size),
       splits={split: _examples(judged(made, metric, counts), counts)},
-      description=f"{label(metric.network)}. Made from {source}, seed {seed}.",
+      description=f"{label(metric.name)}. Made from {source}, seed {seed}.",
       # The writer takes the metadata after the last example, when the counts are complete.
       metadata={
-          "label": label(metric.network),
+          "label": label(metric.name),
           "teacher": metric.fingerprint,
           "seed": seed,
           "per_image": per_image,
@@ -147,7 +148,7 @@ def prepare(source, data_dir, metric, *, split="val", seed=0, per_image=1, image
           "unreadable": unreadable,
           "counts": counts,
       })
-  return Report(directory, label(metric.network), dict(counts), len(images), unreadable)
+  return Report(directory, label(metric.name), dict(counts), len(images), unreadable)
 
 
 def judged(triplets, metric, counts):
@@ -179,7 +180,7 @@ def _distances(batch, side, metric):
   values = ops.convert_to_numpy(metric(*images))
   if not np.isfinite(values).all():
     culprit = batch[int(np.argmin(np.isfinite(values)))]["id"]
-    raise UserError(f"{metric.network} cannot judge: its answer for candidate_{side} of {culprit} "
+    raise UserError(f"{metric.name} cannot judge: its answer for candidate_{side} of {culprit} "
                     "is not finite.")
   return values if metric.lower_is_better else -values
 

@@ -1,8 +1,8 @@
 """The images that triplets are made from: files, a prepared data set or the embedded photographs.
 
-A source is a folder or a tar archive (also compressed) of images; or `'imagenet64'`, a split of
-`imagenet_resized/64x64` prepared in the data folder; or `'demo'`, crops of the embedded
-photographs.
+A source is a folder or a tar archive (also compressed) of images; or a split of labelled images
+prepared in the data folder, `'imagenet64'`, or `'own/<name>'` for one's own images of that name; or
+`'demo'`, crops of the embedded photographs.
 """
 
 import hashlib
@@ -12,12 +12,10 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from perceptual.common.progress import progress
-from perceptual.data import distortions, tfds_files
+from perceptual.data import distortions
 from perceptual.data.images import image_files
-from perceptual.data.labelled import demo
+from perceptual.data.labelled import demo, imagenet64, own_images
 from perceptual.errors import UserError
-
-_IMAGENET64 = tfds_files.DatasetName("imagenet_resized", "64x64", "0.1.0")
 
 
 def check(source, *, image_size, limit, under):
@@ -26,7 +24,7 @@ def check(source, *, image_size, limit, under):
     raise UserError(f"image_size must be at least {distortions.MIN_SIDE}. Received: {image_size}.")
   if limit is not None and limit < 1:
     raise UserError(f"limit must be at least 1. Received: {limit}.")
-  if under is not None and source in _SOURCES:
+  if under is not None and _reader(source):
     raise UserError(f"under={under!r} selects a folder; the source {source!r} has no folders.")
 
 
@@ -35,11 +33,11 @@ def read(source, data_dir, *, image_size, limit, under=None, split="validation")
 
   Args:
     source: as above.
-    data_dir: the TFDS folder that holds `imagenet_resized/64x64`, where that is the source.
+    data_dir: the TFDS folder that holds the labelled images, where they are the source.
     image_size: height and width of the images returned.
     limit: the most images to read, spread evenly over the source (files sorted by name).
     under: with a folder or an archive, only images that have this folder in their path.
-    split: of `'imagenet64'` and `'demo'`, `'train'` or `'validation'`; files have none.
+    split: of labelled images, `'train'` or `'validation'`; files have none.
 
   Returns:
     (images, unreadable): a list of uint8 `[image_size, image_size, 3]`, and the name of each image
@@ -48,8 +46,9 @@ def read(source, data_dir, *, image_size, limit, under=None, split="validation")
   Raises:
     UserError: the source is missing, or has no readable image.
   """
-  if source in _SOURCES:
-    images, unreadable = _SOURCES[source](data_dir, split, limit), {}
+  read_labelled = _reader(source)
+  if read_labelled:
+    images, unreadable = read_labelled(data_dir, split, limit), {}
   else:
     images, unreadable = _read_files(source, under, limit)
   if not len(images):  # a list or an array
@@ -101,17 +100,27 @@ def _spread(count, limit):
   return np.linspace(0, count - 1, min(count, limit)).round().astype(int)
 
 
-def _read_imagenet64(data_dir, split, limit):
-  directory = _IMAGENET64.directory(data_dir)
-  tfds_files.require_complete(directory)
-  builder = tfds.builder_from_directory(directory)
+def _reader(source):
+  """Returns the function that reads a source of labelled images; None for files."""
+  name = str(source)
+  if name == "demo":
+    return _read_demo
+  if name == "imagenet64":
+    return lambda data_dir, *which: _read_prepared(imagenet64.builder(data_dir), *which)
+  family, _, own = name.partition("/")
+  if family == "own" and own and "/" not in own:
+    return lambda data_dir, *which: _read_prepared(own_images.builder(data_dir, own), *which)
+  return None
+
+
+def _read_prepared(builder, split, limit):
   count = builder.info.splits[split].num_examples
   wanted = set(_spread(count, limit).tolist())
   dataset = builder.as_dataset(split=split, shuffle_files=False,
                                decoders={"image": tfds.decode.SkipDecoding()})
   examples = progress(dataset.as_numpy_iterator(), description="reading", total=count)
   return [
-      image_files.decode(example["image"], f"{directory} {split} example {index}")
+      image_files.decode(example["image"], f"{builder.data_path} {split} example {index}")
       for index, example in enumerate(examples) if index in wanted
   ]
 
@@ -120,9 +129,6 @@ def _read_demo(data_dir, split, limit):
   del data_dir
   images, _ = demo.crops(split)
   return images[_spread(len(images), limit)]
-
-
-_SOURCES = {"imagenet64": _read_imagenet64, "demo": _read_demo}
 
 
 def _square(image, size):

@@ -3,7 +3,7 @@
 Understood are, below any number of wrapping folders,
 
   `<split>/<class>/.../<file>`   with `train` and `val`, `valid`, `validation` or `test`;
-  `<class>/.../<file>`           a tenth of every class is then held out for validation;
+  `<class>/.../<file>`           a part of every class is then held out for validation;
 
 and Tiny-ImageNet's own way: `train/<class>/images/<file>`, while `val/images/<file>` finds its
 class in `val/val_annotations.txt`. Beside `val`, `test` is left out: it is unlabelled as a rule.
@@ -18,37 +18,38 @@ from perceptual.errors import UserError
 
 ANNOTATIONS = "val_annotations.txt"
 VALIDATION_NAMES = ("validation", "val", "valid", "test")  # the first one that is there is used
-HELD_OUT = 0.1
+HELD_OUT = 0.1  # the share of a class, unless told otherwise
 _SPLIT_NAMES = ("train", *VALIDATION_NAMES)
 _NO_CLASS = ("images",)  # what a folder is called that holds images of all classes
-_LAYOUTS = "<split>/<class>/<image> (splits train and val) or <class>/<image>"
+LAYOUTS = "<split>/<class>/<image> (splits train and val) or <class>/<image>"
 
 
-def assign(names, *, annotations=None, seed=0):
+def assign(names, *, annotations=None, seed=0, held_out=None):
   """Tells the split and the class of every image.
 
   Args:
     names: relative names of images, with forward slashes.
     annotations: `{name: bytes}` of the files called `val_annotations.txt`.
     seed: of the choice of held-out images, where the folders make no validation split.
+    held_out: the share of each class that is then held out; None for `HELD_OUT`.
 
   Returns:
     `{name: (split, class)}` with the splits `train` and `validation`, in the order of `names`.
     Images outside the splits that are used are not in it.
 
   Raises:
-    UserError: if there are no images, if some of them are in no class folder, or if there are
-      split folders but no `train`.
+    UserError: if there are no images, if some of them are in no class folder, if there are split
+      folders but no `train`, or if a share is given but the folders make a validation split.
   """
   if not names:
-    raise UserError(f"No images found; expected {_LAYOUTS}.")
+    raise UserError(f"No images found; expected {LAYOUTS}.")
   folders = sorted({posixpath.dirname(name) for name in names})
   depth = _split_depth(folders)
   if depth is None:
     depth = _class_depth(folders)
     classes = {folder: _class_of(folder, depth) for folder in folders}
-    return _hold_out({name: classes[posixpath.dirname(name)] for name in names}, seed)
-  return _by_split(names, folders, depth, annotations or {}, seed)
+    return _hold_out({name: classes[posixpath.dirname(name)] for name in names}, seed, held_out)
+  return _by_split(names, folders, depth, annotations or {}, seed, held_out)
 
 
 def _parts(folder):
@@ -81,11 +82,11 @@ def _class_of(folder, depth):
   parts = _parts(folder)
   if len(parts) <= depth or parts[depth] in _NO_CLASS:
     raise UserError(
-        f"The images in {folder or 'the top folder'} lie in no class folder; expected {_LAYOUTS}.")
+        f"The images in {folder or 'the top folder'} lie in no class folder; expected {LAYOUTS}.")
   return parts[depth]
 
 
-def _by_split(names, folders, depth, annotations, seed):
+def _by_split(names, folders, depth, annotations, seed, held_out):
   """Assigns the images below split folders, whose names stand at `depth` in the paths."""
   split_folders = {f: _parts(f)[depth] for f in folders if len(_parts(f)) > depth}
   present = set(split_folders.values())
@@ -101,7 +102,10 @@ def _by_split(names, folders, depth, annotations, seed):
       label = annotated[name] if name in annotated else _class_of(folder, depth + 1)
       assigned[name] = (splits[split_folders[folder]], label)
   if validation is None:
-    return _hold_out({name: label for name, (_, label) in assigned.items()}, seed)
+    return _hold_out({name: label for name, (_, label) in assigned.items()}, seed, held_out)
+  if held_out is not None:
+    raise UserError(f"The folder {validation!r} holds the validation images, so none are held out: "
+                    "leave the share out.")
   return assigned
 
 
@@ -117,8 +121,9 @@ def _annotated(annotations):
   return classes
 
 
-def _hold_out(classes, seed):
-  """Splits `{name: class}`: a random tenth of each class that has two or more is validation."""
+def _hold_out(classes, seed, share):
+  """Splits `{name: class}`: a random share of each class that has two or more is validation."""
+  share = HELD_OUT if share is None else share
   by_class = collections.defaultdict(list)
   for name, label in classes.items():
     by_class[label].append(name)
@@ -126,7 +131,7 @@ def _hold_out(classes, seed):
   held_out = set()
   for label in sorted(by_class):
     names = sorted(by_class[label])
-    count = max(1, round(HELD_OUT * len(names))) if len(names) > 1 else 0
+    count = min(max(1, round(share * len(names))), len(names) - 1)  # some to train on, too
     held_out.update(names[i] for i in random.permutation(len(names))[:count])
   return {name: ("validation" if name in held_out else "train", label)
           for name, label in classes.items()}

@@ -1,22 +1,24 @@
 """Labelled images for training classifiers, as seeded, resumable, sharded batches.
 
-Sources are `imagenet_resized/64x64` through TFDS, and the embedded demo photographs. The stream of
-training batches is a function of the seed and the step alone: a run that resumes at step N sees
+`registry` lists where they come from; here they become what training reads. The stream of training
+batches is a function of the seed and the step alone: a run that resumes at step N sees
 what an uninterrupted run sees from step N on, whatever the number of threads or input pipelines.
 """
 
-import collections
 import collections.abc
 import dataclasses
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 from perceptual import errors
-from perceptual.data.labelled import augment
+from perceptual.data.labelled import augment, class_subsets
 
 # Decoded 64x64 images take 12 KB each: up to this many are kept in memory (1.2 GB).
 CACHE_LIMIT = 100_000
+
+_NAMES_SHOWN = 20  # of classes, in an error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,8 +31,8 @@ class LabelledImages:
     num_classes: labels are 0 to `num_classes - 1`.
     image_size: height and width in pixels.
     sizes: number of examples, for `train` and `validation`.
-    examples: split name -> data set of `{'image', 'label'}`, in a fixed order.
-    decode: turns the `image` of an example into `[image_size, image_size, 3]` uint8.
+    examples: split name -> data set of `{'image', 'label'}`, in a fixed order; None in `outline`s.
+    decode: turns the `image` of an example into `[image_size, image_size, 3]` uint8; as `examples`.
     classes: the source's labels that were kept, in the order of their new numbers; None for all.
   """
 
@@ -39,34 +41,32 @@ class LabelledImages:
   num_classes: int
   image_size: int
   sizes: dict[str, int]
-  examples: Callable[[str], tf.data.Dataset]
-  decode: Callable[[tf.Tensor], tf.Tensor]
+  examples: Callable[[str], tf.data.Dataset] | None
+  decode: Callable[[tf.Tensor], tf.Tensor] | None
   classes: tuple[int, ...] | None = None
 
 
-def imagenet64(data_dir, *, classes=None):
-  """Returns `imagenet_resized/64x64` as prepared in `data_dir`.
+def of_builder(builder, counts, *, name, classes=None, image_size=None):
+  """Returns the images of a prepared data set.
 
   Args:
-    data_dir: the TFDS folder, as given to `perceptual prepare imagenet64`.
-    classes: labels to keep, renumbered 0, 1, ... in the order given; None keeps every class that
-      the prepared data hold (all 1000, or the 100 of a set prepared from 100 folders).
+    builder: the TFDS builder of a data set that `preparation` wrote.
+    counts: the number of examples by label, of each split: `{split: {label: count}}`.
+    name: where the images come from.
+    classes: as `kept_classes` takes them, of the labels that the split `train` has.
+    image_size: the side to which images are resized (bilinearly); None leaves them as they are.
 
   Raises:
-    UserError: if the data are not there or a class is not among them.
+    UserError: as `kept_classes`, or `image_size` is illegal.
   """
   import tensorflow_datasets as tfds
 
-  from perceptual.data.labelled import prepare_imagenet64
-
-  builder = prepare_imagenet64.builder(data_dir)
-  counts = prepare_imagenet64.class_counts(data_dir)
-  kept = _checked_classes(classes, sorted(counts["train"]))
-  total = builder.info.features["label"].num_classes
-  renumber = [-1] * total
+  features = builder.info.features
+  kept = kept_classes(classes, sorted(counts["train"]), features["label"].names)
+  renumber = [-1] * features["label"].num_classes
   for new, old in enumerate(kept):
     renumber[old] = new
-  as_they_are = renumber == list(range(total))
+  as_they_are = renumber == list(range(len(renumber)))
 
   def examples(split):
     dataset = builder.as_dataset(
@@ -78,28 +78,138 @@ def imagenet64(data_dir, *, classes=None):
       dataset = dataset.filter(lambda e: e["label"] >= 0)
     return dataset
 
+  stored_size = features["image"].shape[0]
+  image_size, note = _resized(stored_size, image_size)
+
+  def decode(image):
+    image = tf.ensure_shape(tf.io.decode_png(image, channels=3), [stored_size, stored_size, 3])
+    if image_size == stored_size:
+      return image
+    return tf.saturate_cast(tf.round(tf.image.resize(image, [image_size] * 2)), tf.uint8)
+
   return LabelledImages(
-      name="imagenet_resized/64x64", note="", num_classes=len(kept), image_size=64,
+      name=name, note=note, num_classes=len(kept), image_size=image_size,
       sizes={split: sum(counts.get(split, {}).get(c, 0) for c in kept)
              for split in ("train", "validation")},
-      examples=examples,
-      decode=lambda image: tf.ensure_shape(tf.io.decode_png(image, channels=3), [64, 64, 3]),
+      examples=examples, decode=decode, classes=None if classes is None else kept)
+
+
+def of_arrays(arrays, *, name, note, class_names, classes=None):
+  """Returns images that are in memory.
+
+  Args:
+    arrays: `{split: (images, labels)}`: `[n, size, size, 3]` uint8, and `[n]` int64.
+    name: where the images come from.
+    note: one line that must stand wherever results on them are shown.
+    class_names: the names of all labels, in their order.
+    classes: as `kept_classes` takes them.
+
+  Raises:
+    UserError: as `kept_classes`.
+  """
+  kept = kept_classes(classes, range(len(class_names)), class_names)
+  renumber = np.full(len(class_names), -1)
+  renumber[list(kept)] = np.arange(len(kept))
+  chosen = {split: (images[renumber[labels] >= 0], renumber[labels][renumber[labels] >= 0])
+            for split, (images, labels) in arrays.items()}
+  shape = chosen["train"][0].shape[1:]
+
+  def examples(split):
+    images, labels = chosen[split]
+    return tf.data.Dataset.from_tensor_slices({"image": images, "label": labels})
+
+  return LabelledImages(
+      name=name, note=note, num_classes=len(kept), image_size=shape[0],
+      sizes={split: len(labels) for split, (_, labels) in chosen.items()},
+      examples=examples, decode=lambda image: tf.ensure_shape(image, shape),
       classes=None if classes is None else kept)
 
 
-def _checked_classes(classes, present):
-  if classes is not None and not isinstance(classes, collections.abc.Iterable):
+def outline_of_builder(builder, counts, *, name, classes=None, image_size=None):
+  """Returns what `of_builder` would, without the images; as `outline`."""
+  features = builder.info.features
+  return outline(
+      {split: sum(counts.get(split, {}).values()) for split in ("train", "validation")},
+      name=name, class_names=features["label"].names, present=sorted(counts["train"]),
+      stored_size=features["image"].shape[0], classes=classes, image_size=image_size)
+
+
+def outline(sizes, *, name, class_names, stored_size, present=None, note="", classes=None,
+            image_size=None):
+  """Returns `LabelledImages` of sizes alone, without `examples` and `decode`, for plans.
+
+  A `class_subsets.ClassSubset` is counted, not resolved: its accuracies may be of a run to come.
+
+  Args:
+    sizes: number of examples of all classes, for `train` and `validation`. Of some classes the
+      numbers are in proportion.
+    name: where the images come from.
+    class_names: the names of all labels, in their order.
+    stored_size: height and width of the images as they are.
+    present: the labels that the data have, ascending; None for all.
+    note: one line that must stand wherever results on them are shown.
+    classes: as `kept_classes` takes them.
+    image_size: the side to which images are resized; None leaves them as they are.
+
+  Raises:
+    UserError: as `kept_classes`, or `image_size` is illegal.
+  """
+  present = range(len(class_names)) if present is None else present
+  if isinstance(classes, class_subsets.ClassSubset):
+    classes.require_enough(present)
+    num_classes = classes.count
+  else:
+    num_classes = len(kept_classes(classes, present, class_names))
+  image_size, resized_note = _resized(stored_size, image_size)
+  return LabelledImages(
+      name=name, note=note or resized_note, num_classes=num_classes, image_size=image_size,
+      sizes={split: size * num_classes // len(present) for split, size in sizes.items()},
+      examples=None, decode=None)
+
+
+def _resized(stored_size, image_size):
+  """Returns the side that images get, of `image_size` or else their own, and a note on it."""
+  if image_size is None:
+    return stored_size, ""
+  errors.require_integer("image_size", image_size)
+  return image_size, "" if image_size == stored_size else f"resized to {image_size}x{image_size}"
+
+
+def kept_classes(classes, present, names):
+  """Returns the labels to keep, in the order of their new numbers 0, 1, ...
+
+  Args:
+    classes: a list of labels, or of names of classes, or a `class_subsets.ClassSubset`; None for
+      all that are present.
+    present: the labels that the data have, ascending.
+    names: the names of all labels, in their order.
+
+  Raises:
+    UserError: a class is not present or repeated, or there are fewer than two; as
+      `class_subsets.ClassSubset.labels`.
+  """
+  if isinstance(classes, class_subsets.ClassSubset):
+    classes = classes.labels(present)
+  if isinstance(classes, str) or (
+      classes is not None and not isinstance(classes, collections.abc.Iterable)):
     raise errors.UserError(f"classes must be a list of labels, not {classes!r}.")
-  classes = tuple(present if classes is None else classes)
-  repeated = [c for c, n in collections.Counter(classes).items() if n > 1]
-  if repeated:
-    raise errors.UserError(f"classes names {repeated[0]!r} more than once.")
-  for c in classes:
-    if c not in present:
-      raise errors.UserError(f"Unknown class {c!r}. Available: {_ranges(present)}.")
-  if len(classes) < 2:
-    raise errors.UserError(f"A classifier needs 2 classes or more, not {len(classes)}.")
-  return classes
+  label_of = {names[label]: label for label in present} | {label: label for label in present}
+  kept = []
+  for c in present if classes is None else classes:
+    if not isinstance(c, (int, str)) or isinstance(c, bool) or c not in label_of:
+      raise errors.UserError(f"Unknown class {c!r}. Available: {_available(present, names)}.")
+    kept.append(label_of[c])
+    if kept.count(kept[-1]) > 1:
+      raise errors.UserError(f"classes names {c!r} more than once.")
+  if len(kept) < 2:
+    raise errors.UserError(f"A classifier needs 2 classes or more, not {len(kept)}.")
+  return tuple(kept)
+
+
+def _available(present, names):
+  """Returns the labels that there are, and the first of their names, for people."""
+  first = ", ".join(names[label] for label in present[:_NAMES_SHOWN])
+  return f"{_ranges(present)}; or by name {first}{', ...' if len(present) > _NAMES_SHOWN else ''}"
 
 
 def _ranges(numbers):
@@ -111,27 +221,6 @@ def _ranges(numbers):
     else:
       spans.append([n, n])
   return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in spans)
-
-
-def demo(*, train_per_photograph=240, validation_per_photograph=60):
-  """Returns 64x64 crops of the photographs that ship with scikit-image and scikit-learn."""
-  from perceptual.data.labelled import demo as photographs
-
-  errors.require_integer("train_per_photograph", train_per_photograph)
-  errors.require_integer("validation_per_photograph", validation_per_photograph)
-  arrays = {
-      "train": photographs.crops("train", per_photograph=train_per_photograph),
-      "validation": photographs.crops("validation", per_photograph=validation_per_photograph),
-  }
-
-  def examples(split):
-    images, labels = arrays[split]
-    return tf.data.Dataset.from_tensor_slices({"image": images, "label": labels})
-
-  return LabelledImages(
-      name="demo", note=photographs.LABEL, num_classes=photographs.NUM_CLASSES, image_size=64,
-      sizes={split: len(labels) for split, (_, labels) in arrays.items()},
-      examples=examples, decode=lambda image: tf.ensure_shape(image, [64, 64, 3]))
 
 
 def train_batches(images, *, batch_size, seed, first_step=0, augmentation=None,

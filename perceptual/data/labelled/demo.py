@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageStat, UnidentifiedImageError
 
 from perceptual import errors
+from perceptual.common import packages
 from perceptual.data import distortions
 
 IMAGE_SIZE = 64
@@ -113,11 +114,8 @@ def load(photograph):
   Raises:
     UserError: the package, or the file in it, is not there or cannot be read.
   """
-  spec = importlib.util.find_spec(photograph.package)
-  if spec is None or spec.origin is None:
-    raise errors.UserError(
-        f"The demo data need the package {photograph.package!r}, which is not installed.")
-  path = pathlib.Path(spec.origin).parent / photograph.file
+  packages.require(photograph.package, extra="demo", purpose="The demo data set")
+  path = pathlib.Path(importlib.util.find_spec(photograph.package).origin).parent / photograph.file
   try:
     with Image.open(path) as image:
       return image.convert("RGB")
@@ -194,6 +192,45 @@ def crops(split, *, seed=0, per_photograph=None):
       images[index, label] = _random_crop(image, boxes, rng)
   labels = np.tile(np.arange(NUM_CLASSES, dtype=np.int64), per_photograph)
   return images.reshape(-1, IMAGE_SIZE, IMAGE_SIZE, 3), labels
+
+
+def labelled_images(*, classes=None, train_per_photograph=PER_PHOTOGRAPH["train"],
+                    validation_per_photograph=PER_PHOTOGRAPH["validation"]):
+  """Returns 64x64 crops of the photographs, as training reads them.
+
+  Args:
+    classes: as `classification.kept_classes` takes them: of `CLASS_NAMES`, or their places there.
+    train_per_photograph: how many crops of each to train on.
+    validation_per_photograph: how many crops of each to validate with.
+
+  Raises:
+    UserError: a number or a class is illegal, or a photograph is missing.
+  """
+  from perceptual.data.labelled import classification
+
+  counts = _checked_counts(train_per_photograph, validation_per_photograph)
+  return classification.of_arrays(
+      {split: crops(split, per_photograph=count) for split, count in counts.items()},
+      name="demo", note=LABEL, class_names=CLASS_NAMES, classes=classes)
+
+
+def outline(*, classes=None, train_per_photograph=PER_PHOTOGRAPH["train"],
+            validation_per_photograph=PER_PHOTOGRAPH["validation"]):
+  """Returns what `labelled_images` would, without the images, as `classification.outline` does."""
+  from perceptual.data.labelled import classification
+
+  counts = _checked_counts(train_per_photograph, validation_per_photograph)
+  return classification.outline(
+      {split: NUM_CLASSES * count for split, count in counts.items()}, name="demo", note=LABEL,
+      class_names=CLASS_NAMES, stored_size=IMAGE_SIZE, classes=classes)
+
+
+def _checked_counts(train, validation):
+  """Returns the numbers of crops of each photograph by split."""
+  counts = {"train": train, "validation": validation}
+  for split, count in counts.items():
+    errors.require_integer(f"{split}_per_photograph", count)
+  return counts
 
 
 def example_pair():

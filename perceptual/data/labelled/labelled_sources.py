@@ -19,7 +19,7 @@ import functools
 import hashlib
 import itertools
 import json
-import pathlib
+import math
 import posixpath
 import shutil
 import tempfile
@@ -29,8 +29,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from perceptual.common.files import expanded
 from perceptual.common.progress import progress
-from perceptual.data.images import image_files
+from perceptual.data.images import archives, image_files
 from perceptual.data.labelled import class_folders
 from perceptual.errors import UserError
 
@@ -76,7 +77,7 @@ def open_source(path, *, imagenet_labels, seed=0):
   Raises:
     UserError: if the source is of neither kind, or not whole.
   """
-  path = pathlib.Path(path).expanduser()
+  path = expanded(path)
   if any((path / name).exists() for name in NPZ_ZIPS):
     return NpzSource(path, imagenet_labels)
   return FolderSource(path, imagenet_labels, seed)
@@ -85,17 +86,18 @@ def open_source(path, *, imagenet_labels, seed=0):
 class FolderSource:
   """Images by class, in folders or a tar archive.
 
-  Labels are the classes' places among the ImageNet labels where all of them are found there, and
-  their places among the source's own classes, sorted, otherwise.
+  Labels are the classes' places among the ImageNet labels where these are given and all classes are
+  found there, and their places among the source's own classes, sorted, otherwise.
   """
 
-  def __init__(self, path, imagenet_labels, seed):
+  def __init__(self, path, imagenet_labels=(), seed=0, held_out=None):
     sizes, contents = image_files.list_files(
         path, keep=(*_CLASS_NAME_FILES, class_folders.ANNOTATIONS))
     names = [name for name in sizes if image_files.is_image_name(name)]
     annotations = _called(class_folders.ANNOTATIONS, contents)
     try:
-      self._assigned = class_folders.assign(names, annotations=annotations, seed=seed)
+      self._assigned = class_folders.assign(
+          names, annotations=annotations, seed=seed, held_out=held_out)
     except UserError as error:
       raise UserError(f"{path}: {error}") from error
     self._path = path
@@ -104,13 +106,16 @@ class FolderSource:
     classes = sorted({label for _, label in self._assigned.values()})
     strangers = sorted(set(classes) - set(imagenet_labels))
     self.label_names = classes if strangers else list(imagenet_labels)
+    untrained = sorted(set(classes) - {
+        label for split, label in self._assigned.values() if split == "train"})
     self.class_names = _class_names(contents, classes)
     self.ignored = [
         name for name in sizes
         if not image_files.is_image_name(name) and name not in contents]
     self.notes = _folder_notes(
-        classes, strangers, images_left_out=len(names) - len(self._assigned))
-    self.fingerprint = _fingerprint([list(sizes.items()), seed])
+        classes, strangers if imagenet_labels else (), untrained,
+        images_left_out=len(names) - len(self._assigned))
+    self.fingerprint = _fingerprint([list(sizes.items()), seed, held_out])
 
   def examples(self, start=0):
     """Yields the `Example`s from number `start` on: by name, or in the archive's order."""
@@ -137,8 +142,11 @@ def _class_names(contents, classes):
   return {name: words[name] for name in classes if name in words}
 
 
-def _folder_notes(classes, strangers, *, images_left_out):
+def _folder_notes(classes, strangers, untrained, *, images_left_out):
   notes = []
+  if untrained:
+    notes.append(f"{len(untrained)} of {len(classes)} classes, such as {untrained[0]!r}, have no "
+                 "training images, so training leaves them out.")
   if images_left_out:
     notes.append(f"{images_left_out} images outside the train and validation folders are left out.")
   if strangers:
@@ -168,7 +176,7 @@ class NpzSource:
           f"{folder} lacks {', '.join(missing)}; needed are {', '.join(NPZ_ZIPS)}.")
     self._folder = folder
     members = [(name, member) for name in NPZ_ZIPS for member in _npz_members(folder / name)]
-    with progress(members, description="listing", unit="npz") as bar:
+    with progress(members, description="listing", unit="npz file") as bar:
       self._arrays = [
           (name, member, _examples_in(folder / name, member, len(imagenet_labels)))
           for name, member in bar]
@@ -217,15 +225,22 @@ def _npz(path, member):
   """Gives the lazily read arrays of an npz inside a zip."""
   try:
     with tempfile.TemporaryFile() as unpacked:
-      with zipfile.ZipFile(path) as archive, archive.open(member) as packed:
-        shutil.copyfileobj(packed, unpacked)
+      with zipfile.ZipFile(path) as archive:
+        _require_growth(f"{path}/{member}", archive.getinfo(member))
+        with archive.open(member) as packed:
+          shutil.copyfileobj(packed, unpacked)  # to its end, where the checksum is compared
       unpacked.seek(0)
       with np.load(unpacked, allow_pickle=False) as arrays:
         yield arrays
   except UserError:
     raise
-  except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
+  except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError,
+          RuntimeError) as error:  # the last two: a compression unknown to zipfile, a password
     raise UserError(f"{path}/{member} is damaged: {error}.") from error
+
+
+def _require_growth(name, info):
+  archives.require_growth(name, info.compress_size, info.file_size)
 
 
 def _examples_in(path, member, num_classes):
@@ -235,7 +250,11 @@ def _examples_in(path, member, num_classes):
     for key in ("data", "labels"):
       if key not in arrays.files:
         raise UserError(f"{where} holds no array {key!r}; its arrays: {', '.join(arrays.files)}.")
-    shape, dtype = _shape_and_dtype(arrays, "data")
+    shape, dtype = _shape_and_dtype(arrays, "data", where)
+    label_shape, label_dtype = _shape_and_dtype(arrays, "labels", where)
+    if len(label_shape) != 1 or not np.issubdtype(label_dtype, np.integer):
+      raise UserError(f"{where}: 'labels' should be a row of whole numbers, is {label_dtype} "
+                      f"{label_shape}.")
     labels = arrays["labels"]
   expected = (len(labels), 3 * NPZ_IMAGE_SIZE**2)
   if shape != expected or dtype != np.uint8:
@@ -245,10 +264,23 @@ def _examples_in(path, member, num_classes):
   return len(labels)
 
 
-def _shape_and_dtype(arrays, key):
-  """What the header of an array tells, without reading the array."""
+def _shape_and_dtype(arrays, key, where):
+  """Returns what the header of an array tells, without reading the array.
+
+  Raises:
+    UserError: if the array has another size than its header says, or grows out of all proportion.
+  """
   readers = {(1, 0): np.lib.format.read_array_header_1_0,
              (2, 0): np.lib.format.read_array_header_2_0}
-  with arrays.zip.open(f"{key}.npy") as stream:
-    shape, _, dtype = readers[np.lib.format.read_magic(stream)](stream)
+  info = arrays.zip.getinfo(f"{key}.npy")
+  _require_growth(f"{where}/{key}", info)
+  with arrays.zip.open(info) as stream:
+    version = np.lib.format.read_magic(stream)
+    if version not in readers:
+      raise UserError(f"{where}: {key!r} is an array of an unknown version, {version}.")
+    shape, _, dtype = readers[version](stream)
+    size = math.prod(shape) * dtype.itemsize
+    if stream.tell() + size != info.file_size:
+      raise UserError(f"{where}: {key!r} is {dtype} {shape} by its header, {size:,} bytes; it has "
+                      f"{info.file_size - stream.tell():,}.")
   return shape, dtype

@@ -7,6 +7,7 @@
 """
 
 import hashlib
+import importlib.resources
 import io
 import json
 import pathlib
@@ -17,18 +18,21 @@ import numpy as np
 
 from perceptual import errors, models
 from perceptual.common import files
+from perceptual.metrics import networks
 from perceptual.metrics.feature_metric import FeatureMetric
 from perceptual.models import preprocessing
 from perceptual.models import taps as feature_taps
 
-FOLDER = pathlib.Path(__file__).parent
+FOLDER = pathlib.Path(str(importlib.resources.files(__package__)))
 WEIGHTS = "weights.npz"
 MANIFEST = "manifest.json"
+SMALLEST_SIDE = 32
 
 _MANIFEST_KEYS = {"name", "network", "options", "trained", "sha256", "weights"}
 
 
-def metric(*, distance="local", taps=None, float_range=(0.0, 1.0), folder=FOLDER):
+def metric(*, distance="local", taps=None, float_range=(0.0, 1.0), dtype="float32",
+           folder=FOLDER):
   """Returns the built-in metric, or another one that `write` packed.
 
   Args:
@@ -36,6 +40,7 @@ def metric(*, distance="local", taps=None, float_range=(0.0, 1.0), folder=FOLDER
     taps: names of the taps to use; None for all, as in the card.
     float_range: what the lowest and highest value of a float image mean, one of
       `preprocessing.FLOAT_RANGES`' values. uint8 is always 0 to 255.
+    dtype: what the network computes in, one of `networks.DTYPES`.
     folder: where its two files are.
 
   Returns:
@@ -43,16 +48,17 @@ def metric(*, distance="local", taps=None, float_range=(0.0, 1.0), folder=FOLDER
     trained on.
 
   Raises:
-    UserError: an unknown distance or tap, or files that are missing, damaged, or do not fit
+    UserError: an unknown distance, tap or dtype, or files that are missing, damaged, or do not fit
       together or this version of the package.
   """
   folder = pathlib.Path(folder)
   manifest = _read_manifest(folder / MANIFEST)
-  model = models.build(manifest["network"], **manifest["options"])
-  _assign(feature_taps.select_taps(model), _read_weights(folder / WEIGHTS, manifest),
-          folder / WEIGHTS)
+  with networks.made_in(dtype):
+    model = models.build(manifest["network"], **manifest["options"])
+    _assign(feature_taps.select_taps(model), _read_weights(folder / WEIGHTS, manifest),
+            folder / WEIGHTS)
   return FeatureMetric(
-      model, network=manifest["name"],
+      model, name=manifest["name"], required_side=SMALLEST_SIDE,
       options={"network": manifest["network"], **manifest["options"], **manifest["trained"]},
       taps=taps, distance=distance,
       preprocess=preprocessing.Preprocessing(float_range=tuple(float_range)))
@@ -113,7 +119,7 @@ def _read_weights(path, manifest):
   except OSError as error:
     raise _damaged(path, error.strerror) from None
   if hashlib.sha256(packed).hexdigest() != manifest["sha256"]:
-    raise _damaged(path, f"it is not the file that {MANIFEST} speaks of")
+    raise _damaged(path, f"its checksum does not match {MANIFEST}")
   try:
     with np.load(io.BytesIO(packed), allow_pickle=False) as archive:
       weights = dict(archive)

@@ -1,4 +1,4 @@
-"""The classical metrics by name: L2, PSNR, SSIM, MS-SSIM, FSIM and FSIMc.
+"""The classical metrics by name: MSE, PSNR, SSIM, MS-SSIM, FSIM and FSIMc.
 
 They need no network and no weights, and are the baselines of Zhang et al. (CVPR 2018) and Kumar et
 al. (TMLR 2022). `docs/classical.md` says which definition of each is taken.
@@ -15,7 +15,7 @@ from perceptual.models import preprocessing
 __all__ = ["METRICS", "ClassicalMetric", "Index", "build"]
 
 METRICS = {
-    "l2": pixels.l2,
+    "mse": pixels.mse,
     "psnr": pixels.psnr,
     "ssim": structural.ssim,
     "ms-ssim": structural.ms_ssim,
@@ -40,8 +40,5 @@ def build(name, *, float_range=(0.0, 1.0), **options):
     raise errors.unknown("classical metric", name, METRICS)
   if tuple(float_range) not in preprocessing.FLOAT_RANGES.values():
     raise errors.unknown("float range", float_range, preprocessing.FLOAT_RANGES.values())
-  available = inspect.signature(METRICS[name]).parameters
-  for option in options:
-    if option not in available:
-      raise errors.unknown(f"option of {name}", option, available or ["none"])
+  errors.require_options(name, options, inspect.signature(METRICS[name]).parameters)
   return ClassicalMetric(METRICS[name](**options), tuple(float_range))

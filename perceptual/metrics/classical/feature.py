@@ -4,6 +4,7 @@ Zhang, Zhang, Mou, Zhang, "FSIM: a feature similarity index for image quality as
 2011), in the details the authors' FeatureSIM.m. No kept library computes it in TensorFlow or Keras.
 """
 
+import functools
 import math
 from typing import Any, NamedTuple
 
@@ -47,25 +48,26 @@ class Features(NamedTuple):
 
 
 def fsim():
-  """Returns FSIM, of the luma alone. Higher is closer; 0 to 1."""
+  """Returns FSIM, of the luma alone. Higher is better; 0 to 1."""
   return _index("fsim", _luma_similarity)
 
 
 def fsimc():
-  """Returns FSIMc, FSIM with colour. Higher is closer; 0 to 1."""
-  return _index("fsimc", lambda features_0, features_1: (
-      _luma_similarity(features_0, features_1) * _colour_similarity(features_0, features_1)))
+  """Returns FSIMc, FSIM with colour. Higher is better; 0 to 1."""
+  return _index("fsimc", _luma_and_colour_similarity)
 
 
 def _index(name, similarity_map):
-  def between(features_0, features_1):
-    weights = _LEAST_WEIGHT + ops.maximum(
-        features_0.phase_congruency, features_1.phase_congruency)
-    weighted = weights * similarity_map(features_0, features_1)
-    return ops.sum(weighted, axis=(1, 2)) / ops.sum(weights, axis=(1, 2))
-
   return Index(name, {}, lower_is_better=False, smallest_side=WAVELENGTHS[0], embed=_features,
-               between=between)
+               between=functools.partial(_weighted_mean, similarity_map=similarity_map))
+
+
+def _weighted_mean(features_0, features_1, *, similarity_map):
+  """The mean of a map of similarities, weighted by the larger phase congruency."""
+  weights = _LEAST_WEIGHT + ops.maximum(
+      features_0.phase_congruency, features_1.phase_congruency)
+  weighted = weights * similarity_map(features_0, features_1)
+  return ops.sum(weighted, axis=(1, 2)) / ops.sum(weights, axis=(1, 2))
 
 
 def _features(images):
@@ -78,6 +80,10 @@ def _features(images):
 def _luma_similarity(features_0, features_1):
   return (similarity(features_0.phase_congruency, features_1.phase_congruency, T1)
           * similarity(features_0.gradient, features_1.gradient, T2))
+
+
+def _luma_and_colour_similarity(features_0, features_1):
+  return _luma_similarity(features_0, features_1) * _colour_similarity(features_0, features_1)
 
 
 def _colour_similarity(features_0, features_1):
@@ -122,7 +128,7 @@ def _block_means(planes, factor):
   """
   batch, height, width, channels = ops.shape(planes)
   blocks = (height + factor - 1) // factor
-  before = ops.zeros((batch, (factor - 1) // 2, width, channels))
-  after = ops.zeros((batch, factor, width, channels))
+  before = ops.zeros((batch, (factor - 1) // 2, width, channels), dtype="float32")
+  after = ops.zeros((batch, factor, width, channels), dtype="float32")
   padded = ops.concatenate([before, planes, after], axis=1)[:, :blocks * factor]
   return ops.mean(ops.reshape(padded, (batch, blocks, factor, width, channels)), axis=2)

@@ -8,6 +8,8 @@ from collections.abc import Callable
 class Index:
   """The definition of a classical metric: pure `keras.ops`, on any Keras backend, in any graph.
 
+  It pickles, as its functions do: those of a module, and `functools.partial` of them.
+
   Attributes:
     name: its name, a key of `classical.METRICS`.
     options: the options it was built with, as plain data.
@@ -16,7 +18,7 @@ class Index:
     embed: [batch, height, width, 3] float32 in [0, 1] -> embedding: all that depends on one image
       alone, so that a reference is embedded once for many candidates. A tensor, or a tuple of them.
     between: (embedding_0, embedding_1) -> [batch] float32.
-    size_note: what to say after the smallest side in an error, where an option changes it.
+    size_note: what follows the smallest side in an error, where an option changes it.
     spatial_map: (embedding_0, embedding_1) -> [batch, height, width] float32, of the images' size;
       None where the metric has no such map.
   """

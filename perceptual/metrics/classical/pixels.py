@@ -1,9 +1,11 @@
-"""L2 and PSNR: the difference of pixels."""
+"""MSE and PSNR: the difference of pixels."""
 
+import functools
 import math
 
 from keras import ops
 
+from perceptual.metrics.classical import planes
 from perceptual.metrics.classical.index import Index
 
 # PSNR of identical images is infinite, which no mean, table or score can hold: it ends here, at a
@@ -12,25 +14,36 @@ from perceptual.metrics.classical.index import Index
 HIGHEST_PSNR = 100.0
 
 
-def l2():
-  """Returns the mean squared difference of pixels in [0, 1], the L2 of Zhang et al. (CVPR 2018).
+def mse():
+  """Returns the mean squared error of pixels in [0, 1], which the LPIPS paper calls L2.
 
-  The mean is over pixels and colours. Lower is better; 0 to 1. Its map is the squared difference,
+  The mean is over pixels and colours. Lower is better; 0 to 1. Its map is the squared error,
   averaged over colours.
   """
-  return Index("l2", {}, lower_is_better=True, smallest_side=1, embed=_pixels,
+  return Index("mse", {}, lower_is_better=True, smallest_side=1, embed=_pixels,
                between=_mean_squared_error, spatial_map=_squared_error)
 
 
-def psnr():
-  """Returns the peak signal-to-noise ratio in decibels, -10 log10(mean squared difference).
+def psnr(channels="rgb", crop=0):
+  """Returns the peak signal-to-noise ratio in decibels, -10 log10(mean squared error).
 
-  The peak is the whole range, and the mean is over pixels and colours before the logarithm, as in
-  `tf.image.psnr` and `skimage.metrics.peak_signal_noise_ratio`. Higher is closer; 0 to
-  `HIGHEST_PSNR`, which identical images get.
+  The peak is the whole range, 255 of 8 bits, and the mean is over pixels and colours before the
+  logarithm, as in `tf.image.psnr` and `skimage.metrics.peak_signal_noise_ratio`. Higher is better;
+  0 to `HIGHEST_PSNR`, which identical images get.
+
+  Args:
+    channels: `rgb`; `luma`, the Y of MATLAB's rgb2ycbcr, as super-resolution papers have it; or
+      `grey`, MATLAB's rgb2gray.
+    crop: how many pixels of each border are left out, as many as the scale in those papers.
+
+  Raises:
+    UserError: an option is none of these.
   """
-  return Index("psnr", {}, lower_is_better=False, smallest_side=1, embed=_pixels,
-               between=_decibels)
+  planes.require(channels, crop)
+  return Index("psnr", {"channels": channels, "crop": crop}, lower_is_better=False,
+               smallest_side=1 + 2 * crop,
+               embed=functools.partial(planes.planes, channels=channels, crop=crop),
+               between=_decibels, size_note=f" with crop={crop}" if crop else "")
 
 
 def _pixels(images):

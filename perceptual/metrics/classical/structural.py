@@ -13,6 +13,7 @@ map, on every backend: Keras returns neither; TensorFlow's is of TensorFlow alon
 of its MS-SSIM is NaN where a scale is uncorrelated (tensorflow#50400).
 """
 
+import functools
 import math
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ import numpy as np
 from keras import ops
 
 from perceptual import errors
-from perceptual.metrics.classical import colour
+from perceptual.metrics.classical import planes
 from perceptual.metrics.classical.index import Index
 from perceptual.metrics.classical.similarity import similarity
 
@@ -33,38 +34,34 @@ C2 = 0.03**2
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
 
-def ssim(channels="rgb"):
-  """Returns SSIM. Higher is closer; -1 to 1.
+def ssim(channels="rgb", crop=0):
+  """Returns SSIM. Higher is better; -1 to 1.
 
   Images are compared at their own size: the downsampling to about 256 pixels that a later version
   of Wang's code suggests is left to the caller, as in the libraries above. The map is the index at
   each window's centre, averaged over channels; the 5 pixels along each border, where no window
-  fits, repeat the nearest one.
+  fits, and those of `crop` repeat the nearest one.
 
   Args:
-    channels: `rgb`, the mean of the index over red, green and blue, as in the libraries above; or
-      `luma`, the index of the luma alone, as in Wang's experiments.
+    channels: `rgb`, the mean of the index over red, green and blue, as in the libraries above;
+      `luma`, the index of the Y of MATLAB's rgb2ycbcr, as super-resolution papers have it; or
+      `grey`, that of MATLAB's rgb2gray, as in Wang's experiments.
+    crop: how many pixels of each border are left out, as many as the scale in those papers.
 
   Raises:
-    UserError: `channels` is neither.
+    UserError: an option is none of these.
   """
-  planes = _planes(channels)
-
-  def spatial_map(moments_0, moments_1):
-    luminance, contrast = _terms(moments_0, moments_1)
-    return _with_border(ops.mean(luminance * contrast, axis=-1))
-
-  def between(moments_0, moments_1):
-    luminance, contrast = _terms(moments_0, moments_1)
-    return ops.mean(luminance * contrast, axis=(1, 2, 3))
-
-  return Index("ssim", {"channels": channels}, lower_is_better=False, smallest_side=WINDOW,
-               embed=lambda images: _moments(planes(images)), between=between,
-               spatial_map=spatial_map)
+  planes.require(channels, crop)
+  return Index(
+      "ssim", {"channels": channels, "crop": crop}, lower_is_better=False,
+      smallest_side=WINDOW + 2 * crop,
+      embed=functools.partial(_moments_of_images, channels=channels, crop=crop),
+      between=_mean_index, size_note=f" with crop={crop}" if crop else "",
+      spatial_map=functools.partial(_index_map, crop=crop))
 
 
 def ms_ssim(scales=5, channels="rgb"):
-  """Returns MS-SSIM. Higher is closer; 0 to 1.
+  """Returns MS-SSIM. Higher is better; 0 to 1.
 
   The contrast-and-structure terms of all scales and the SSIM of the coarsest, each averaged over
   positions, raised to its weight, and multiplied. A negative average counts as zero, as in
@@ -83,42 +80,21 @@ def ms_ssim(scales=5, channels="rgb"):
   errors.require_integer("scales", scales)
   if scales > len(SCALE_WEIGHTS):
     raise errors.UserError(f"scales must be at most {len(SCALE_WEIGHTS)}, not {scales}.")
-  planes = _planes(channels)
+  planes.require(channels)
   finest = SCALE_WEIGHTS[:scales]
-  weights = [weight * sum(SCALE_WEIGHTS) / sum(finest) for weight in finest]
-
-  def embed(images):
-    pyramid = [planes(images)]
-    for _ in range(scales - 1):
-      pyramid.append(_halved(pyramid[-1]))
-    return tuple(_moments(level) for level in pyramid)
-
-  def between(moments_0, moments_1):
-    terms = [_terms(*pair) for pair in zip(moments_0, moments_1)]
-    coarsest_luminance, coarsest_contrast = terms[-1]
-    maps = [contrast for _, contrast in terms[:-1]] + [coarsest_luminance * coarsest_contrast]
-    by_channel = math.prod(_power(ops.mean(at_scale, axis=(1, 2)), weight)
-                           for at_scale, weight in zip(maps, weights))
-    return ops.mean(by_channel, axis=-1)
-
-  fewer = "".join(f", {_smallest_side(n)} with scales={n}" for n in range(scales - 1, 0, -1))
-  return Index("ms-ssim", {"scales": scales, "channels": channels}, lower_is_better=False,
-               smallest_side=_smallest_side(scales), embed=embed, between=between,
-               size_note=f" with scales={scales}{fewer}")
+  weights = tuple(weight * sum(SCALE_WEIGHTS) / sum(finest) for weight in finest)
+  fewer = "".join(f", {_smallest_side(n)} as ms-ssim:scales={n}" for n in range(scales - 1, 0, -1))
+  return Index(
+      "ms-ssim", {"scales": scales, "channels": channels}, lower_is_better=False,
+      smallest_side=_smallest_side(scales),
+      embed=functools.partial(_moments_at_scales, scales=scales, channels=channels),
+      between=functools.partial(_product_over_scales, weights=weights),
+      size_note=f" with scales={scales}{fewer}")
 
 
 def _smallest_side(scales):
   """The least side that still holds the window at the coarsest scale, halves being rounded up."""
   return (WINDOW - 1) * 2**(scales - 1) + 1
-
-
-def _planes(channels):
-  """Returns the function from colour images to the planes that are compared."""
-  planes = {"rgb": lambda images: images,
-            "luma": lambda images: ops.expand_dims(colour.plane(images, colour.LUMA), -1)}
-  if channels not in planes:
-    raise errors.unknown("channels", channels, planes)
-  return planes[channels]
 
 
 class Moments(NamedTuple):
@@ -129,13 +105,44 @@ class Moments(NamedTuple):
   variance: Any
 
 
-def _moments(planes):
+def _moments_of_images(images, *, channels, crop=0):
+  return _moments(planes.planes(images, channels, crop))
+
+
+def _moments_at_scales(images, *, scales, channels):
+  pyramid = [planes.planes(images, channels)]
+  for _ in range(scales - 1):
+    pyramid.append(_halved(pyramid[-1]))
+  return tuple(_moments(level) for level in pyramid)
+
+
+def _mean_index(moments_0, moments_1):
+  luminance, contrast = _terms(moments_0, moments_1)
+  return ops.mean(luminance * contrast, axis=(1, 2, 3))
+
+
+def _index_map(moments_0, moments_1, *, crop):
+  luminance, contrast = _terms(moments_0, moments_1)
+  return _with_border(ops.mean(luminance * contrast, axis=-1), WINDOW // 2 + crop)
+
+
+def _product_over_scales(moments_0, moments_1, *, weights):
+  terms = [_terms(*pair) for pair in zip(moments_0, moments_1)]
+  coarsest_luminance, coarsest_contrast = terms[-1]
+  maps = [contrast for _, contrast in terms[:-1]] + [coarsest_luminance * coarsest_contrast]
+  by_channel = math.prod(_power(ops.mean(at_scale, axis=(1, 2)), weight)
+                         for at_scale, weight in zip(maps, weights))
+  return ops.mean(by_channel, axis=-1)
+
+
+def _moments(levels):
+  """Returns the `Moments` of planes `[batch, height, width, planes]`."""
   # A variance is the small difference of two large numbers, in float32. It does not depend on the
   # average of the plane, so that is taken out of them first.
-  average = ops.mean(planes, axis=(1, 2), keepdims=True)
-  centred = planes - average
+  average = ops.mean(levels, axis=(1, 2), keepdims=True)
+  centred = levels - average
   mean = _windowed(centred)
-  return Moments(planes, mean + average, _variance(ops.square(centred), mean))
+  return Moments(levels, mean + average, _variance(ops.square(centred), mean))
 
 
 def _terms(moments_0, moments_1):
@@ -155,21 +162,21 @@ def _variance(squares, mean):
   return ops.maximum(_windowed(squares) - ops.square(mean), 0.0)
 
 
-def _windowed(planes):
+def _windowed(levels):
   """Weighted means over the window, where it fits: [batch, h - 10, w - 10, channels]."""
   offsets = np.arange(WINDOW) - WINDOW // 2
   weights = np.exp(-np.square(offsets / SIGMA) / 2)
   weights = (weights / weights.sum()).astype(np.float32)
-  channels = planes.shape[-1]
+  channels = levels.shape[-1]
   for shape in ((WINDOW, 1, 1, 1), (1, WINDOW, 1, 1)):  # the Gaussian is separable
     kernel = np.tile(weights.reshape(shape), (1, 1, channels, 1))
-    planes = ops.depthwise_conv(planes, kernel, padding="valid", data_format="channels_last")
-  return planes
+    levels = ops.depthwise_conv(levels, kernel, padding="valid", data_format="channels_last")
+  return levels
 
 
-def _halved(planes):
+def _halved(levels):
   """The mean of every 2x2 pixels; of those that there are, at the end of an odd side."""
-  return ops.average_pool(planes, 2, strides=2, padding="same", data_format="channels_last")
+  return ops.average_pool(levels, 2, strides=2, padding="same", data_format="channels_last")
 
 
 def _power(base, exponent):
@@ -178,10 +185,10 @@ def _power(base, exponent):
   return ops.where(positive, ops.power(ops.where(positive, base, 1.0), exponent), 0.0)
 
 
-def _with_border(maps):
-  """Repeats the outermost values of `[batch, h, w]` for half a window on every side."""
+def _with_border(maps, border):
+  """Repeats the outermost values of `[batch, h, w]` for so many pixels on every side."""
   for axis in (1, 2):
     length = ops.shape(maps)[axis]
-    nearest = ops.clip(ops.arange(length + WINDOW - 1) - WINDOW // 2, 0, length - 1)
+    nearest = ops.clip(ops.arange(length + 2 * border) - border, 0, length - 1)
     maps = ops.take(maps, nearest, axis=axis)
   return maps

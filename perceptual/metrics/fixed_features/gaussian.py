@@ -12,12 +12,14 @@ import keras
 import numpy as np
 
 from perceptual import errors, models
+from perceptual.metrics import networks
 from perceptual.metrics.feature_metric import FeatureMetric
 from perceptual.models import preprocessing
 from perceptual.models import taps as feature_taps
 
 
-def gaussian(network, *, seed=0, distance="local", taps=None, float_range=(0.0, 1.0)):
+def gaussian(network, *, seed=0, distance="local", taps=None, float_range=(0.0, 1.0),
+             dtype="float32"):
   """Returns the metric of a network with Gaussian weights.
 
   Every weight of two axes or more is drawn from N(0, 2 / fan-in) by NumPy, layer by layer from the
@@ -31,20 +33,23 @@ def gaussian(network, *, seed=0, distance="local", taps=None, float_range=(0.0, 
     taps: names of the taps to use; None for all. They change no weight.
     float_range: what the lowest and highest value of a float image mean, one of
       `preprocessing.FLOAT_RANGES`' values.
+    dtype: what the network computes in, one of `networks.DTYPES`.
 
   Returns:
     `feature_metric.FeatureMetric`; lower is better.
 
   Raises:
-    UserError: an unknown network, distance or tap, or an illegal seed.
+    UserError: an unknown network, distance, tap or dtype, or an illegal seed.
   """
   if network not in models.names():
     raise errors.unknown("network", network, models.names())
   errors.require_integer("seed", seed, at_least=0)
-  model = models.build(network, num_classes=0)
-  draw(feature_taps.select_taps(model), seed)
-  return FeatureMetric(model, network=f"gaussian-{network}", options={"seed": seed}, taps=taps,
-                distance=distance, preprocess=preprocessing.Preprocessing(float_range=float_range))
+  with networks.made_in(dtype):
+    model = models.build(network, num_classes=0)
+    draw(feature_taps.select_taps(model), seed)
+  return FeatureMetric(
+      model, name=f"gaussian-{network}", options={"seed": seed}, taps=taps, distance=distance,
+      preprocess=preprocessing.Preprocessing(float_range=float_range))
 
 
 def draw(model, seed):

@@ -21,13 +21,11 @@ import hashlib
 
 import keras
 import numpy as np
-import threadpoolctl
 from keras import ops
-from sklearn import cluster, decomposition
 
 from perceptual import errors, models
-from perceptual.common import progress
-from perceptual.data.labelled import demo
+from perceptual.common import packages, progress
+from perceptual.metrics import networks
 from perceptual.metrics.feature_metric import FeatureMetric
 from perceptual.models import preprocessing
 
@@ -39,7 +37,7 @@ _BATCH = 64
 
 
 def kmeans(network="alexnet", *, images=None, seed=0, distance="local", taps=None,
-           float_range=(0.0, 1.0)):
+           float_range=(0.0, 1.0), dtype="float32"):
   """Returns the metric of a network fitted by stacked k-means.
 
   That takes about 10 seconds of one CPU core for the default images. On one machine, equal
@@ -55,26 +53,33 @@ def kmeans(network="alexnet", *, images=None, seed=0, distance="local", taps=Non
     taps: names of the taps to use; None for all. They change no weight.
     float_range: what the lowest and highest value of a float image mean, one of
       `preprocessing.FLOAT_RANGES`' values.
+    dtype: what the network computes in, one of `networks.DTYPES`.
 
   Returns:
     `feature_metric.FeatureMetric`; lower is better.
 
   Raises:
-    UserError: an unknown network, distance or tap, an illegal seed, images out of range, too few or
-      too small of them, or images without variety.
+    UserError: an unknown network, distance, tap or dtype, an illegal seed, images out of range, too
+      few or too small of them, or images without variety.
   """
   if network not in NETWORKS:
     raise errors.unknown("network of k-means", network, NETWORKS)
+  packages.require("sklearn", "threadpoolctl", extra="demo", purpose=f"kmeans-{network}")
   preprocess = preprocessing.Preprocessing(float_range=float_range)
-  model = models.build(network, num_classes=0, kernel_initializer="zeros")
-  # Made before the network is fitted, so that a wrong name does not have to wait for that.
-  metric = FeatureMetric(model, network=f"kmeans-{network}", taps=taps, distance=distance,
-                  preprocess=preprocess,
-                  options={"seed": seed, "images": "demo" if images is None else _hash(images)})
-  if images is None:
-    images, _ = demo.crops("train", per_photograph=DEMO_CROPS)
-  preprocess.check(images)
-  fit(model, ops.convert_to_numpy(preprocess(images)), seed=seed)
+  if images is not None:
+    images = preprocessing.as_array(images)
+    preprocess.check(images)
+  with networks.made_in(dtype):
+    model = models.build(network, num_classes=0, kernel_initializer="zeros")
+    # Made before the network is fitted, so that a wrong name does not have to wait for that.
+    metric = FeatureMetric(
+        model, name=f"kmeans-{network}", taps=taps, distance=distance, preprocess=preprocess,
+        options={"seed": seed, "images": "demo" if images is None else _hash(images)})
+    if images is None:
+      from perceptual.data.labelled import demo
+
+      images, _ = demo.crops("train", per_photograph=DEMO_CROPS)
+    fit(model, ops.convert_to_numpy(preprocess(images)), seed=seed)
   return metric
 
 
@@ -131,6 +136,9 @@ def _patches(features, convolution, rng):
 
 def _centroids(patches, count, seed):
   """Returns centroids of whitened patches as filters of patches, `[count, values of a patch]`."""
+  import threadpoolctl
+  from sklearn import cluster, decomposition
+
   # One thread, since sums in another order have k-means stop elsewhere; here it is no slower.
   with threadpoolctl.threadpool_limits(1):
     pca = decomposition.PCA(

@@ -22,7 +22,7 @@ def photograph(mode="RGB"):
   return Image.fromarray(PHOTOGRAPH).convert(mode)
 
 
-@pytest.mark.parametrize("file_format", ["PNG", "BMP", "PPM", "TIFF"])
+@pytest.mark.parametrize("file_format", ["PNG", "BMP", "PPM", "TIFF", "TGA"])
 def test_pixels_of_lossless_formats(file_format):
   np.testing.assert_array_equal(
       image_files.decode(encoded(photograph(), file_format), "a"), PHOTOGRAPH)
@@ -49,9 +49,10 @@ def test_greyscale_gives_three_equal_channels():
   assert (pixels == pixels[..., :1]).all()
 
 
-def test_of_sixteen_bits_the_high_byte_is_kept():
-  grey = np.array([[0, 255, 256], [32768, 65279, 65535]], np.uint16)
-  pixels = image_files.decode(encoded(Image.fromarray(grey)), "a")
+def test_for_data_sets_deep_images_are_rounded_with_a_warning():
+  grey = np.array([[0, 128, 129], [32768, 65278, 65535]], np.uint16)
+  with pytest.warns(UserWarning, match="more than 8 bits are rounded to 8"):
+    pixels = image_files.decode(encoded(Image.fromarray(grey)), "a")
   np.testing.assert_array_equal(pixels[..., 0], [[0, 0, 1], [128, 254, 255]])
 
 
@@ -75,7 +76,8 @@ def test_thirty_two_bits_are_refused():
     image_files.decode(encoded(image, "TIFF"), "a.tif")
 
 
-@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "BMP", "PPM", "TIFF", "WEBP"])
+@pytest.mark.parametrize(
+    "file_format", ["JPEG", "PNG", "BMP", "PPM", "TIFF", "WEBP", "AVIF", "JPEG2000"])
 @pytest.mark.parametrize("lost", [1, 2, 4, 8, 12, 16, 30])
 def test_truncated_by_a_few_bytes(file_format, lost):
   data = encoded(photograph(), file_format)
@@ -85,7 +87,8 @@ def test_truncated_by_a_few_bytes(file_format, lost):
   assert str(error.value) == f"folder/a: {error.value.reason}"
 
 
-@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "GIF", "BMP", "PPM", "TIFF", "WEBP"])
+@pytest.mark.parametrize("file_format", [
+    "JPEG", "PNG", "GIF", "BMP", "PPM", "TIFF", "WEBP", "AVIF", "JPEG2000", "TGA"])
 def test_truncated_to_any_part(file_format):
   data = encoded(photograph(), file_format)
   for part in np.linspace(1, 0.9 * len(data), 25, dtype=int):
@@ -100,7 +103,8 @@ def test_damaged_png_is_found_by_its_checksums():
     image_files.decode(bytes(data), "a")
 
 
-@pytest.mark.parametrize("data, reason", [(b"", "empty file"), (b"hello, world", "not an image")])
+@pytest.mark.parametrize("data, reason", [
+    (b"", "empty file"), (b"hello, world", r"not an image \(PNG, .*, TGA\)")])
 def test_no_image(data, reason):
   with pytest.raises(image_files.UnreadableImage, match=f"^a.png: {reason}$"):
     image_files.decode(data, "a.png")
@@ -181,10 +185,8 @@ def test_archive_cut_between_two_files(folder, tmp_path):
 def test_links(folder, tmp_path):
   os.symlink("10.png", folder / "b/link.png")
   os.symlink("nowhere.png", folder / "b/dangling.png")
-  os.symlink("b", folder / "d")
   files = {file.name: file for file in image_files.image_files(folder)}
   np.testing.assert_array_equal(files["b/link.png"].decode(), files["b/10.png"].decode())
-  np.testing.assert_array_equal(files["d/10.png"].decode(), files["b/10.png"].decode())
   with pytest.raises(image_files.UnreadableImage, match=r"^b/dangling.png: No such file"):
     files["b/dangling.png"].decode()
   in_archive = image_files.image_files(archive(folder, tmp_path / "x.tar", "w"))

@@ -142,7 +142,14 @@ def test_damaged_or_strange_archives(tmp_path, source):
   downloads = tmp_path / "archives"
   downloads.mkdir()
   (downloads / "jnd.tar.gz").write_bytes(b"no archive")
-  with pytest.raises(UserError, match=r"^bapps/jnd: Error while extracting .*jnd.tar.gz"):
+  with pytest.raises(UserError, match=r"^The archive .*jnd.tar.gz is damaged or truncated"):
+    bapps.prepare(downloads, tmp_path / "data")
+  with tarfile.open(downloads / "jnd.tar.gz", "w:gz", compresslevel=0) as archive:
+    archive.add(source / "jnd", arcname="jnd")
+  data = bytearray((downloads / "jnd.tar.gz").read_bytes())
+  data[-6] ^= 1  # of the checksum, which TFDS does not read
+  (downloads / "jnd.tar.gz").write_bytes(data)
+  with pytest.raises(UserError, match=r"^The archive .*jnd.tar.gz is damaged or truncated: CRC"):
     bapps.prepare(downloads, tmp_path / "data")
   with tarfile.open(downloads / "jnd.tar.gz", "w:gz") as archive:
     archive.add(source / "2afc/val", arcname="val")
@@ -187,13 +194,20 @@ def array(*values, dtype=np.float32):
   return lambda path: np.save(path, np.array(values, dtype))
 
 
+def huge(path):
+  """A head that asks for 800 GB."""
+  with path.open("wb") as stream:
+    np.lib.format.write_array_header_1_0(
+        stream, {"descr": "<f8", "fortran_order": False, "shape": (10**11,)})
+
+
 @pytest.mark.parametrize("name, damage, message", [
     ("p0/000003.png", lambda path: path.unlink(), r"^1 of 8 examples of .*val/cnn are not whole: "
                                                   r"000003 lacks p0\.$"),
     ("judge/000003.npy", lambda path: path.unlink(), r"000003 lacks judge"),
     ("ref/000099.png", lambda path: path.write_bytes(png(0)),
      r"1 of 9 examples .* 000099 lacks p0 and p1 and judge"),
-    ("p1/000003.png", text_file, r"val/cnn/p1/000003.png: not an image$"),
+    ("p1/000003.png", text_file, r"val/cnn/p1/000003.png: not an image \(PNG, "),
     ("ref/000003.png", truncated, r"val/cnn/ref/000003.png: "),
     ("p1/000003.png", other_size, r"^The images of 2afc/val/cnn/000003 differ in size: "
                                   r"reference 12x16, candidate_0 12x16, candidate_1 8x8\.$"),
@@ -203,6 +217,7 @@ def array(*values, dtype=np.float32):
     ("judge/000003.npy", array(0.2, 0.4), r"judge/000003.npy should hold one number"),
     ("judge/000003.npy", array(), r"judge/000003.npy should hold one number"),
     ("judge/000003.npy", array("x", dtype=str), r"judge/000003.npy should hold one number"),
+    ("judge/000003.npy", huge, r"judge/000003.npy is not a NumPy array"),
     ("judge/000003.npy", array(None, dtype=object), r"judge/000003.npy is not a NumPy array"),
     ("judge/000003.npy", text_file, r"judge/000003.npy is not a NumPy array"),
 ])
@@ -297,7 +312,7 @@ def test_a_failing_download_says_what_to_do(tmp_path, monkeypatch):
   def offline(*_):
     raise ConnectionError("no route to host\nsecond line")
 
-  monkeypatch.setattr(tfds.download.DownloadManager, "download_and_extract", offline)
+  monkeypatch.setattr(tfds.download.DownloadManager, "download", offline)
   with pytest.raises(UserError, match=r"^bapps/jnd: no route to host. Get jnd.tar.gz from https:"):
     bapps.prepare(None, tmp_path / "data", configs=["jnd"])
   assert data_sets(tmp_path / "data") == []
@@ -308,9 +323,13 @@ def test_downloaded_archives_are_found(tmp_path, source, monkeypatch):
 
   def downloaded(_, asked):
     urls.update(asked)
-    return dict.fromkeys(asked, source / "2afc")
+    for name in asked:
+      with tarfile.open(tmp_path / name, "w:gz") as archive:
+        folder = "train" if "train" in name else "val"
+        archive.add(source / "2afc" / folder, arcname=folder)
+    return {name: tmp_path / name for name in asked}
 
-  monkeypatch.setattr(tfds.download.DownloadManager, "download_and_extract", downloaded)
+  monkeypatch.setattr(tfds.download.DownloadManager, "download", downloaded)
   report = bapps.prepare(None, tmp_path / "data", configs=["2afc"])
   assert list(report.sizes["2afc"]) == ["train_mix", "val_cnn", "val_superres"]
   assert sorted(urls.values()) == [

@@ -14,9 +14,9 @@ from perceptual.errors import UserError
 class Teacher:
   """Finds the candidate closer whose mean is nearer to the reference's."""
 
-  network = "mean-difference"
+  name = "mean-difference"
   lower_is_better = True
-  fingerprint = {"network": "mean-difference", "options": {"of": "all pixels"}}  # noqa: RUF012
+  fingerprint = {"name": "mean-difference", "options": {"of": "all pixels"}}  # noqa: RUF012
 
   def __call__(self, reference, candidate):
     assert reference.dtype == candidate.dtype == np.uint8 and reference.ndim == 4

@@ -124,7 +124,31 @@ def test_evaluation_has_no_randomness(noise):
     np.testing.assert_array_equal(Augmentation(crop).evaluation(noise), augment.center_crop(noise))
 
 
+def test_a_central_crop_takes_its_part_of_each_side():
+  whole, half = (Augmentation("center", flip=False, center_fraction=part) for part in (1.0, 0.5))
+  np.testing.assert_array_equal(_varied(whole, _ramp(), 1)[0], _ramp())
+  image = _varied(half, _ramp(), 1)[0]
+  np.testing.assert_array_equal(half.evaluation(_ramp()), image)
+  assert abs(int(image[0, 0, 0]) - 64) <= 4, "a quarter of the way in"
+  assert abs(int(image[0, -1, 0]) - 188) <= 4
+
+
+def test_noise_has_a_deviation_of_its_own_for_each_image():
+  """Uniform up to the largest: its mean is a half of it, and so it is on average."""
+  grey = tf.fill([SIZE, SIZE, 3], tf.constant(128, tf.uint8))
+  varied = _varied(Augmentation("none", flip=False, noise=0.2), grey, 300).astype(float)
+  deviations = varied.std(axis=(1, 2, 3)) / 255
+  assert deviations.max() < 0.22
+  assert deviations.min() < 0.02
+  assert abs(deviations.mean() - 0.1) < 4 * 0.2 / np.sqrt(12 * 300)
+  assert abs(varied.mean() - 128) < 1
+
+
 @pytest.mark.parametrize(("options", "culprit"), [
+    ({"center_fraction": 0}, "center_fraction .* above 0, not 0"),
+    ({"center_fraction": 1.1}, "center_fraction must be at most 1, not 1.1"),
+    ({"noise": -0.1}, "noise .* not -0.1"),
+    ({"policy": "auto"}, "policy 'auto'. Available: autoaugment"),
     ({"crop": "corner"}, "'corner'. Available: pad, inception, center, none"),
     ({"padding": -1}, "padding .* not -1"),
     ({"padding": 1.5}, "padding .* not 1.5"),

@@ -76,6 +76,18 @@ def test_one_image_of_two_is_held_out_and_none_of_one():
       ("train", "a"): 1, ("train", "b"): 1, ("validation", "b"): 1}
 
 
+@pytest.mark.parametrize(("share", "count"), [(0.2, 10), (0.01, 1), (0.99, 49)])
+def test_the_share_that_is_held_out_may_be_chosen(share, count):
+  assigned = class_folders.assign(photographs(["cat", "dog"], 50), held_out=share)
+  assert collections.Counter(assigned.values())["validation", "cat"] == count
+
+
+def test_a_share_is_refused_where_the_folders_tell_what_is_held_out():
+  names = photographs(["cat", "dog"], 2, "train/") + photographs(["cat", "dog"], 1, "val/")
+  with pytest.raises(UserError, match="The folder 'val' holds the validation images"):
+    class_folders.assign(names, held_out=0.2)
+
+
 def test_a_single_class():
   assigned = class_folders.assign(["photos/cat/1.png", "photos/cat/2.png"])
   assert {label for _, label in assigned.values()} == {"cat"}

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from perceptual.data.labelled import classification, prepare_imagenet64
+from perceptual.data.labelled import class_subsets, classification, demo, imagenet64
 from perceptual.data.labelled.augment import Augmentation
 from perceptual.errors import UserError
 
@@ -197,7 +197,7 @@ def data_dir(tmp_path_factory):
         image = np.full((64, 64, 3), 10 * label, np.uint8)
         image[0, 0] = i
         Image.fromarray(image).save(place / f"{i}.png")
-  prepare_imagenet64.prepare(folder / "images", folder / "data")
+  imagenet64.prepare(folder / "images", folder / "data")
   return folder / "data"
 
 
@@ -212,7 +212,7 @@ def _read(images, split):
 
 
 def test_imagenet64_is_read_as_it_was_prepared(data_dir):
-  images = classification.imagenet64(data_dir)
+  images = imagenet64.labelled_images(data_dir)
   assert (images.num_classes, images.image_size, images.classes) == (4, 64, None)
   assert images.sizes == {"train": 20, "validation": 8}
   for split, size in images.sizes.items():
@@ -224,8 +224,8 @@ def test_imagenet64_is_read_as_it_was_prepared(data_dir):
 @pytest.mark.parametrize("classes", [(2, 0), (3, 2, 1, 0), [1, 3, 0]])
 def test_a_subset_of_classes_is_renumbered_in_the_order_given(data_dir, classes):
   """All classes in another order too: nothing is filtered, but all is renumbered."""
-  images = classification.imagenet64(data_dir, classes=classes)
-  everything = classification.imagenet64(data_dir)
+  images = imagenet64.labelled_images(data_dir, classes=classes)
+  everything = imagenet64.labelled_images(data_dir)
   assert (images.num_classes, images.classes) == (len(classes), tuple(classes))
   for split, count in (("train", 5), ("validation", 2)):
     expected = [(number, seen, list(classes).index(seen))
@@ -234,17 +234,56 @@ def test_a_subset_of_classes_is_renumbered_in_the_order_given(data_dir, classes)
     assert images.sizes[split] == len(expected) == count * len(classes)
 
 
+def test_classes_may_be_named(data_dir):
+  images = imagenet64.labelled_images(data_dir, classes=("cat", 0))
+  assert images.classes == (2, 0)
+
+
 def test_imagenet64_feeds_training(data_dir):
-  images = classification.imagenet64(data_dir, classes=(2, 0))
+  images = imagenet64.labelled_images(data_dir, classes=(2, 0))
   stream = classification.train_batches(images, batch_size=10, seed=0, augmentation=UNCHANGED)
   batch = next(stream.as_numpy_iterator())
   assert batch["image"].shape == (10, 64, 64, 3)
   np.testing.assert_array_equal(batch["image"][:, 9, 9, 0] // 10, 2 - 2 * batch["label"])
 
 
+def test_an_outline_has_the_numbers_without_the_images(data_dir):
+  subset = class_subsets.ClassSubset("top", 2, "not there yet")
+  for options in ({}, {"classes": (2, 0), "image_size": 96}):
+    images = imagenet64.labelled_images(data_dir, **options)
+    outline = imagenet64.outline(data_dir, **options)
+    for name in ("name", "note", "num_classes", "image_size", "sizes"):
+      assert getattr(outline, name) == getattr(images, name)
+  outline = imagenet64.outline(data_dir, classes=subset)
+  assert (outline.num_classes, outline.sizes) == (2, {"train": 10, "validation": 4})
+  published = imagenet64.outline()
+  assert (published.num_classes, published.sizes["train"]) == (1000, 1281167)
+  with pytest.raises(UserError, match=r"class_subset\.count is 5, but the data have 4 classes"):
+    imagenet64.outline(data_dir, classes=class_subsets.ClassSubset(count=5))
+
+
+def test_classes_may_be_a_subset_by_accuracy(data_dir, tmp_path):
+  path = tmp_path / "class_accuracy.csv"
+  path.write_text("label,images,accuracy\n0,2,50\n1,2,0\n2,2,100\n3,2,0\n")
+  images = imagenet64.labelled_images(
+      data_dir, classes=class_subsets.ClassSubset("top", 2, str(path)))
+  assert (images.classes, images.sizes["train"]) == ((0, 2), 10)
+
+
+def test_images_are_made_larger(data_dir):
+  images = imagenet64.labelled_images(data_dir, image_size=96)
+  example = next(iter(images.examples("train")))
+  assert images.decode(example["image"]).shape == (96, 96, 3)
+  assert images.note == "resized to 96x96"
+
+
 @pytest.mark.parametrize(("classes", "culprit"), [
-    ((0, 7), "Unknown class 7. Available: 0-3."),
-    (("cat", 1), "Unknown class 'cat'. Available: 0-3."),
+    ((0, 7), "Unknown class 7. Available: 0-3; or by name ant, bee, cat, dog."),
+    (("cow", 1), "Unknown class 'cow'. Available: 0-3; or by name ant, bee, cat, dog."),
+    ((1.0, 2), "Unknown class 1.0. Available: 0-3; or by name ant, bee, cat, dog."),
+    ((True, 2), "Unknown class True. Available: 0-3; or by name ant, bee, cat, dog."),
+    (("bee", 1), "classes names 1 more than once."),
+    ("cat", "classes must be a list of labels, not 'cat'."),
     ((1, 2, 1), "classes names 1 more than once."),
     ((1,), "A classifier needs 2 classes or more, not 1."),
     ((), "A classifier needs 2 classes or more, not 0."),
@@ -252,13 +291,13 @@ def test_imagenet64_feeds_training(data_dir):
 ])
 def test_illegal_classes_are_refused(data_dir, classes, culprit):
   with pytest.raises(UserError) as caught:
-    classification.imagenet64(data_dir, classes=classes)
+    imagenet64.labelled_images(data_dir, classes=classes)
   assert str(caught.value) == culprit
 
 
 def test_a_missing_data_set_is_one_line(tmp_path):
   with pytest.raises(UserError, match="imagenet_resized") as caught:
-    classification.imagenet64(tmp_path)
+    imagenet64.labelled_images(tmp_path)
   assert "\n" not in str(caught.value)
 
 
@@ -267,7 +306,7 @@ def test_classes_that_are_there_are_listed_in_short():
 
 
 def test_the_demo_is_balanced_and_says_what_it_is():
-  images = classification.demo(train_per_photograph=2, validation_per_photograph=1)
+  images = demo.labelled_images(train_per_photograph=2, validation_per_photograph=1)
   assert images.sizes == {"train": 2 * images.num_classes, "validation": images.num_classes}
   assert "no benchmark" in images.note
   for split, size in images.sizes.items():
@@ -275,8 +314,38 @@ def test_the_demo_is_balanced_and_says_what_it_is():
     np.testing.assert_array_equal(np.bincount(labels), size // images.num_classes)
 
 
+def test_classes_of_the_demo_are_renumbered_in_the_order_given():
+  whole, some = (demo.labelled_images(classes=classes, train_per_photograph=3,
+                                      validation_per_photograph=1)
+                 for classes in (None, (5, "astronaut", 2)))
+  assert (some.num_classes, some.classes) == (3, (5, 0, 2))
+  assert some.sizes == {"train": 9, "validation": 3}
+  for split in ("train", "validation"):
+    expected = [(example["image"].numpy(), some.classes.index(example["label"]))
+                for example in whole.examples(split) if example["label"] in some.classes]
+    for example, (image, label) in zip(some.examples(split), expected, strict=True):
+      np.testing.assert_array_equal(example["image"], image)
+      assert example["label"] == label
+
+
+def test_the_demo_takes_a_subset_of_classes_and_has_an_outline():
+  for classes in (None, ("astronaut", 3), class_subsets.ClassSubset(count=4)):
+    options = {"classes": classes, "train_per_photograph": 2, "validation_per_photograph": 1}
+    images, outline = demo.labelled_images(**options), demo.outline(**options)
+    for name in ("name", "note", "num_classes", "image_size", "sizes"):
+      assert getattr(outline, name) == getattr(images, name)
+
+
+@pytest.mark.parametrize(("classes", "culprit"), [
+    ((0, 17), r"Unknown class 17\. Available: 0-16; or by name astronaut, brick, .*"),
+    (("cat", "dog"), r"Unknown class 'cat'\. Available: 0-16; or by name"), ((3,), "2 classes")])
+def test_illegal_classes_of_the_demo_are_refused(classes, culprit):
+  with pytest.raises(UserError, match=culprit):
+    demo.labelled_images(classes=classes, train_per_photograph=1, validation_per_photograph=1)
+
+
 @pytest.mark.parametrize("option", ["train_per_photograph", "validation_per_photograph"])
 @pytest.mark.parametrize("value", [0, "3", 1.5])
 def test_illegal_numbers_of_demo_crops_are_refused(option, value):
   with pytest.raises(UserError, match=f"{option} .* not {value!r}"):
-    classification.demo(**{option: value})
+    demo.labelled_images(**{option: value})

@@ -46,7 +46,7 @@ def _images(count, seed=0):
 
 def test_the_fingerprint_says_what_it_is_and_is_that_of_the_scores(metric):
   fingerprint = metric.fingerprint
-  assert fingerprint["network"] == "perceptual-resnet6"
+  assert fingerprint["name"] == "perceptual-resnet6"
   assert fingerprint["options"] == {
       "network": "resnet6", **models.network_options("resnet6"), "width": 0.5, "num_classes": 100,
       "data": "imagenet_resized/64x64: 50,000 images of 100 classes", "checkpoint": "best_score",
@@ -94,9 +94,9 @@ def test_it_beats_l2_and_ssim_where_they_fail_and_passes_where_they_pass(metric,
   images = [np.stack([e[key] for e in examples]) for key in judged_sets.IMAGE_KEYS["2afc"]]
   found = {
       name: scores.two_afc_score(*scored.two_afc(*images), triplets.answers) for name, scored in [
-      ("box", metric), ("l2", classical.build("l2")), ("ssim", classical.build("ssim"))]}
+      ("box", metric), ("mse", classical.build("mse")), ("ssim", classical.build("ssim"))]}
   if subset == "nuisance":  # measured: 100, against 80 and 88
-    assert found["box"] > 97 and found["box"] > max(found["l2"], found["ssim"]) + 8
+    assert found["box"] > 97 and found["box"] > max(found["mse"], found["ssim"]) + 8
   else:  # measured: 99, against 98 and 97
     assert found["box"] > 97
 
@@ -118,10 +118,10 @@ def test_what_is_written_is_read_back_but_for_half_precision(tmp_path):
   for half, full in zip(packed.trunk.weights, taps.select_taps(model).weights):
     assert half.path == full.path
     np.testing.assert_array_equal(half.numpy(), full.numpy().astype(np.float16))
-  unrounded = feature_metric.FeatureMetric(model, network="resnet6")
+  unrounded = feature_metric.FeatureMetric(model, name="resnet6")
   pair = _images(8), _images(8, seed=1)
   np.testing.assert_allclose(packed(*pair), unrounded(*pair), rtol=5e-3)
-  assert packed.fingerprint["options"]["step"] == 7 and packed.network == "mine"
+  assert packed.fingerprint["options"]["step"] == 7 and packed.name == "mine"
 
 
 def test_a_weight_beyond_half_precision_is_refused(tmp_path):
@@ -139,7 +139,7 @@ def test_a_damaged_file_is_refused(damaged):
   content[len(content) // 2] ^= 1
   weights.write_bytes(content)
   with pytest.raises(UserError, match=re.escape(
-      f"{weights} cannot be used: it is not the file that manifest.json speaks of")):
+      f"{weights} cannot be used: its checksum does not match manifest.json")):
     bundled.metric(folder=folder)
   weights.unlink()
   with pytest.raises(UserError, match=r"weights\.npz cannot be used: No such file"):

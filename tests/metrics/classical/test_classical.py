@@ -14,9 +14,9 @@ from perceptual.evaluation import scores
 from perceptual.metrics import classical
 from perceptual.models import preprocessing
 
-BEST = {"l2": 0, "psnr": 100, "ssim": 1, "ms-ssim": 1, "fsim": 1, "fsimc": 1}
-SMALLEST = {"l2": 1, "psnr": 1, "ssim": 11, "ms-ssim": 41, "fsim": 6, "fsimc": 6}
-WITH_MAP = ("l2", "ssim")
+BEST = {"mse": 0, "psnr": 100, "ssim": 1, "ms-ssim": 1, "fsim": 1, "fsimc": 1}
+SMALLEST = {"mse": 1, "psnr": 1, "ssim": 11, "ms-ssim": 41, "fsim": 6, "fsimc": 6}
+WITH_MAP = ("mse", "ssim")
 
 
 @pytest.fixture(params=classical.METRICS)
@@ -45,8 +45,8 @@ def test_the_table_holds_the_names():
   assert list(classical.METRICS) == list(BEST)
   for name in classical.METRICS:
     metric = classical.build(name)
-    assert metric.name == metric.network == name
-    assert metric.lower_is_better == (name == "l2")
+    assert metric.name == name
+    assert metric.lower_is_better == (name == "mse")
 
 
 def test_an_image_is_closest_to_itself(metric, images):
@@ -113,7 +113,7 @@ def _extremes():
 
 
 def test_extremes_stay_in_range_with_finite_gradients(metric):
-  worst = {"l2": 1, "psnr": 0, "ssim": -1, "ms-ssim": 0, "fsim": 0, "fsimc": 0}[metric.name]
+  worst = {"mse": 1, "psnr": 0, "ssim": -1, "ms-ssim": 0, "fsim": 0, "fsimc": 0}[metric.name]
   low, high = sorted([worst, BEST[metric.name]])
   each = np.concatenate(list(_extremes().values()))
   reference = tf.constant(np.repeat(each, len(each), axis=0) / np.float32(255))
@@ -169,7 +169,7 @@ def test_a_map_has_the_images_size_or_is_refused(metric, images):
     np.testing.assert_array_equal(metric.spatial_map(images, images),
                                   np.full(images.shape[:3], BEST[metric.name], np.float32))
   else:
-    with pytest.raises(UserError, match=f"{metric.name} has no spatial map; l2 and ssim have one."):
+    with pytest.raises(UserError, match=f"{metric.name} has no spatial map"):
       metric.spatial_map(images, images)
 
 
@@ -179,7 +179,7 @@ def test_a_map_is_high_where_the_metric_is(images):
   for name in WITH_MAP:
     maps = np.asarray(classical.build(name).spatial_map(images, candidates))
     changed, same = maps[:, 12:18, 32:38].mean(), maps[:, 30:, :20].mean()
-    assert (changed > same) == (name == "l2")
+    assert (changed > same) == (name == "mse")
 
 
 def test_the_smallest_images_pass_and_smaller_ones_are_refused(metric):
@@ -214,21 +214,21 @@ def test_what_is_no_pair_of_images_is_refused(metric, reference, candidate, mess
 
 
 def test_an_unknown_name_option_or_range_lists_the_known_ones():
-  with pytest.raises(UserError, match=r"Unknown classical metric 'vif'. Available: l2, psnr, ssim"):
+  with pytest.raises(UserError, match=r"Unknown classical metric 'vif'. Available: mse, psnr"):
     classical.build("vif")
   with pytest.raises(UserError, match=r"Unknown option of ms-ssim 'levels'. Available: scales, "):
     classical.build("ms-ssim", levels=3)
-  with pytest.raises(UserError, match=r"Unknown option of l2 'channels'. Available: none"):
-    classical.build("l2", channels="rgb")
+  with pytest.raises(UserError, match=r"Unknown option of mse 'channels'. Available: none"):
+    classical.build("mse", channels="rgb")
   with pytest.raises(UserError, match=r"Unknown float range \(0, 2\). Available: \(0.0, 1.0\), "):
-    classical.build("l2", float_range=(0, 2))
+    classical.build("mse", float_range=(0, 2))
 
 
 def test_the_fingerprint_is_plain_data_and_says_what_was_built():
   metric = classical.build("ms-ssim", float_range=[-1, 1], scales=3, channels="luma")
   fingerprint = metric.fingerprint
   assert json.loads(json.dumps(fingerprint)) == fingerprint
-  assert fingerprint["network"] == "ms-ssim"
+  assert fingerprint["name"] == "ms-ssim"
   assert fingerprint["options"] == {"scales": 3, "channels": "luma"}
   assert fingerprint["lower_is_better"] is False
   assert fingerprint["preprocessing"] == {"uint8_range": [0, 255], "float_range": [-1, 1]}

@@ -18,7 +18,7 @@ def _constant(value):
 
 
 @pytest.mark.parametrize(("name", "one_half", "opposite"), [
-    ("l2", 0.25, 1.0), ("psnr", 20 * np.log10(2), 0.0)])
+    ("mse", 0.25, 1.0), ("psnr", 20 * np.log10(2), 0.0)])
 def test_constants_have_closed_forms(name, one_half, opposite):
   assert _value(name, _constant(0.25), _constant(0.75)) == pytest.approx(one_half, rel=1e-6)
   assert str(_value(name, _constant(0), _constant(1))) == str(opposite)  # 0.0, not -0.0
@@ -28,7 +28,7 @@ def test_both_average_over_pixels_and_colours():
   reference = np.zeros([1, 10, 10, 3], np.float32)
   candidate = reference.copy()
   candidate[0, 3, 4, 2] = 1
-  assert _value("l2", reference, candidate) == pytest.approx(1 / 300)
+  assert _value("mse", reference, candidate) == pytest.approx(1 / 300)
   assert _value("psnr", reference, candidate) == pytest.approx(10 * np.log10(300))
 
 
@@ -56,7 +56,7 @@ def test_one_step_of_one_pixel_is_told_apart_up_to_51_000_pixels(side, told_apar
 def test_the_map_of_l2_is_the_squared_difference_and_averages_to_it():
   rng = np.random.default_rng(0)
   reference, candidate = rng.random([2, 3, 7, 9, 3]).astype(np.float32)
-  metric = classical.build("l2")
+  metric = classical.build("mse")
   maps = np.asarray(metric.spatial_map(reference, candidate))
   np.testing.assert_allclose(maps, np.mean((reference - candidate)**2, axis=-1), rtol=1e-5)
   np.testing.assert_allclose(maps.mean(axis=(1, 2)), metric(reference, candidate), rtol=1e-5)

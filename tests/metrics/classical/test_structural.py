@@ -108,12 +108,13 @@ def test_ssim_is_tensorflows_and_keras_s(pair):
   value = _value("ssim", reference, candidate)
   # Theirs lose digits: they take the variance of the planes with their average.
   assert value == pytest.approx(float(tf.image.ssim(reference, candidate, 1.0)[0]), abs=5e-5)
-  assert value == pytest.approx(float(keras.ops.image.ssim(reference, candidate)[0]), abs=5e-5)
+  if hasattr(keras.ops.image, "ssim"):  # Keras has it from 3.15 on
+    assert value == pytest.approx(float(keras.ops.image.ssim(reference, candidate)[0]), abs=5e-5)
 
 
-def test_ssim_of_luma_is_that_of_one_plane(pair):
+def test_ssim_of_grey_is_that_of_one_plane(pair):
   luma = [image[0] @ [0.299, 0.587, 0.114] for image in pair]
-  assert _value("ssim", *pair, channels="luma") == pytest.approx(_scikit_image(*luma), abs=2e-6)
+  assert _value("ssim", *pair, channels="grey") == pytest.approx(_scikit_image(*luma), abs=2e-6)
 
 
 def test_one_window_is_the_formula_of_the_paper():
@@ -157,7 +158,7 @@ def test_ssim_of_the_negative_is_negative():
 def test_ms_ssim_is_that_of_the_authors_code(
     grey_pattern, reference, candidate, width, height, expected):
   pair = grey_pattern(reference, width, height), grey_pattern(candidate, width, height)
-  for channels in ("rgb", "luma"):  # the same for grey
+  for channels in ("rgb", "grey"):  # the same for grey
     assert _value("ms-ssim", *pair, channels=channels) == pytest.approx(expected, abs=3e-5)
 
 
@@ -208,7 +209,7 @@ def test_the_smallest_side_follows_from_the_scales(scales, least):
 def test_a_patch_of_bapps_is_told_how_many_scales_fit():
   patch = np.zeros([1, 64, 64, 3], np.uint8)
   with pytest.raises(UserError, match=r"reference has 64x64 pixels; ms-ssim needs at least 161 a "
-                                      r"side with scales=5, 81 with scales=4, 41 with scales=3, "):
+                                      r"side with scales=5, 81 as ms-ssim:scales=4, "):
     classical.build("ms-ssim")(patch, patch)
 
 
@@ -216,7 +217,7 @@ def test_a_patch_of_bapps_is_told_how_many_scales_fit():
     ("ms-ssim", {"scales": 6}, "at most 5, not 6"),
     ("ms-ssim", {"scales": 0}, "scales"),
     ("ms-ssim", {"scales": 2.0}, "scales"),
-    ("ssim", {"channels": "lab"}, "Unknown channels 'lab'. Available: rgb, luma"),
+    ("ssim", {"channels": "lab"}, "Unknown channels 'lab'. Available: rgb, grey, luma"),
     ("ms-ssim", {"channels": None}, "Unknown channels None"),
 ])
 def test_an_illegal_option_is_refused(name, options, message):

@@ -25,7 +25,7 @@ def test_it_is_a_metric_of_all_taps(metric, pair):
   assert list(per_tap) == [f"relu{i}" for i in range(1, 6)] == list(metric.taps)
   np.testing.assert_allclose(metric(*pair), sum(per_tap.values()), rtol=1e-6)
   assert np.all(metric(*pair) > 0) and np.all(np.asarray(metric(pair[0], pair[0])) == 0)
-  assert metric.fingerprint["network"] == "gaussian-alexnet"
+  assert metric.fingerprint["name"] == "gaussian-alexnet"
   assert metric.fingerprint["options"] == {"seed": 0}
 
 

@@ -87,7 +87,7 @@ def test_it_is_a_metric_of_all_taps_that_says_what_it_saw(metric, images):
   assert list(per_tap) == [f"relu{i}" for i in range(1, 6)] == list(metric.taps)
   np.testing.assert_allclose(metric(*pair), sum(per_tap.values()), rtol=1e-6)
   fingerprint = metric.fingerprint
-  assert fingerprint["network"] == "kmeans-alexnet" and fingerprint["options"]["seed"] == 0
+  assert fingerprint["name"] == "kmeans-alexnet" and fingerprint["options"]["seed"] == 0
   assert len(fingerprint["options"]["images"]) == 64, "their hash"
 
 

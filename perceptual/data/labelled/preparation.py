@@ -1,11 +1,7 @@
-"""Prepares `imagenet_resized/64x64` from files on disk: TFDS's own download addresses are dead.
+"""Prepares labelled images as a TFDS data set: of one size, whole, in random order, resumable.
 
-The result is what `tfds.load("imagenet_resized/64x64", data_dir=...)` reads: whole images,
-box-resized to 64x64 as by the data set's makers (Chrabaszcz et al. 2017), stored as PNG, which
-keeps every pixel. Images that are 64x64 already are stored as they are. Labels are TFDS's own, the
-1000 of ImageNet, whose order is neither alphabetical nor torchvision's (`n02119789` is 0). Where
-the class folders are not all among these, the labels are the class folders in sorted order, and the
-report says so.
+Images are box-resized whole and stored as PNG, which keeps every pixel; those of the right size
+already are stored as they are.
 
 Examples are written in a random order given by a seed. A run that was killed is taken up by the
 next one with the same arguments, which loses no more than `COMMIT_EVERY` images of work and writes
@@ -31,8 +27,6 @@ from perceptual.data.labelled import labelled_sources
 from perceptual.data.labelled.shuffled_writer import ShuffledWriter
 from perceptual.errors import UserError
 
-DATASET = tfds_files.DatasetName("imagenet_resized", "64x64", "0.1.0")
-IMAGE_SIZE = 64
 COMMIT_EVERY = 2000
 UNREADABLE_LIST = "unreadable.txt"
 _UNREADABLE_SHARE = 0.01
@@ -45,19 +39,23 @@ class Report:
   """What was made of a source.
 
   Attributes:
+    dataset: what the data set is called, for instance `imagenet_resized/64x64:0.1.0`.
     source: the name of the folder or archive.
+    image_size: height and width of the images, in pixels.
     seed: of the order, and of held-out images.
     sizes: number of examples of each split.
     class_counts: number of examples by label, of each split; only labels that are there.
     class_names: label name -> words for people, where the source has them.
-    resized: number of images that were not 64x64.
+    resized: number of images that were not of that size.
     unreadable: `(name, reason)` of every image that could not be read.
     ignored: names of the first files that were taken for no images.
     notes: what a person should know about how the source was understood.
     found: whether the data set was there already and nothing was done.
   """
 
+  dataset: str
   source: str
+  image_size: int
   seed: int
   sizes: dict[str, int]
   class_counts: dict[str, dict[int, int]]
@@ -75,7 +73,7 @@ class Report:
         for split, size in self.sizes.items())
     head = "Already complete, nothing to do: " if self.found else ""
     resized = f"; {self.resized:,} of them resized" if self.resized else ""
-    lines = [f"{head}{DATASET} from {self.source}: {counts}{resized}."]
+    lines = [f"{head}{self.dataset} from {self.source}: {counts}{resized}."]
     if self.unreadable:
       name, reason = self.unreadable[0]
       lines.append(
@@ -84,15 +82,19 @@ class Report:
     return "\n".join([*lines, *self.notes])
 
 
-def prepare(source, data_dir, *, seed=0, max_unreadable=None, overwrite=False):
-  """Writes `<data_dir>/imagenet_resized/64x64/0.1.0` from images on disk.
+def prepare(dataset, source, data_dir, *, look, image_size, description, homepage=None, seed=0,
+            max_unreadable=None, overwrite=False):
+  """Writes a data set of labelled images below `data_dir`.
 
   Args:
-    source: the folder that holds the three official npz zips, or a folder or tar archive of images
-      by class: `<split>/<class>/<image>` or `<class>/<image>` (see `class_folders`).
+    dataset: what to call it, a `tfds_files.DatasetName`.
+    source: the folder or archive that it is made of.
     data_dir: the folder of all TFDS data sets.
-    seed: of the order of the examples, and of the images held out for validation where the source
-      has no such split.
+    look: takes nothing and returns a source of `labelled_sources`; called if there is work to do.
+    image_size: height and width to which images are resized.
+    description: a sentence, for TFDS.
+    homepage: an address, or None.
+    seed: of the order of the examples.
     max_unreadable: how many images may be unreadable before nothing is prepared; by default one in
       a hundred, or 10 where that is more. They are listed in `unreadable.txt`.
     overwrite: whether to replace a complete data set.
@@ -104,52 +106,46 @@ def prepare(source, data_dir, *, seed=0, max_unreadable=None, overwrite=False):
     UserError: if the source cannot be used, has too many unreadable images, or is another one than
       that of a data set already there.
   """
-  directory = DATASET.directory(data_dir)
+  directory = dataset.directory(data_dir)
   if tfds_files.is_complete(directory) and not overwrite:
-    return _found(directory, source)
-  label_names = imagenet_labels()
-  opened = labelled_sources.open_source(source, imagenet_labels=label_names, seed=seed)
+    return _found(directory, source, image_size)
+  opened = look()
   with tfds_files.unfinished(directory, overwrite=overwrite, resume=True) as building:
     writer = ShuffledWriter(
-        building, DATASET, sizes=opened.sizes, seed=seed, fingerprint=opened.fingerprint)
-    features = _features(opened.label_names)
+        building, dataset, sizes=opened.sizes, seed=seed,
+        fingerprint=f"{opened.fingerprint} {image_size}")
+    features = _features(opened.label_names, image_size)
     tally = _write_examples(
-        opened, writer, features, building=building, max_unreadable=max_unreadable)
+        opened, writer, features, image_size=image_size, building=building,
+        max_unreadable=max_unreadable)
     splits = writer.finish()
     report = Report(
-        source=pathlib.Path(source).name, seed=seed,
+        dataset=str(dataset), source=pathlib.Path(source).name, image_size=image_size, seed=seed,
         sizes={split.name: split.num_examples for split in splits},
         class_names=opened.class_names, ignored=opened.ignored[:_IGNORED_LISTED],
         notes=opened.notes, **dataclasses.asdict(tally))
     _list_unreadable(tally, building)
     tfds_files.write_info(
-        building, DATASET, features=features, splits=splits, supervised_keys=("image", "label"),
-        description="ImageNet images resized to 64x64, prepared from files on disk.",
-        homepage="https://patrykchrabaszcz.github.io/Imagenet32/",
-        metadata=dataclasses.asdict(report))
+        building, dataset, features=features, splits=splits, supervised_keys=("image", "label"),
+        description=description, homepage=homepage, metadata=dataclasses.asdict(report))
   return report
 
 
-def _found(directory, source):
+def _found(directory, source, image_size):
   report = _report_in(directory)
   name = pathlib.Path(source).name
-  if report is None or report.source != name:
-    maker = f"from {report.source}" if report else "by another tool"
+  if report is None or (report.source, report.image_size) != (name, image_size):
+    maker = f"from {report.source} at {report.image_size}x{report.image_size}" if report else (
+        "by another tool")
     raise UserError(
-        f"{directory} already holds a data set, made {maker}: to replace it by one from {name}, "
-        "overwrite.")
+        f"{directory} already holds a data set, made {maker}: to replace it by one from {name} at "
+        f"{image_size}x{image_size}, overwrite.")
   return dataclasses.replace(report, found=True)
 
 
-def imagenet_labels():
-  """Returns the 1000 label names of `imagenet_resized`, in the order of the labels."""
-  path = tfds.core.tfds_path("image_classification/imagenet_resized_labels.txt")
-  return path.read_text().split()
-
-
-def _features(label_names):
+def _features(label_names, image_size):
   return tfds.features.FeaturesDict({
-      "image": tfds.features.Image(shape=(IMAGE_SIZE, IMAGE_SIZE, 3)),
+      "image": tfds.features.Image(shape=(image_size, image_size, 3)),
       "label": tfds.features.ClassLabel(names=label_names),
   })
 
@@ -181,25 +177,25 @@ class _Encoded:
   reason: str | None = None
 
 
-def _encode(serialize, example):
+def _encode(serialize, image_size, example):
   try:
     image = example.pixels()
   except image_files.UnreadableImage as error:
     return _Encoded(example, reason=error.reason)
-  resized = image.shape[:2] != (IMAGE_SIZE, IMAGE_SIZE)
+  resized = image.shape[:2] != (image_size, image_size)
   if resized:
-    image = box_resized(image)
+    image = box_resized(image, image_size)
   record = serialize({"image": image_files.encode_png(image), "label": example.label})
   return _Encoded(example, record, resized)
 
 
-def box_resized(image):
-  """Resizes `[height, width, 3]` uint8, whole, to `[64, 64, 3]`: every new pixel averages a box."""
-  resized = Image.fromarray(image).resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BOX)
+def box_resized(image, size):
+  """Resizes `[height, width, 3]` uint8, whole, to `[size, size, 3]`: every pixel averages a box."""
+  resized = Image.fromarray(image).resize((size, size), Image.Resampling.BOX)
   return np.asarray(resized)
 
 
-def _write_examples(source, writer, features, *, building, max_unreadable):
+def _write_examples(source, writer, features, *, image_size, building, max_unreadable):
   """Gives the writer every example that an earlier run has not; returns the counts of all."""
   total = sum(source.sizes.values())
   if max_unreadable is None:
@@ -207,7 +203,7 @@ def _write_examples(source, writer, features, *, building, max_unreadable):
   nothing = {"class_counts": {split: {} for split in source.sizes}}
   tally = _Tally(**_with_int_labels(writer.tally or nothing))
   examples = source.examples(writer.taken) if writer.taken < total else ()
-  encode = functools.partial(_encode, tfds_files.serializer(features))
+  encode = functools.partial(_encode, tfds_files.serializer(features), image_size)
   with progress(map_in_order(encode, examples), description="reading", total=total,
                 initial=writer.taken) as bar:
     for index, item in enumerate(bar, start=writer.taken):
@@ -252,59 +248,44 @@ def _with_int_labels(fields):
   return {**fields, "class_counts": counts}
 
 
-def builder(data_dir):
-  """Returns the TFDS builder of the prepared data set, for reading.
+def builder(dataset, data_dir, *, prepared_by):
+  """Returns the TFDS builder of a prepared data set, for reading.
+
+  Args:
+    dataset: its `tfds_files.DatasetName`.
+    data_dir: the folder of all TFDS data sets.
+    prepared_by: the arguments of `perceptual prepare` that write it, but for --data_dir.
 
   Raises:
-    UserError: if `data_dir` holds no `imagenet_resized/64x64`, or a half-written one.
+    UserError: if `data_dir` does not hold it, or a half-written one.
   """
-  directory = DATASET.directory(data_dir)
-  tfds_files.require_complete(directory)
+  directory = dataset.directory(data_dir)
+  tfds_files.require_complete(directory, prepared_by=prepared_by)
   return tfds.builder_from_directory(directory)
-
-
-def read_report(data_dir):
-  """Returns the `Report` of the data set prepared in `data_dir`.
-
-  Raises:
-    UserError: if there is no data set, or it was prepared by another tool.
-  """
-  directory = DATASET.directory(data_dir)
-  tfds_files.require_complete(directory)
-  report = _report_in(directory)
-  if report is None:
-    raise UserError(f"{directory} has no report: it was prepared by another tool.")
-  return report
 
 
 def _report_in(directory):
   """The report of a complete data set; None if TFDS itself, or another tool, prepared it."""
   try:
-    fields = json.loads((directory / "metadata.json").read_text())
+    fields = json.loads((pathlib.Path(directory) / "metadata.json").read_text())
     return Report(**_with_int_labels(fields))
   except (OSError, json.JSONDecodeError, TypeError, KeyError):
     return None
 
 
-def class_counts(data_dir):
+def class_counts(builder):
   """Returns the number of examples by label, of each split: `{split: {label: count}}`.
 
   A data set prepared by another tool has no such counts; they are then taken from its examples, one
   slow pass.
   """
-  built = builder(data_dir)
-  report = _report_in(DATASET.directory(data_dir))
+  report = _report_in(builder.data_path)
   if report is not None:
     return report.class_counts
   labels_alone = tfds.decode.PartialDecoding({"label"})
   return {
       split: dict(collections.Counter(
           int(example["label"]) for example in progress(
-              tfds.as_numpy(built.as_dataset(split=split, decoders=labels_alone)),
+              tfds.as_numpy(builder.as_dataset(split=split, decoders=labels_alone)),
               description=f"counting {split} labels")))
-      for split in built.info.splits}
-
-
-def present_classes(data_dir):
-  """Returns the labels that the training split holds, ascending: all 1000, or fewer."""
-  return tuple(sorted(class_counts(data_dir)["train"]))
+      for split in builder.info.splits}

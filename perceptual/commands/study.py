@@ -1,0 +1,181 @@
+"""Plan, run and collect a study: many training runs, said by one gin file.
+
+  perceptual study plan --study=gin/studies/width_small.gin
+      every run with its parameters, operations, memory, checkpoints and hours on --device; every
+      value is checked, so that a network that cannot be built is told now. With --study_dir the
+      plan is written there as plan.csv.
+
+  perceptual study run --study=gin/studies/width_small.gin --study_dir=studies/width --data_dir=data
+      trains all runs, one after another; or those of --index=3 (10-19, 3,7), or one of several
+      equal parts, --shard=0/4. Runs that have finished are passed over, killed ones taken up again;
+      where one fails the others go on, and it is tried again when the command is given again.
+
+  perceptual study status --study=gin/studies/width_small.gin --study_dir=studies/width
+      how every run stands, and folders of runs that the study no longer has.
+
+  perceptual study collect --study=gin/studies/width_small.gin --study_dir=studies/width
+      writes every score of every finished run as one table, collected.csv (and collected.parquet
+      where pyarrow is installed), into the study's folder.
+
+  perceptual study submit --engine=slurm --study=gin/studies/width_small.gin \\
+      --study_dir=studies/width --data_dir=data
+      writes the job file of an engine that runs the chosen runs, one a task: slurm (array job),
+      kubernetes (Indexed Job), tpu (queued resources). It submits nothing.
+"""
+
+from absl import flags
+
+from perceptual.commands import command_line, distribution
+
+FLAGS = flags.FlagValues()
+flags.DEFINE_string("study", None, "The gin file of the study.", flag_values=FLAGS)
+flags.DEFINE_string(
+    "study_dir", None, "The folder of the study: its runs, tables and job files.",
+    flag_values=FLAGS)
+flags.DEFINE_string(
+    "data_dir", None, "The folder of prepared data sets (see perceptual prepare). plan takes the "
+    "published data's sizes without it.", flag_values=FLAGS)
+flags.DEFINE_list(
+    "index", [], "run, submit: these runs alone, as 3,10-19; by default all.", flag_values=FLAGS)
+flags.DEFINE_string(
+    "shard", None, "run, submit: one of n equal parts, k/n, with k from 0 to n - 1.",
+    flag_values=FLAGS)
+flags.DEFINE_string(
+    "device", "cpu", "plan: the device whose hours are estimated; an unknown one lists them all.",
+    flag_values=FLAGS)
+flags.DEFINE_float(
+    "peak_gflops", None, "plan, for the device cpu: how fast it multiplies matrices, as "
+    "python -m tools.benchmarks.networks tells; by default 504, of the CPU that was measured.",
+    lower_bound=1, flag_values=FLAGS)
+flags.DEFINE_enum(
+    "engine", None, ["slurm", "kubernetes", "tpu"], "submit: for which engine.", flag_values=FLAGS)
+flags.DEFINE_string(
+    "image", None, "submit, kubernetes: the container image with perceptual installed.",
+    flag_values=FLAGS)
+flags.DEFINE_string(
+    "volume_claim", None, "submit, kubernetes: the persistent volume claim mounted at --mount.",
+    flag_values=FLAGS)
+flags.DEFINE_string(
+    "mount", None, "submit, kubernetes: where the volume is mounted; --study_dir and --data_dir "
+    "lie below it.", flag_values=FLAGS)
+flags.DEFINE_string(
+    "accelerator_type", "v5litepod-1", "submit, tpu: the type of TPU of each run.",
+    flag_values=FLAGS)
+flags.DEFINE_string(
+    "runtime_version", "v2-alpha-tpuv5-lite", "submit, tpu: the software of the TPU's host.",
+    flag_values=FLAGS)
+flags.DEFINE_string("zone", None, "submit, tpu: the zone.", flag_values=FLAGS)
+flags.DEFINE_string("bucket", None, "submit, tpu: the gs:// folder that results are copied to and "
+                    "data are copied from.", flag_values=FLAGS)
+flags.DEFINE_integer(
+    "cpus", 4, "submit, slurm and kubernetes: CPUs of each run.", lower_bound=1, flag_values=FLAGS)
+flags.DEFINE_integer(
+    "memory_gb", 16, "submit, slurm and kubernetes: memory of each run.", lower_bound=1,
+    flag_values=FLAGS)
+flags.DEFINE_integer(
+    "gpus", 0, "submit, slurm and kubernetes: GPUs of each run.", lower_bound=0, flag_values=FLAGS)
+flags.DEFINE_integer(
+    "hours", 24, "submit, slurm and kubernetes: time limit of each run.", lower_bound=1,
+    flag_values=FLAGS)
+flags.DEFINE_integer(
+    "parallel", 16, "submit, slurm and kubernetes: runs at a time.", lower_bound=1,
+    flag_values=FLAGS)
+flags.mark_flag_as_required("study", flag_values=FLAGS)
+distribution.define_training_flags(FLAGS)
+
+
+def main(argv):
+  """Runs the command."""
+  if len(argv) != 2 or argv[1] not in _SUBCOMMANDS:
+    received = " ".join(argv[1:]) or "nothing"
+    raise command_line.UsageError(
+        f"study needs one of {', '.join(_SUBCOMMANDS)}. Received: {received}.")
+  if FLAGS.study_dir is None and argv[1] != "plan":
+    raise command_line.UsageError(f"study {argv[1]} needs --study_dir.")
+  command_line.use_tensorflow("A study", extra="train")
+  return _SUBCOMMANDS[argv[1]]()
+
+
+def _plan():
+  from perceptual import errors
+  from perceptual.common import files
+  from perceptual.studies import definition, devices, planning
+
+  if FLAGS.device not in devices.DEVICES:
+    raise errors.unknown("device", FLAGS.device, devices.DEVICES)
+  study = definition.read(FLAGS.study)
+  planned = planning.plan(study, folder=FLAGS.study_dir or "STUDY_DIR", data_dir=FLAGS.data_dir)
+  peak = None if FLAGS.peak_gflops is None else 1e9 * FLAGS.peak_gflops
+  device = devices.device(FLAGS.device, peak)
+  print(planning.table(planned, FLAGS.device, device))
+  if FLAGS.study_dir:
+    folder = _folder(study)
+    print(planning.check(planned, folder, FLAGS.device, device))
+    path = folder.path / "plan.csv"
+    files.write_csv(path, *planning.as_csv_rows(planned))
+    print(f"Every number, and the hours on every device: {path}")
+
+
+def _run():
+  from perceptual.studies import definition, execution, reporting, selection
+
+  study = definition.read(FLAGS.study)
+  runs = selection.select(study.runs, index=FLAGS.index, shard=FLAGS.shard)
+  folder = _folder(study)
+  folder.open()
+  states = execution.execute(
+      folder, runs, data_dir=FLAGS.data_dir, strategy=distribution.training_strategy(FLAGS),
+      jit_compile=FLAGS.jit_compile)
+  print(reporting.summary(study, folder, states))
+  return 0 if reporting.all_finished(states) else 1
+
+
+def _status():
+  from perceptual.studies import definition, reporting
+
+  study = definition.read(FLAGS.study)
+  folder = _folder(study)
+  print(reporting.status(study, folder))
+
+
+def _collect():
+  from perceptual.studies import collecting, definition, reporting
+
+  study = definition.read(FLAGS.study)
+  folder = _folder(study)
+  paths, states = collecting.collect(study, folder)
+  print(reporting.summary(study, folder, states))
+  print(f"Collected: {'  '.join(map(str, paths))}")
+
+
+def _submit():
+  from perceptual.studies import definition, jobs, selection
+
+  if FLAGS.engine is None:
+    raise command_line.UsageError("study submit needs --engine.")
+  study = definition.read(FLAGS.study)
+  runs = selection.select(study.runs, index=FLAGS.index, shard=FLAGS.shard)
+  job = jobs.Job(
+      study=FLAGS.study, name=study.name, study_dir=FLAGS.study_dir, data_dir=FLAGS.data_dir,
+      indices=tuple(run.index for run in runs), cpus=FLAGS.cpus, memory_gb=FLAGS.memory_gb,
+      gpus=FLAGS.gpus, hours=FLAGS.hours, parallel=FLAGS.parallel)
+  options = {"slurm": {}, "kubernetes": {"image": FLAGS.image, "volume_claim": FLAGS.volume_claim,
+                                         "mount": FLAGS.mount},
+             "tpu": {"accelerator_type": FLAGS.accelerator_type, "zone": FLAGS.zone,
+                     "runtime_version": FLAGS.runtime_version, "bucket": FLAGS.bucket}}
+  path, command = jobs.write(job, _folder(study).path, FLAGS.engine, **options[FLAGS.engine])
+  print(f"{len(runs)} runs: {path}\nTo submit them: {command}")
+
+
+def _folder(study):
+  from perceptual.studies import study_dir
+
+  return study_dir.StudyDir(FLAGS.study_dir, study)
+
+
+_SUBCOMMANDS = {"plan": _plan, "run": _run, "status": _status, "collect": _collect,
+                "submit": _submit}
+
+
+if __name__ == "__main__":
+  command_line.run(main, FLAGS, __doc__)

@@ -1,0 +1,104 @@
+"""Every use of a private name of Keras, TensorFlow or PyTorch, each with its reason.
+
+An upgrade of one of these libraries that breaks something breaks it here.
+"""
+
+import contextlib
+
+# Keras's global state that decides how variables are made and named: name scopes, the scopes in
+# which variables are not made or not assigned, and the one that casts them.
+_SCOPES = ("name_scope_stack", "stateless_scope", "symbolic_scope", "autocast_scope")
+
+
+@contextlib.contextmanager
+def outside_of_keras_scopes():
+  """Returns a context in which Keras makes variables as it does outside of every scope.
+
+  Keras has no public way out of a `keras.name_scope`, which prefixes the paths of variables, nor
+  out of the stateless scope in which it works out the shapes of a layer that is being built.
+  """
+  from keras.src.backend.common import global_state
+
+  before = {name: global_state.get_global_attribute(name) for name in _SCOPES}
+  for name in _SCOPES:
+    global_state.set_global_attribute(name, None)
+  try:
+    yield
+  finally:
+    for name, value in before.items():
+      global_state.set_global_attribute(name, value)
+
+
+@contextlib.contextmanager
+def unmade_variables_dropped():
+  """Returns a context after which Keras forgets the variables declared in it but not made.
+
+  Keras keeps a list of what a stateless scope declared, and makes it all when it next works out a
+  shape. Nothing public empties that list.
+  """
+  from keras.src.backend.common import global_state
+
+  waiting = global_state.get_global_attribute("uninitialized_variables", [], set_to_default=True)
+  before = len(waiting)
+  try:
+    yield
+  finally:
+    del waiting[before:]
+
+
+def run_through_graph(model, inputs, operation_fn):
+  """Returns a functional model's outputs with `operation_fn(operation)` in place of each operation.
+
+  This is Keras's own walk over a graph. `keras.models.clone_model` walks too, but makes a new model
+  of what it visits, and cannot unfold a model inside another.
+  """
+  return model._run_through_graph(inputs, operation_fn=operation_fn)
+
+
+def operation_of(tensor):
+  """Returns the layer or operation that gave a symbolic tensor; nothing public tells."""
+  return tensor._keras_history.operation
+
+
+def raised_as_it_is(error):
+  """Returns an exception marked so that Keras does not wrap it into a page about its arguments."""
+  error._keras_call_info_injected = True
+  return error
+
+
+def merge_call(function, strategy, *args):
+  """Calls a function once for all replicas of a strategy of TensorFlow.
+
+  The way Keras's optimizers go. The public `ReplicaContext.merge_call` is refused by strategies
+  whose replicas update their variables together.
+  """
+  import tensorflow as tf
+
+  tf.__internal__.distribute.interim.maybe_merge_call(function, strategy, *args)
+
+
+def any_torch_layout():
+  """Returns a context in which Keras's convolutions on PyTorch take maps as they lie.
+
+  To be quick they lay each map out channels last, unless it lies so; `torch.vmap` cannot do either.
+  That they ask `Tensor.is_contiguous` is an inner matter of Keras.
+  """
+  import torch
+  from torch import overrides
+
+  class EveryLayoutIsRight(overrides.TorchFunctionMode):
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+      return func is torch.Tensor.is_contiguous or func(*args, **(kwargs or {}))
+
+  return EveryLayoutIsRight()
+
+
+def is_transformed_by_torch_func(tensor):
+  """Whether a PyTorch tensor stands for others: in `torch.func.grad`, `torch.vmap` and the like.
+
+  The values of such a tensor cannot be read, and no public name tells it from another.
+  """
+  import torch
+
+  return torch._C._functorch.is_functorch_wrapped_tensor(tensor)

@@ -1,0 +1,144 @@
+"""Tar archives, read as a stream in one pass and never unpacked, and each verified to its end."""
+
+import bz2
+import contextlib
+import functools
+import gzip
+import io
+import lzma
+import pathlib
+import tarfile
+import zlib
+
+from perceptual.common.progress import progress
+from perceptual.data.images import formats
+from perceptual.errors import UserError
+
+SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+_OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+_BLOCK = 2**20
+# Photographs hardly compress. What grows beyond both was made to fill a disk or a memory.
+_MOST_GROWTH, _ALWAYS_ALLOWED = 200, 2**30
+
+
+def is_archive_name(path):
+  """Whether a path ends as a tar archive's does."""
+  return pathlib.Path(path).name.lower().endswith(SUFFIXES)
+
+
+def members(path):
+  """Yields `(name, size, read)` of every file of an archive, in its order.
+
+  `read()` returns the bytes, until the next one is taken; it raises `OSError` for links and for
+  files larger than any image. The checksum of a compressed archive stands behind its
+  files: an archive is whole only when all have been taken.
+
+  Args:
+    path: of a tar archive, plain or compressed by gzip, bzip2 or xz.
+
+  Raises:
+    UserError: if it cannot be read, is damaged or truncated, has no checksum, holds a sparse file,
+      or grows out of all proportion.
+  """
+  with _archive_errors(path), _opened(path) as stream, \
+       tarfile.open(fileobj=stream, mode="r|") as archive:
+    while (member := archive.next()) is not None:
+      archive.members.clear()  # the list would grow to a gigabyte over a million files
+      if member.issparse():  # a few bytes that stand for any number of zeros
+        raise UserError(f"The archive {path} holds a sparse file, {member.name}: it is not read.")
+      if not member.isdir():
+        name = str(pathlib.PurePosixPath(member.name)).lstrip("/")
+        yield name, member.size, functools.partial(_read, path, archive, member)
+    # tarfile takes the end of the file for the end of the archive. A whole archive ends with a
+    # block of zeros, which has been read by now; a truncated one may just stop.
+    if archive.fileobj.tell() < archive.offset + tarfile.BLOCKSIZE:
+      raise tarfile.ReadError("unexpected end of data")
+    while stream.read(_BLOCK):  # to the checksum
+      pass
+
+
+def verify(path):
+  """Raises `UserError` unless an archive is whole to its end and could be unpacked safely."""
+  with progress(members(path), description=f"verifying {pathlib.Path(path).name}",
+                unit="file") as bar:
+    for name, size, _ in bar:
+      if size > formats.max_bytes():
+        raise UserError(f"{path}: {name} has {size:,} bytes, more than an image or its label.")
+
+
+def require_growth(name, packed, unpacked):
+  """Raises `UserError` if what is packed into some bytes grows out of all proportion.
+
+  Args:
+    name: of the archive or of its member, for the error.
+    packed: its size in bytes.
+    unpacked: the size of its content in bytes.
+  """
+  if unpacked > max(_ALWAYS_ALLOWED, _MOST_GROWTH * packed):
+    raise UserError(f"{name} unpacks to more than {_MOST_GROWTH} times its {packed:,} bytes: "
+                    "it is not read.")
+
+
+class _Bounded(io.RawIOBase):
+  """A stream of unpacked bytes that ends with an error where it grows out of all proportion."""
+
+  def __init__(self, stream, path):
+    super().__init__()
+    self._stream = stream
+    self._path = path
+    self._packed = path.stat().st_size
+    self._read = 0
+
+  def readable(self):
+    return True
+
+  def read(self, size=-1):
+    data = self._stream.read(size)
+    self._read += len(data)
+    require_growth(self._path, self._packed, self._read)
+    return data
+
+
+@contextlib.contextmanager
+def _opened(path):
+  """Gives the unpacked stream of an archive."""
+  with open(path, "rb") as packed:
+    start = packed.read(_BLOCK)
+    packed.seek(0)
+    opener = next((opener for magic, opener in _OPENERS.items() if start.startswith(magic)), None)
+    if opener is None:
+      yield packed
+      return
+    if opener is lzma.open:
+      _require_checksum(path, start)
+    with opener(packed) as stream:
+      yield _Bounded(stream, path)
+
+
+def _require_checksum(path, start):
+  decompressor = lzma.LZMADecompressor(lzma.FORMAT_XZ)
+  decompressor.decompress(start, max_length=1)
+  if decompressor.check == lzma.CHECK_NONE:
+    raise UserError(f"The archive {path} has no checksum: damage would go unnoticed. Compress it "
+                    "again, with one.")
+
+
+def _read(path, archive, member):
+  if not member.isfile():
+    raise OSError("a link inside an archive, which is read in one pass, has no bytes")
+  if member.size > formats.max_bytes():
+    raise OSError(f"{member.size:,} bytes, more than an image of the pixels allowed needs")
+  with _archive_errors(path):
+    return archive.extractfile(member).read()
+
+
+@contextlib.contextmanager
+def _archive_errors(path):
+  try:
+    yield
+  except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
+    raise UserError(f"The archive {path} is damaged or truncated: {error}.") from error
+  except OSError as error:
+    if error.errno is None:  # from a decompressor
+      raise UserError(f"The archive {path} is damaged or truncated: {error}.") from error
+    raise UserError(f"Cannot read {path}: {error.strerror}.") from error

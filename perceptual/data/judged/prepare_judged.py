@@ -1,0 +1,198 @@
+"""Prepares judgements of people with their images: one's own study, or a public set as downloaded.
+
+What can be checked without an image is checked first; then every image is decoded, and copied as it
+is, beside the set's place. The set appears there when it is whole. A killed run leaves what it has
+copied, and the same command goes on with it; a mistake leaves nothing.
+"""
+
+import contextlib
+import dataclasses
+import datetime
+import hashlib
+import pathlib
+import posixpath
+import shutil
+
+import numpy as np
+
+from perceptual.common import files
+from perceptual.common.in_order import map_in_order
+from perceptual.common.progress import progress
+from perceptual.data import tfds_files
+from perceptual.data.images import image_files
+from perceptual.data.judged import (
+  from_table,
+  judgements,
+  prepared,
+  public_sets,
+  reversed_answers,
+  source_files,
+)
+from perceptual.errors import UserError, unknown
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+  """What was prepared; `str(report)` is for people.
+
+  Attributes:
+    judged: the set, as `prepared.load_judged` gives it.
+    unused: how many images of the source no judgement names.
+  """
+
+  judged: prepared.PreparedJudgements
+  unused: int
+
+  def __str__(self):
+    judged = self.judged
+    sizes = sorted({f"{height}x{width}" for height, width in judged.image_sizes.tolist()})
+    counted = judgements.counted
+    counts = [counted(judged.size, judgements.EXAMPLES[judged.kind]),
+              counted(len(np.unique(judged.references)), "references"),
+              f"{counted(len(judged.images), 'images')} ({judgements.listed(sizes)})"]
+    if judged.votes is not None:
+      counts.insert(1, counted(int(judged.votes.sum()), "votes"))
+    if judged.kind == "opinions":
+      low, high = judged.answers.min(), judged.answers.max()
+      counts.append(f"scores {low:g} to {high:g}, "
+                    f"{'higher' if judged.higher_is_better else 'lower'} is better")
+    lines = [f"judged/{judged.name}: {'; '.join(counts)}; in {judged.directory}"]
+    if self.unused:
+      lines.append(f"in no judgement, and left in the source: {counted(self.unused, 'images')}")
+    return "\n".join(lines)
+
+
+def prepare(source, data_dir, *, name, layout=None, table=None, columns=None, direction=None,
+            overwrite=False):
+  """Checks a judged set whole, and writes `<data_dir>/judged/<name>`.
+
+  Args:
+    source: a folder or a tar archive (also compressed).
+    data_dir: the folder of prepared data sets.
+    name: what to call the set.
+    layout: one of `public_sets.LAYOUTS`, or None for a CSV as `from_table` describes it.
+    table: without a layout, the name of the CSV; None where there is one alone.
+    columns: without a layout, `{name in from_table: name in the CSV}`.
+    direction: without a layout, of opinions: one of `from_table.DIRECTIONS`.
+    overwrite: whether to replace a set of this name.
+
+  Returns:
+    A `Report`.
+
+  Raises:
+    UserError: an option is illegal, the set is there already, the judgements are not as they should
+      be, an image is missing or does not decode, or the images of an example differ in size.
+  """
+  directory = prepared.directory_of(name, data_dir)
+  if prepared.is_complete(directory) and not overwrite:
+    raise UserError(f"{directory} already holds a judged set: choose another name, or overwrite.")
+  found = source_files.SourceFiles(source)
+  judged = judgements.checked(_read(found, layout, table, columns, direction))
+  provenance = _provenance(found, judged, layout)
+  made = [folder for folder in (directory.parent, pathlib.Path(data_dir).expanduser())
+          if not folder.exists()]
+  try:
+    with tfds_files.unfinished(directory, overwrite=overwrite, resume=True) as building:
+      try:
+        _write(building, judged, source, provenance)
+      except UserError:
+        shutil.rmtree(building)
+        raise
+  except UserError:
+    _remove_empty(made)
+    raise
+  result = prepared.load_judged(name, data_dir)
+  reversed_answers.warn_if_reversed(result, judged.itself)
+  named = set(judged.image_names)
+  return Report(result, sum(image_files.is_image_name(file) and file not in named
+                            for file in found.names))
+
+
+def _read(found, layout, table, columns, direction):
+  if layout is None:
+    return from_table.read(found, table=table, columns=columns, direction=direction)
+  if layout not in public_sets.LAYOUTS:
+    raise unknown("layout", layout, public_sets.LAYOUTS)
+  if table or columns or direction:
+    raise UserError(f"The layout {layout} says itself which table and columns there are, and which "
+                    "direction its scores have.")
+  return public_sets.LAYOUTS[layout].read(found)
+
+
+def _provenance(found, judged, layout):
+  contents = found.read(judged.tables)
+  return {
+      "source": str(found.path),
+      "layout": layout,
+      "tables": {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()},
+      "prepared": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+  }
+
+
+def _write(building, judged, source, provenance):
+  places = {name: index for index, name in enumerate(judged.image_names)}
+  images = _copy(building, source, places)
+  _check_sizes(judged.rows, images, places)
+  prepared.write(
+      building, kind=judged.kind, note=judged.note, higher_is_better=judged.higher_is_better,
+      rows=[([places[name] for name in row.images], row.answer, row.votes, row.part)
+            for row in judged.rows],
+      images=images, provenance=provenance)
+
+
+def _copy(building, source, places):
+  """Copies the images that decode; returns their `StoredImage`s, by their places."""
+  (building / "images").mkdir(exist_ok=True)
+  wanted = (file for file in image_files.image_files(source) if file.name in places)
+  images = [None] * len(places)
+  with progress(description="checking", total=len(places)) as bar:
+    for stored in map_in_order(lambda file: _copy_one(building, file, places[file.name]), wanted,
+                               ahead=8):
+      images[places[stored.name]] = stored
+      bar.update()
+  missing = [name for name, place in places.items() if images[place] is None]
+  if missing:
+    raise UserError(f"{judgements.counted(len(missing), 'files')} not of a format that is read "
+                    f"({', '.join(image_files.SUFFIXES)}): {judgements.listed(missing)}.")
+  _remove_others(building, images)
+  return images
+
+
+def _remove_others(building, images):
+  """Removes what a killed run with other judgements has left."""
+  kept = {image.file for image in images}
+  for path in (building / "images").iterdir():
+    if f"images/{path.name}" not in kept:
+      path.unlink()
+
+
+def _copy_one(building, file, place):
+  """Checks one image and copies it, unless a killed run has; returns its `StoredImage`."""
+  try:
+    data = file.read()
+  except OSError as error:
+    raise UserError(f"{file.name}: {error.strerror or error}.") from error
+  suffix = posixpath.splitext(file.name)[1].lower()
+  path = building / "images" / f"{place:06d}{suffix}"
+  height, width = image_files.decode(data, file.name).shape[:2]
+  if not path.is_file() or path.read_bytes() != data:
+    with files.beside(path) as temporary:
+      temporary.write_bytes(data)
+  return prepared.StoredImage(
+      file=f"images/{path.name}", name=file.name, height=height, width=width, bytes=len(data),
+      sha256=hashlib.sha256(data).hexdigest())
+
+
+def _check_sizes(rows, images, places):
+  for row in rows:
+    sizes = [images[places[name]] for name in row.images]
+    if len({(image.height, image.width) for image in sizes}) > 1:
+      raise UserError(f"{row.where}: the images differ in size: " + ", ".join(
+          f"{image.name} {image.height}x{image.width}" for image in sizes) + ".")
+
+
+def _remove_empty(folders):
+  """Removes folders that were made for nothing, the innermost first."""
+  for folder in folders:
+    with contextlib.suppress(OSError):  # something else lies there by now
+      folder.rmdir()

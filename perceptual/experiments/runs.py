@@ -1,0 +1,78 @@
+"""Training runs of what gin files say: the same for a command and for a study."""
+
+import functools
+
+from perceptual.data.judged import judged_sets
+from perceptual.errors import UserError
+from perceptual.experiments import config
+from perceptual.training import learning, learning_settings, loop, trunks
+
+
+def training(model_dir, *, data_dir, strategy=None, jit_compile=False,
+             load_judged=judged_sets.load):
+  """Returns the `loop.Run` of the configuration that was parsed; nothing is written yet.
+
+  Args:
+    model_dir: the run directory, made or taken up again.
+    data_dir: the folder of prepared data sets; None if none is needed.
+    strategy: `tf.distribute.Strategy`; None for the current one.
+    jit_compile: whether XLA compiles steps.
+    load_judged: as `judged_sets.load`; another one may remember the sets of the run before.
+
+  Raises:
+    UserError: if something is wrong with the configuration, the data or the folder.
+  """
+  network, settings = config.network(), config.train_settings()
+  images = config.images(data_dir)
+  judged_set, *further_sets = config.all_judged_sets(data_dir, load_judged)
+  run = loop.Run(
+      model_dir, network=network, images=images, judged_set=judged_set,
+      further_sets=further_sets, settings=settings, strategy=strategy, jit_compile=jit_compile)
+  config.check_used(config.TRAINING)
+  return run
+
+
+def learned(model_dir, *, data_dir, trunk_dir=None, trunk_checkpoint="best_score",
+            weights_dir=None, strategy=None, jit_compile=False, load_judged=judged_sets.load):
+  """Returns the `learning.Run` of the configuration that was parsed; nothing is written yet.
+
+  Args:
+    model_dir: the folder of the metric, made or taken up again.
+    data_dir: the folder of prepared data sets.
+    trunk_dir: the run directory of the network; None for the network of the configuration.
+    trunk_checkpoint: which of that training's checkpoints.
+    weights_dir: the folder of converted weights; None for the default one.
+    strategy: `tf.distribute.Strategy`; None for the current one.
+    jit_compile: whether XLA compiles steps.
+    load_judged: as `judged_sets.load`; another one may remember the sets of the run before.
+
+  Raises:
+    UserError: if something is wrong with the configuration, the data or the folders.
+  """
+  settings = config.learn_settings()
+  train_set = config.triplets(data_dir)
+  judged_set, *further_sets = config.all_judged_sets(data_dir, load_judged)
+  run = learning.Run(
+      model_dir, trunk=_trunk(settings.mode, trunk_dir, trunk_checkpoint, weights_dir),
+      train_set=train_set, judged_set=judged_set, further_sets=further_sets,
+      settings=settings, strategy=strategy, jit_compile=jit_compile)
+  config.check_used(config.LEARNING)
+  return run
+
+
+def configuration():
+  """Returns the files that say how a run was configured: name -> text."""
+  return {"config.gin": config.given(), "operative_config.gin": config.operative()}
+
+
+def _trunk(mode, trunk_dir, trunk_checkpoint, weights_dir):
+  """Returns what `learning.Run` makes its trunk by."""
+  is_random = learning_settings.MODES[mode].trunk_random
+  if trunk_dir is None:
+    build = trunks.at_random if is_random else functools.partial(
+        trunks.published, weights_dir=weights_dir)
+    return functools.partial(build, *config.network())
+  if is_random:
+    raise UserError(f"learn.mode {mode!r} begins with a network at random: leave out "
+                    "--trunk_dir, or choose 'tune'.")
+  return functools.partial(trunks.trained, trunk_dir, checkpoint=trunk_checkpoint)

@@ -1,0 +1,94 @@
+"""All metrics that have a name, as text and as data: what each is, and how to get its weights."""
+
+import csv
+import io
+import json
+import textwrap
+
+from perceptual.common.text_table import aligned
+
+_WIDTH = 100
+_COLUMNS = ("metric", "kind", "summary", "better", "values", "smallest_side", "weights",
+            "how_to_get")
+_GET = "perceptual convert --network=METRIC --download"
+
+
+def table(specs):
+  """Returns a line a metric, and below what the columns mean and how to get weights.
+
+  Args:
+    specs: `registry.Spec`s.
+  """
+  lines = [["metric", "better", "values", "smallest", "weights", "what it is"]]
+  for spec in specs:
+    lines.append([spec.name, _better(spec), spec.values, _side(spec), _weights(spec),
+                  spec.summary])
+  legend = (
+      "better: which values mean more alike. smallest: the least height and width of an image in "
+      "pixels, by default options. weights: whether those that a metric needs are on this machine. "
+      "`perceptual metrics --metric=NAME` has a metric's options.")
+  missing = ("\nTo get weights that are missing, give the metric's name in: "
+             f"{_GET}\n(without --download from files that this machine has)"
+             if any(not spec.weights_available for spec in specs) else "")
+  return f"{aligned(lines)}\n\n{textwrap.fill(legend, _WIDTH)}{missing}"
+
+
+def details(spec):
+  """Returns all about one metric: what it is, its options, how to get its weights."""
+  lines = [
+      f"{spec.name}: {spec.summary}",
+      f"  better         {_better(spec)}",
+      f"  values         {spec.values}",
+      f"  smallest side  {_side(spec) or 'that of the network'}",
+      f"  options        {', '.join(spec.options) or 'none'}"]
+  if spec.aliases:
+    lines.append(f"  also called    {', '.join(spec.aliases)}")
+  if spec.needs_weights:
+    found = "on this machine" if spec.weights_available else f"to get: {how_to_get(spec)}"
+    lines.append(f"  weights        {found}")
+  return "\n".join(lines)
+
+
+def how_to_get(spec):
+  """Returns the command that gets the weights of a metric; empty if it needs none."""
+  if not spec.needs_weights:
+    return ""
+  from perceptual.weights import store
+
+  return store.command_to_get(list(spec.weights))
+
+
+def as_csv(specs):
+  """Returns a line a metric, as CSV with a head."""
+  text = io.StringIO()
+  writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
+  writer.writeheader()
+  writer.writerows(_row(spec) for spec in specs)
+  return text.getvalue()
+
+
+def as_json(specs):
+  """Returns a list of metrics with their options and other names, as JSON."""
+  return json.dumps([{**_row(spec), "options": list(spec.options), "aliases": list(spec.aliases)}
+                     for spec in specs], indent=2) + "\n"
+
+
+def _row(spec):
+  return dict(zip(_COLUMNS, (
+      spec.name, spec.kind, spec.summary, _better(spec), spec.values, spec.smallest_side,
+      _weights(spec), how_to_get(spec))))
+
+
+def _better(spec):
+  return "lower" if spec.lower_is_better else "higher"
+
+
+def _side(spec):
+  return "" if spec.smallest_side is None else str(spec.smallest_side)
+
+
+def _weights(spec):
+  """Whether its weights are here: not needed, here or missing."""
+  if not spec.needs_weights:
+    return "not needed"
+  return "here" if spec.weights_available else "missing"

@@ -1,0 +1,104 @@
+"""One long table of a study: every score of every evaluation of every finished run.
+
+    study                 the studies that ask for the run, joined by `+`
+    run, index            its name and number
+    binding.NAME          the value of every binding that varies in the study; empty without one
+    varied                the bindings in which the run differs from its base file, joined by `+`:
+                          none for a network out of the box
+    network, seed
+    step, epoch
+    accuracy              of validation, percent; empty for a learned metric
+    judged_set, subset, distance
+    tap                   `sum` for all together
+    score, low, high      percent, with the 95% bootstrap interval over examples
+
+The table is written run by run, so memory stays flat.
+"""
+
+import csv
+import io
+
+from perceptual import errors
+from perceptual.common import files, progress
+from perceptual.studies import study_dir
+from perceptual.training import records, step_scores
+
+BINDING = "binding."  # begins the name of a binding's column
+NUMBERS = {"index": "int64", "seed": "int64", "step": "int64", "epoch": "float64",
+           "accuracy": "float64", "score": "float64", "low": "float64", "high": "float64"}
+
+
+def collect(study, folder):
+  """Writes `collected.csv`, and `collected.parquet` where pyarrow is installed.
+
+  Args:
+    study: `definition.Study`.
+    folder: its `study_dir.StudyDir`.
+
+  Returns:
+    (paths, states): the files written, and a dict from each run's name to its `State`. Only runs
+    that have finished are in the table.
+
+  Raises:
+    UserError: if none has, or a file of one is damaged.
+  """
+  states = {run.name: folder.state(run) for run in study.runs}
+  finished = [run for run in study.runs if states[run.name].state == study_dir.FINISHED]
+  if not finished:
+    raise errors.UserError(f"No run of the study {study.name} in {folder.path} has finished.")
+  table = folder.path / "collected.csv"
+  with files.beside(table) as temporary, temporary.open(
+      "w", newline="", encoding="utf-8") as file:
+    file.write(_line([
+        *_own_columns(study), "step", "epoch", "accuracy", *step_scores.COLUMNS[1:]]) + "\n")
+    with progress.progress(finished, description="collecting", unit="run") as runs:
+      for run in runs:
+        file.writelines(_lines(study, run, folder.model_dir(run)))
+  return [table, *_parquet(table)], states
+
+
+def _own_columns(study):
+  return ["study", "run", "index", *(BINDING + binding for binding in study.columns), "varied",
+          "network", "seed"]
+
+
+def _lines(study, run, folder):
+  """Yields the lines of one run: millions in all, so those of its scores are taken as they are."""
+  values = (run.values[binding] for binding in study.columns)
+  own = _line(["+".join(run.studies), run.name, run.index, *values, "+".join(run.varied),
+               run.network, run.seed])
+  known = {}
+  for row in records.read_metrics(folder.metrics):
+    accuracy = row.get("validation_accuracy")
+    known[str(row["step"])] = f"{row['epoch']:g},{'' if accuracy is None else f'{accuracy:.4f}'}"
+  for step, scored in step_scores.lines(folder.scores):
+    if step not in known:
+      raise errors.UserError(f"{folder.scores} has scores of step {step}, but {folder.metrics} has "
+                             "no such line.")
+    yield f"{own},{step},{known[step]},{scored}\n"
+
+
+def _line(cells):
+  text = io.StringIO()
+  csv.writer(text, lineterminator="").writerow(cells)
+  return text.getvalue()
+
+
+def _parquet(table):
+  """Writes a CSV once more as Parquet, block by block; nothing where pyarrow is missing."""
+  try:
+    import pyarrow as pa
+    from pyarrow import csv as arrow_csv
+    from pyarrow import parquet
+  except ImportError:
+    return []
+  with table.open(encoding="utf-8") as file:
+    columns = next(csv.reader(file))
+  types = {column: getattr(pa, NUMBERS.get(column, "string"))() for column in columns}
+  path = table.with_suffix(".parquet")
+  options = arrow_csv.ConvertOptions(column_types=types, strings_can_be_null=True)
+  with arrow_csv.open_csv(table, convert_options=options) as reader, files.beside(
+      path) as temporary, parquet.ParquetWriter(temporary, reader.schema) as writer:
+    for batch in reader:
+      writer.write_batch(batch)
+  return [path]

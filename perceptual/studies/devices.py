@@ -1,0 +1,71 @@
+"""What devices can do, for estimates of time: two numbers each, and where they come from.
+
+Time goes into operations and into the values that layers put out, which are written and read. At
+64x64 pixels the latter dominate on accelerators: one H200 trained the ResNet-50 at 25,400 images a
+second, a twentieth of its peak. Accelerators that were not measured are given half of their
+published peak, and time for values in inverse proportion to their published bandwidth, from that
+H200. Estimates of them are orders of magnitude.
+"""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Device:
+  """A device.
+
+  Attributes:
+    flops: floating-point operations a second, where nothing else takes time.
+    value_seconds: seconds that a value which a layer puts out costs in training, forward and back;
+      evaluation costs a third.
+    bytes: its memory; None for a host, whose memory is not known here.
+    origin: where the numbers come from.
+  """
+
+  flops: float
+  value_seconds: float
+  bytes: int | None
+  origin: str
+
+
+_H200_VALUE_SECONDS = 1.1e-11
+_H200_BANDWIDTH = 4.8e12
+
+
+def _assumed(peak, bandwidth, gigabytes, precision="bfloat16"):
+  return Device(peak / 2, _H200_VALUE_SECONDS * _H200_BANDWIDTH / bandwidth, gigabytes * 10**9,
+                f"assumed: half of the published {peak / 1e12:.0f} TFLOP/s ({precision}), "
+                f"{bandwidth / 1e12:.1f} TB/s")
+
+
+DEVICES = {
+    # Fitted to docs/benchmarks.md, "Networks": within 25% of every network's measured training.
+    # Very narrow ViTs, whose products are small, take about twice as long.
+    "cpu": Device(400e9, 0.9e-9, None,
+                  "measured: a CPU that multiplies matrices at 504 GFLOP/s (docs/benchmarks.md); "
+                  "of another one in proportion, see --peak_gflops"),
+    "h200": Device(989e12 / 2, _H200_VALUE_SECONDS, 141 * 10**9,
+                   "measured with ResNet-50 alone: one H200, JAX, bfloat16, batch 1024"),
+    "h100": _assumed(989e12, 3.35e12, 80),
+    "a100": _assumed(312e12, 2.0e12, 80),
+    "v100": _assumed(125e12, 0.9e12, 16, "float16"),
+    "tpu-v4": _assumed(275e12, 1.2e12, 32),
+    "tpu-v5e": _assumed(197e12, 0.82e12, 16),
+}
+MEASURED_CPU_PEAK = 504e9  # of the CPU above, in matrix products
+
+
+def device(name, cpu_peak=None):
+  """Returns a `Device`; of the CPU one as fast as its peak in matrix products says.
+
+  Args:
+    name: one of `DEVICES`.
+    cpu_peak: floating-point operations a second of a matrix product on the CPU, as
+      `python -m tools.benchmarks.networks` measures it; None for the measured CPU.
+  """
+  found = DEVICES[name]
+  if name != "cpu" or cpu_peak is None:
+    return found
+  part = cpu_peak / MEASURED_CPU_PEAK
+  return Device(part * found.flops, found.value_seconds / part, None,
+                f"{found.origin.partition(';')[0]}, in proportion to {cpu_peak / 1e9:g} GFLOP/s")

@@ -1,0 +1,91 @@
+"""Runs the runs of a study, one after another in this process; any of them may fail.
+
+TensorFlow starts once, and judged sets are read once. A run that has finished is passed over, one
+that was killed is taken up where it was saved last.
+"""
+
+import functools
+import gc
+import sys
+import traceback
+
+import keras
+
+from perceptual import errors
+from perceptual.common import files
+from perceptual.data.judged import judged_sets
+from perceptual.experiments import runs as experiments
+from perceptual.studies import study_dir
+from perceptual.studies.study_dir import State
+
+
+def execute(folder, runs, *, data_dir=None, strategy=None, jit_compile=False):
+  """Trains runs that have not finished; returns a dict from each run's name to its `State`.
+
+  Args:
+    folder: `study_dir.StudyDir`, opened.
+    runs: the `definition.Run`s.
+    data_dir: the folder of prepared data sets; None if none is needed.
+    strategy: `tf.distribute.Strategy` for all of them; None for the current one.
+    jit_compile: whether XLA compiles steps.
+  """
+  options = {"data_dir": data_dir, "strategy": strategy, "jit_compile": jit_compile,
+             "load_judged": functools.lru_cache(maxsize=8)(judged_sets.load)}
+  states = {}
+  gc.collect()
+  gc.freeze()  # what has been imported stays: no need to search it after every run
+  for number, run in enumerate(runs, start=1):
+    _say(f"run {number} of {len(runs)}: {run.name} (index {run.index})")
+    states[run.name] = _state_after(folder, run, options)
+    state = states[run.name]
+    _say(f"{state.state}: {run.name}{state.note and ': '}{state.note}")
+  return states
+
+
+def _state_after(folder, run, options):
+  """Trains a run if it needs it, and returns its `State`; no error leaves this function."""
+  try:
+    before = folder.state(run)
+  except errors.UserError as error:
+    return State(study_dir.FAILED, note=str(error))
+  if before.state in (study_dir.FINISHED, study_dir.CHANGED):
+    return before
+  folder.write_state(run, study_dir.STARTED, steps=before.steps)
+  try:
+    _train(folder, run, options)
+  except Exception as error:
+    note = _note(folder, run, error)
+    folder.write_state(run, study_dir.FAILED, steps=before.steps, note=note)
+  finally:
+    # What Keras and TensorFlow keep of a run must not slow down or swell the next one.
+    keras.backend.clear_session()
+    gc.collect()
+  return folder.state(run)
+
+
+def _train(folder, run, options):
+  """Trains a run to its end."""
+  run.parse(folder.path)
+  path = folder.model_dir(run).path
+  if run.kind == "learn":
+    trunk_dir = folder.path / "runs" / run.trunk
+    training = experiments.learned(
+        path, trunk_dir=trunk_dir, trunk_checkpoint=run.trunk_checkpoint, **options)
+  else:
+    training = experiments.training(path, **options)
+  folder.write_state(run, study_dir.STARTED, steps=training.steps)
+  training.train(config=experiments.configuration())
+  folder.write_state(run, study_dir.FINISHED, steps=training.steps)
+
+
+def _note(folder, run, error):
+  """Returns an error as one line; of a bug, the traceback is left in the run's folder."""
+  if isinstance(error, errors.UserError):
+    return errors.first_line(error)
+  path = folder.model_dir(run).path / "failure.txt"
+  files.write_text(path, traceback.format_exc())
+  return f"{type(error).__name__}: {errors.first_line(error)} (see {path})"
+
+
+def _say(line):
+  print(line, file=sys.stderr, flush=True)

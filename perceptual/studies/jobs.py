@@ -1,0 +1,193 @@
+"""Job files by which existing engines run the runs of a study, each a task of its own.
+
+    slurm       jobs/slurm.sbatch: an array job, one task a run
+    kubernetes  jobs/kubernetes.json: an Indexed Job, one pod a run
+    tpu         jobs/tpu.sh and jobs/tpu_startup.sh: one queued resource of Cloud TPU a run
+
+Every task gives `perceptual study run --index=N`, which takes up what an earlier try has left.
+Nothing is submitted here.
+"""
+
+import dataclasses
+import json
+import pathlib
+import re
+import shlex
+
+from perceptual import errors
+from perceptual.common import files
+from perceptual.studies import selection
+
+ENGINES = ("slurm", "kubernetes", "tpu")
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+  """What is run, and what each run needs.
+
+  Attributes:
+    study: the study's gin file.
+    name: the study's name.
+    study_dir: the study's folder.
+    data_dir: the folder of prepared data sets; None if none is needed.
+    indices: the indices of the runs, rising.
+    cpus: CPUs of a run.
+    memory_gb: memory of a run.
+    gpus: GPUs of a run.
+    hours: time limit of a run.
+    parallel: how many run at a time.
+  """
+
+  study: str
+  name: str
+  study_dir: str
+  data_dir: str | None
+  indices: tuple[int, ...]
+  cpus: int = 4
+  memory_gb: int = 16
+  gpus: int = 0
+  hours: int = 24
+  parallel: int = 16
+
+  def command(self, index, **flags):
+    """Returns the shell command of a run.
+
+    Args:
+      index: shell text that gives the index, as `"$SLURM_ARRAY_TASK_ID"`.
+      **flags: further flags and their values.
+    """
+    given = {"study": self.study, "study_dir": self.study_dir, "data_dir": self.data_dir, **flags}
+    words = [f"--{name}={value}" for name, value in given.items() if value is not None]
+    return f"perceptual study run {shlex.join(words)} --index={index}"
+
+
+def write(job, folder, engine, **options):
+  """Writes the job file of an engine.
+
+  Args:
+    job: `Job`.
+    folder: the study's folder; the file goes into its `jobs/`.
+    engine: one of `ENGINES`.
+    **options: what the engine needs besides: of kubernetes `image`, `volume_claim` and `mount`; of
+      tpu `accelerator_type`, `runtime_version`, `zone` and `bucket`.
+
+  Returns:
+    (path, command): the file, and the command that submits it.
+
+  Raises:
+    UserError: if an option that the engine needs is missing.
+  """
+  for name, value in options.items():
+    if not value:
+      raise errors.UserError(f"study submit --engine={engine} needs --{name}.")
+  folder = pathlib.Path(folder) / "jobs"
+  texts = _WRITERS[engine](_local(job) if engine == "slurm" else job, folder, **options)
+  for name, text in texts.items():
+    files.write_text(folder / name, text)
+  path = folder / next(iter(texts))
+  return path, {"slurm": "sbatch", "kubernetes": "kubectl create -f", "tpu": "bash"}[
+      engine] + f" {shlex.quote(str(path))}"
+
+
+def _local(job):
+  """A job with absolute paths, since its tasks may start anywhere on machines that share a disk."""
+  def absolute(path):
+    return None if path is None else str(pathlib.Path(path).expanduser().absolute())
+
+  study = absolute(job.study) if pathlib.Path(job.study).expanduser().exists() else job.study
+  return dataclasses.replace(job, study=study, study_dir=absolute(job.study_dir),
+                             data_dir=absolute(job.data_dir))
+
+
+def _slurm(job, folder):
+  gpus = [f"#SBATCH --gres=gpu:{job.gpus}"] if job.gpus else []
+  return {"slurm.sbatch": "\n".join([
+      "#!/bin/bash",
+      f"#SBATCH --job-name={job.name}",
+      f"#SBATCH --array={selection.spans(job.indices)}%{job.parallel}",
+      f"#SBATCH --cpus-per-task={job.cpus}",
+      f"#SBATCH --mem={job.memory_gb}G",
+      *gpus,
+      f"#SBATCH --time={job.hours}:00:00",
+      "#SBATCH --requeue",
+      f'#SBATCH --output="{folder.absolute()}/slurm-%A_%a.log"',
+      "set -euo pipefail",
+      f'exec {job.command(chr(34) + "$SLURM_ARRAY_TASK_ID" + chr(34))}',
+      ""])}
+
+
+def _kubernetes(job, folder, *, image, volume_claim, mount):
+  del folder
+  indices = " ".join(map(str, job.indices))
+  # The pod of completion index i takes the i-th of the study's indices.
+  script = (f'set -eu\nset -- {indices}\nshift "$JOB_COMPLETION_INDEX"\n'
+            f'exec {job.command(chr(34) + "$1" + chr(34))}')
+  resources = {"cpu": str(job.cpus), "memory": f"{job.memory_gb}Gi",
+               **({"nvidia.com/gpu": str(job.gpus)} if job.gpus else {})}
+  container = {
+      "name": "perceptual", "image": image, "command": ["sh", "-c", script],
+      "resources": {"requests": resources, "limits": resources},
+      "volumeMounts": [{"name": "study", "mountPath": mount}]}
+  manifest = {
+      "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": _dns_name(job.name)},
+      "spec": {
+          "completionMode": "Indexed", "completions": len(job.indices),
+          "parallelism": min(job.parallel, len(job.indices)), "backoffLimitPerIndex": 3,
+          "template": {"spec": {
+              "restartPolicy": "Never", "activeDeadlineSeconds": 3600 * job.hours,
+              "containers": [container],
+              "volumes": [{"name": "study",
+                           "persistentVolumeClaim": {"claimName": volume_claim}}]}}}}
+  return {"kubernetes.json": json.dumps(manifest, indent=2) + "\n"}
+
+
+def _tpu(job, folder, *, accelerator_type, runtime_version, zone, bucket):
+  startup = folder.absolute() / "tpu_startup.sh"
+  name = _dns_name(job.name)
+  options = shlex.join([
+      f"--zone={zone}", f"--accelerator-type={accelerator_type}",
+      f"--runtime-version={runtime_version}",
+      f"--metadata-from-file=startup-script={startup}"])
+  create = "\n".join([
+      "#!/bin/bash", "# One queued resource a run. Not run on a TPU by this project.",
+      "set -euo pipefail", f"for index in {' '.join(map(str, job.indices))}; do",
+      f'  gcloud compute tpus queued-resources create "{name}-$index" '
+      f'--node-id="{name}-$index" --metadata="study-index=$index" {options}', "done", ""])
+  return {"tpu.sh": create, "tpu_startup.sh": _tpu_startup(job, bucket)}
+
+
+def _tpu_startup(job, bucket):
+  """What a TPU's host does when it starts: folders are local there, a bucket has the copies."""
+  study = pathlib.PurePosixPath(job.study)
+  there = dataclasses.replace(
+      job, study=f"study/{study.name}", study_dir="study_dir", data_dir="data")
+  run = there.command('"$index"', distribution_strategy="tpu")
+  metadata = "http://metadata.google.internal/computeMetadata/v1/instance/attributes/study-index"
+  return "\n".join([
+      "#!/bin/bash",
+      "# The bucket holds wheel/ (perceptual), study/ (gin files) and data/ (prepared data sets);",
+      "# results are copied to study_dir/ of it, every ten minutes and at the end.",
+      "set -euo pipefail",
+      f"bucket={shlex.quote(bucket.rstrip('/'))}",
+      f'index=$(curl --fail --silent --header "Metadata-Flavor: Google" {metadata})',
+      "mkdir -p /srv/perceptual && cd /srv/perceptual",
+      "for folder in wheel study data study_dir; do",
+      '  mkdir -p "$folder"',
+      '  gcloud storage rsync --recursive "$bucket/$folder" "$folder" || [ "$folder" = study_dir ]',
+      "done",
+      "python3 -m venv venv && . venv/bin/activate",
+      "pip install wheel/*.whl",
+      "# TensorFlow for TPUs takes the place of the one that the wheel brings.",
+      "pip uninstall --yes tensorflow && pip install --force-reinstall --no-deps tensorflow-tpu",
+      'save() { gcloud storage rsync --recursive study_dir "$bucket/study_dir"; }',
+      "while sleep 600; do save; done &",
+      "trap 'kill %1; save' EXIT",
+      run, ""])
+
+
+def _dns_name(name):
+  """A name as Kubernetes and Google Cloud take it: lower case letters, digits and hyphens."""
+  return re.sub(r"[^a-z0-9]+", "-", f"study-{name}".lower()).strip("-")[:50].rstrip("-")
+
+
+_WRITERS = {"slurm": _slurm, "kubernetes": _kubernetes, "tpu": _tpu}

@@ -1,0 +1,245 @@
+"""What a study will cost, worked out before anything runs: every network is built of shapes alone.
+
+Parameters, operations and bytes of checkpoints are exact. Memory is an estimate: weights, gradients
+and the optimizer's slots, and for every image of a batch all that layers put out. Time is an
+estimate from operations and from the values that layers put out, of a training image three times
+those of the forward pass (forward, and twice for the way back), by `devices.DEVICES`.
+"""
+
+import dataclasses
+import functools
+import math
+import statistics
+
+from perceptual import errors, models
+from perceptual.common import progress
+from perceptual.common.text_table import aligned
+from perceptual.data.labelled import registry
+from perceptual.experiments import config
+from perceptual.models import costs
+from perceptual.models import taps as feature_taps
+from perceptual.studies import study_dir
+from perceptual.studies.devices import DEVICES
+from perceptual.training import learning_settings, optimizers, records
+
+_FLOAT = 4  # bytes of a weight
+_SLOTS = {optimizers.Sgd: 1, optimizers.RmsProp: 2, optimizers.Adam: 2}  # floats kept for a weight
+_ACTIVATION_BYTES = {"float32": 4, "bfloat16": 2}
+_BACKWARD = 3  # operations of a training image, in forward passes
+
+# Triplets of what cannot be counted without its files; of other sets a round number.
+_TRIPLETS = {"bapps/2afc": 36_344}
+_TRIPLETS_OF_OTHERS = 10_000
+_TRAINING_TRIPLETS = 151_250  # of BAPPS
+_IMAGES_OF_A_TRIPLET = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Planned:
+  """The cost of a run.
+
+  Attributes:
+    run: the `definition.Run`.
+    parameters: of the network, as papers count them.
+    flops: operations for one image.
+    activations: values that layers put out for one image.
+    steps: training steps.
+    batch_size: images (or triplets) a step.
+    evaluations: how often the network is evaluated.
+    total_flops: operations of the whole run, evaluations included.
+    values: values that layers put out in the whole run, those of an evaluation counted a third.
+    memory: bytes on one device that holds the whole batch; an estimate.
+    checkpoints: bytes of all checkpoints that are kept at the end.
+  """
+
+  run: object
+  parameters: int
+  flops: int
+  activations: int
+  steps: int
+  batch_size: int
+  evaluations: int
+  total_flops: int
+  values: int
+  memory: int
+  checkpoints: int
+
+  def hours(self, device):
+    """Returns the hours on a `devices.Device`; an estimate."""
+    return (self.total_flops / device.flops + self.values * device.value_seconds) / 3600
+
+
+def plan(study, *, folder, data_dir=None):
+  """Returns the cost of every run, a list of `Planned`; checks every binding on the way.
+
+  Args:
+    study: `definition.Study`.
+    folder: the study's folder; need not exist.
+    data_dir: the folder of prepared data sets, whose sizes count; None for the published ones'.
+
+  Raises:
+    UserError: if the bindings of a run are refused: by gin, by a recipe or by the network. All
+      that are refused are named.
+  """
+  planned, refused = [], []
+  with progress.progress(study.runs, description=f"planning {study.name}", unit="run") as runs:
+    for run in runs:
+      try:
+        planned.append(_planned(study, run, folder, data_dir))
+      except errors.UserError as error:
+        refused.append(f"{run.name}: {errors.first_line(error)}")
+  if refused:
+    raise errors.UserError(f"{len(refused)} of the {len(study.runs)} runs of {study.name} are "
+                           f"refused. {' '.join(refused)}")
+  return planned
+
+
+def table(planned, name, device):
+  """Returns the plan as text: a line a run, the totals, and what the numbers are.
+
+  Args:
+    planned: `Planned`s.
+    name: what the device is called.
+    device: the `devices.Device` whose hours are estimated.
+  """
+  lines = [["index", "run", "parameters", "MFLOPs", "steps", "batch", "PFLOPs", "memory GB",
+            "checkpoints MB", "hours"]]
+  for one in planned:
+    lines.append([
+        str(one.run.index), one.run.name, f"{one.parameters:,}", f"{one.flops / 1e6:,.0f}",
+        f"{one.steps:,}", str(one.batch_size), f"{one.total_flops / 1e15:,.2f}",
+        f"{one.memory / 1e9:.1f}", f"{one.checkpoints / 1e6:,.0f}", f"{one.hours(device):,.2f}"])
+  return f"{aligned(lines)}\n\n{totals(planned, name, device)}"
+
+
+def totals(planned, name, device):
+  """Returns the totals of a plan and what its numbers are, as text."""
+  lines = [
+      f"{len(planned)} runs, {len({(one.run.network, one.parameters) for one in planned})} "
+      f"different networks: {sum(one.total_flops for one in planned) / 1e18:,.3f} EFLOPs, "
+      f"{sum(one.checkpoints for one in planned) / 1e9:,.1f} GB of checkpoints, "
+      f"{sum(one.hours(device) for one in planned):,.1f} hours on one {name}.",
+      "MFLOPs: millions of operations for one image, a multiplication and an addition being two. "
+      "Memory: an estimate, the whole batch on one device.",
+      f"Hours: an estimate. {name}: {device.origin}."]
+  too_large = [one.run.name for one in planned if device.bytes and one.memory > device.bytes]
+  if too_large:
+    more = ", ..." if len(too_large) > 3 else ""
+    lines.append(
+        f"More than the {device.bytes / 1e9:.0f} GB of one {name}: {len(too_large)} runs "
+        f"({', '.join(too_large[:3])}{more}); spread their batches over several.")
+  return "\n".join(lines)
+
+
+def check(planned, folder, name, device):
+  """Returns how fast finished runs were trained beside the estimate, as text; empty without any.
+
+  Args:
+    planned: `Planned`s.
+    folder: the study's `study_dir.StudyDir`.
+    name: what the device is called on which they were trained.
+    device: that `devices.Device`.
+  """
+  ratios = {}
+  for one in planned:
+    if one.run.kind == "train" and folder.state(one.run).state == study_dir.FINISHED:
+      rows = records.read_metrics(folder.model_dir(one.run).metrics)
+      measured = [row["images_per_second"] for row in rows if "images_per_second" in row]
+      if measured:
+        seconds = (_BACKWARD * one.flops / device.flops + one.activations * device.value_seconds)
+        ratios[one.run.name] = statistics.median(measured) * seconds
+  if not ratios:
+    return ""
+  slowest, fastest = min(ratios, key=ratios.get), max(ratios, key=ratios.get)
+  return (f"Checked: {len(ratios)} finished runs trained at "
+          f"{statistics.median(ratios.values()):.2f} times the speed estimated for one {name}, the "
+          f"slowest ({slowest}) at {ratios[slowest]:.2f}, the fastest ({fastest}) at "
+          f"{ratios[fastest]:.2f}.")
+
+
+def as_csv_rows(planned):
+  """Returns (columns, rows) of a plan, with the hours on every device."""
+  names = ["parameters", "flops", "activations", "steps", "batch_size", "evaluations",
+           "total_flops", "values", "memory", "checkpoints"]
+  columns = ["index", "run", *names, *(f"hours.{device}" for device in DEVICES)]
+  return columns, [
+      [one.run.index, one.run.name, *(getattr(one, name) for name in names),
+       *(f"{one.hours(device):.4g}" for device in DEVICES.values())] for one in planned]
+
+
+def _planned(study, run, folder, data_dir):
+  run.parse(folder)
+  if run.kind == "learn":
+    return _learned(study, run, folder, data_dir)
+  network, settings = config.network(), config.train_settings()
+  images = config.images(data_dir, load=registry.outline)
+  names, _, limit = config.judged()
+  config.check_used(config.TRAINING)
+  cost = _network_cost(*_key(network, images))
+  steps = settings.steps(images)
+  evaluated = images.sizes["validation"] + _triplet_images(names, limit)
+  return _cost(run, cost, settings, steps, evaluated, _SLOTS[type(settings.optimizer)],
+               averaged=settings.ema_decay is not None)
+
+
+def _learned(study, run, folder, data_dir):
+  """The cost of learning a metric on the trunk of another run."""
+  settings = config.learn_settings()
+  names, _, limit = config.judged()
+  steps = settings.steps(_TRAINING_TRIPLETS)
+  slots = _SLOTS[type(settings.optimizer)]
+  trains = learning_settings.MODES[settings.mode].trunk_learns
+  study.run(run.trunk).parse(folder)
+  images = config.images(data_dir, load=registry.outline)
+  cost = _network_cost(*_key(config.network(), images))
+  return _cost(run, cost, settings, steps, _triplet_images(names, limit), slots,
+               images_a_row=_IMAGES_OF_A_TRIPLET, trains=trains)
+
+
+def _cost(run, cost, settings, steps, evaluated, slots, *, averaged=False, images_a_row=1,
+          trains=True):
+  """Returns the `Planned` of a run from the cost of its network, and what training does with it."""
+  stops = {0, steps, *range(0, steps, settings.eval_interval),
+           *(step for step in settings.score_steps if step < steps)}
+  trained = steps * settings.batch_size * images_a_row * (_BACKWARD if trains else 1)
+  forward = trained + len(stops) * evaluated  # passes of one image
+  weights = _FLOAT * cost.parameters
+  kept = settings.keep_checkpoints
+  kept = len(stops) if kept == "all" else len({step for step in kept if step <= steps})
+  batch = _ACTIVATION_BYTES[settings.precision] * cost.activations * settings.batch_size
+  return Planned(
+      run=run, parameters=cost.parameters, flops=cost.flops,
+      activations=cost.activations, steps=steps,
+      batch_size=settings.batch_size, evaluations=len(stops),
+      total_flops=cost.flops * forward, values=cost.activations * forward // _BACKWARD,
+      memory=weights * (2 + slots + averaged) + batch * images_a_row,
+      # The last one with the optimizer's state, the best by score and by accuracy, those kept.
+      checkpoints=weights * (1 + slots + averaged + 2 + kept))
+
+
+def _triplet_images(names, limit):
+  return _IMAGES_OF_A_TRIPLET * sum(
+      min(_TRIPLETS.get(name, _TRIPLETS_OF_OTHERS), limit or math.inf) for name in names)
+
+
+def _key(network, images):
+  """A network and what it is given, hashable."""
+  name, options = network
+  return name, images.image_size, images.num_classes, tuple(sorted(options.items()))
+
+
+@dataclasses.dataclass(frozen=True)
+class _NetworkCost:
+  parameters: int
+  flops: int
+  activations: int
+
+
+@functools.cache
+def _network_cost(name, image_size, num_classes, options):
+  """Builds a network of shapes alone; an error is not remembered."""
+  with costs.unallocated():
+    model = models.build(name, num_classes=num_classes, **dict(options))
+    feature_taps.list_taps(model)
+    return _NetworkCost(costs.parameters(model), costs.flops(model, image_size),
+                        costs.activations(model, image_size))

@@ -1,0 +1,72 @@
+"""`perceptual metrics`: every metric on screen and on disk, with the command for its weights."""
+
+import csv
+import json
+
+import pytest
+
+import perceptual
+from perceptual.commands import cli
+from perceptual.common import folders
+from perceptual.weights import store
+
+
+@pytest.fixture
+def weights(tmp_path, monkeypatch):
+  """A folder of converted weights that holds what lpips-alex needs, and nothing else."""
+  monkeypatch.setenv(folders.WEIGHTS_VARIABLE, str(tmp_path / "weights"))
+  (tmp_path / "weights").mkdir()
+  for name in ("alexnet", "lpips-alex-v0.1"):
+    for path in store.paths(name):
+      path.touch()
+
+
+def _run(capsys, *arguments):
+  """Returns the exit status, and what was printed."""
+  with pytest.raises(SystemExit) as caught:
+    cli.main(["metrics", *arguments])
+  return caught.value.code or 0, *capsys.readouterr()
+
+
+def test_every_metric_has_its_line_and_its_row_on_disk(weights, capsys, tmp_path):
+  status, out, _ = _run(capsys, f"--output_dir={tmp_path / 'lists'}")
+  assert status == 0
+  lines = {line.split()[0]: line for line in out.splitlines() if line.strip()}
+  specs = perceptual.list_metrics()
+  assert {spec.name for spec in specs} <= set(lines)
+  assert "  here  " in lines["lpips-alex"] and "  missing  " in lines["lpips-vgg"]
+  assert lines["psnr"].split()[1:6] == ["higher", "0", "to", "100", "dB"]
+  assert "perceptual convert --network=METRIC --download" in out
+  with open(tmp_path / "lists" / "metrics.csv", newline="") as file:
+    rows = list(csv.DictReader(file))
+  assert [row["metric"] for row in rows] == [spec.name for spec in specs]
+  get = {row["metric"]: row["how_to_get"] for row in rows}
+  assert get["lpips-vgg"] == "perceptual convert --network=lpips-vgg --download"
+  assert get["vgg19"] == "perceptual convert --network=vgg19 --download"
+  assert get["ssim"] == ""
+  written = json.loads((tmp_path / "lists" / "metrics.json").read_text())
+  assert [row["metric"] for row in written] == [spec.name for spec in specs]
+  assert next(row for row in written if row["metric"] == "psnr")["options"] == ["channels", "crop"]
+
+
+@pytest.mark.parametrize(("metric", "lines"), [
+    ("l2", ["mse: mean squared error of pixels in [0, 1]", "also called    l2"]),
+    ("lpips-alex", ["options        version, lpips", "weights        on this machine"]),
+    ("vgg16", ["weights        to get: perceptual convert --network=vgg16 --download"]),
+    ("gaussian-resnet6", ["smallest side  that of the network"]),
+])
+def test_one_metric_in_full(weights, capsys, metric, lines):
+  status, out, _ = _run(capsys, f"--metric={metric}")
+  assert status == 0
+  assert all(line in out for line in lines)
+
+
+@pytest.mark.parametrize(("arguments", "status", "message"), [
+    (["--metric=lpips"], 1, "Unknown metric 'lpips'. Did you mean lpips-alex, lpips-vgg or"),
+    (["all"], 2, "Unexpected argument 'all'"),
+    (["--output_dir=" + __file__], 1, "Results cannot be written to"),
+])
+def test_mistakes_are_one_line(capsys, arguments, status, message):
+  found, out, err = _run(capsys, *arguments)
+  assert (found, out, err.count("\n")) == (status, "", 1)
+  assert message in err

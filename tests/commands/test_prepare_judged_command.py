@@ -1,0 +1,89 @@
+"""`perceptual prepare judged`: its flags, what it prints, its mistakes in one line."""
+
+import csv
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from perceptual.commands import cli, command_line
+from perceptual.data.judged import prepared
+
+
+@pytest.fixture(autouse=True)
+def runtime_as_it_is(monkeypatch):
+  """The command would change this process for other tests."""
+  monkeypatch.setattr(command_line, "configure_runtime", lambda: None)
+
+
+@pytest.fixture
+def run(capsys):
+  """Runs the command; returns its exit status, its output and its lines on stderr."""
+  def call(*arguments):
+    with pytest.raises(SystemExit) as caught:
+      cli.main(["prepare", "judged", *map(str, arguments)])
+    out, err = capsys.readouterr()
+    return caught.value.code or 0, out, err.splitlines()
+  return call
+
+
+@pytest.fixture
+def study(tmp_path):
+  """Twelve versions of one photograph, ever noisier, and ratings in a spreadsheet's own words."""
+  folder = tmp_path / "study"
+  folder.mkdir()
+  rng = np.random.default_rng(0)
+  photograph = np.full([16, 16, 3], 128)
+  rows = []
+  for level in range(13):
+    pixels = photograph + level * rng.integers(-8, 9, photograph.shape)
+    Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(folder / f"{level}.png")
+    rows.append(("0.png", f"{level}.png", 5 - level / 3))
+  with (folder / "ratings.csv").open("w", newline="") as file:
+    csv.writer(file).writerows([("original", "coded", "mos"), *rows[1:]])
+  return folder
+
+
+COLUMNS = "--columns=reference=original,distorted=coded,score=mos"
+
+
+def test_a_study_is_prepared_and_counted(run, study, tmp_path):
+  status, out, _ = run(f"--source={study}", "--name=mine", COLUMNS, f"--data_dir={tmp_path}",
+                       "--direction=higher_is_better")
+  assert status == 0
+  assert out == (f"judged/mine: 12 opinions; 1 reference; 13 images (16x16); scores 1 to 4.66667, "
+                 f"higher is better; in {tmp_path}/judged/mine\n")
+  assert prepared.load_judged("mine", tmp_path).size == 12
+
+
+def test_a_doubt_is_a_line_beside_the_result(run, study, tmp_path):
+  with pytest.warns(UserWarning, match="looks reversed"):
+    status, out, _ = run(f"--source={study}", "--name=mine", COLUMNS, f"--data_dir={tmp_path}",
+                         "--direction=lower_is_better")
+  assert status == 0 and "lower is better" in out
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["--name=mine", COLUMNS], "ratings.csv holds opinions: say whether higher is better (MOS, "
+     "--direction=higher_is_better) or lower (DMOS, --direction=lower_is_better)."),
+    (["--layout=live"], "{study} holds no refnames_all.mat; one is needed."),
+    (["--layout=csiq", "--direction=lower_is_better"], "The layout csiq says itself which table "
+     "and columns there are, and which direction its scores have."),
+])
+def test_mistakes_are_one_line_and_write_nothing(run, study, tmp_path, arguments, message):
+  status, out, err = run(f"--source={study}", f"--data_dir={tmp_path / 'data'}", *arguments)
+  assert (status, out) == (1, "")
+  assert err[-1] == f"error: {message.format(study=study)}"
+  assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["--source=study"], "prepare judged needs --name or --layout."),
+    (["--source=study", "--name=mine", "--columns=score"], "--columns has 'score'; each is "
+     "written reference=ref."),
+    (["--name=mine"], "prepare judged needs --source."),
+])
+def test_a_wrong_command_line(run, tmp_path, arguments, message):
+  status, _, err = run(*arguments, f"--data_dir={tmp_path / 'data'}")
+  assert status == 2 and err[-1].startswith(f"error: {message} Try ")
+  assert not (tmp_path / "data").exists()

@@ -1,0 +1,112 @@
+"""`perceptual study` as it is typed: plan, run, status, collect, submit, and mistakes."""
+
+import csv
+
+import pytest
+
+from perceptual.commands import cli
+from perceptual.experiments import config
+
+STUDY = """
+study.name = 'micro'
+study.sweeps = [@widths/sweep()]
+widths/sweep.bases = ['BASE']
+widths/sweep.vary = {'network.width': [0.1, 0.2]}
+"""
+BASE = """
+include 'gin/runs/demo.gin'
+network.name = 'resnet2'
+images.train_per_photograph = 1
+images.validation_per_photograph = 1
+judged.limit = 4
+train.batch_size = 8
+train.train_steps = 1
+train.steps_per_loop = 1
+train.score_distances = ['local']
+step_decay.warmup_epochs = 0
+"""
+
+
+@pytest.fixture
+def run(capsys):
+  """Runs a command; returns its exit status, its output and its last line on stderr."""
+  def call(*arguments):
+    with pytest.raises(SystemExit) as caught:
+      cli.main(["study", *map(str, arguments)])
+    out, err = capsys.readouterr()
+    return caught.value.code or 0, out, err.removesuffix("\n").rpartition("\n")[2]
+  yield call
+  config.gin.clear_config()
+
+
+@pytest.fixture
+def flags(tmp_path):
+  (tmp_path / "base.gin").write_text(BASE)
+  (tmp_path / "study.gin").write_text(STUDY.replace("BASE", str(tmp_path / "base.gin")))
+  return f"--study={tmp_path / 'study.gin'}", f"--study_dir={tmp_path / 'study'}"
+
+
+def test_from_the_plan_to_the_table(run, flags, tmp_path):
+  code, out, _ = run("plan", *flags, "--peak_gflops=252")
+  assert code == 0
+  assert "resnet2-width0.2-seed0" in out
+  assert "2 runs, 2 different networks" in out
+  assert "in proportion to 252 GFLOP/s" in out
+  with (tmp_path / "study" / "plan.csv").open(newline="") as file:
+    assert [row["run"] for row in csv.DictReader(file)] == [
+        "resnet2-width0.1-seed0", "resnet2-width0.2-seed0"]
+
+  code, out, _ = run("run", *flags, "--index=1", "--nodeterministic")
+  assert (code, out) == (0, "micro: 1 finished, of 2 runs.\n")
+  code, out, _ = run("status", *flags)
+  assert code == 0
+  assert "micro: 1 not started, 1 finished, of 2 runs." in out
+  assert "Not started: resnet2-width0.1-seed0" in out
+
+  code, out, _ = run("run", *flags, "--shard=0/1", "--nodeterministic")
+  assert (code, out) == (0, "micro: 2 finished, of 2 runs.\n")
+  code, out, _ = run("collect", *flags)
+  assert code == 0
+  table = tmp_path / "study" / "collected.csv"
+  assert str(table) in out
+  with table.open(newline="") as file:
+    assert {row["run"] for row in csv.DictReader(file)} == {
+        "resnet2-width0.1-seed0", "resnet2-width0.2-seed0"}
+  code, out, _ = run("plan", *flags)
+  assert "Checked: 2 finished runs trained at " in out
+
+
+def test_a_failed_run_is_told_by_the_exit_status(run, flags, tmp_path):
+  (tmp_path / "base.gin").write_text(BASE + "judged.name = 'bapps/2afc'\n")
+  code, out, _ = run("run", *flags, "--index=0", "--nodeterministic")
+  assert code == 1
+  assert "Failed: resnet2-width0.1-seed0: bapps/2afc needs a data_dir" in out
+
+
+def test_a_job_file_is_written_and_nothing_submitted(run, flags, tmp_path):
+  code, out, _ = run("submit", *flags, "--engine=slurm", "--shard=1/2", "--hours=3")
+  assert code == 0
+  path = tmp_path / "study" / "jobs" / "slurm.sbatch"
+  assert out == f"1 runs: {path}\nTo submit them: sbatch {path}\n"
+  assert "#SBATCH --array=1%16\n" in path.read_text()
+
+
+@pytest.mark.parametrize(("arguments", "code", "message"), [
+    ((), 2, "study needs one of plan, run, status, collect, submit. Received: nothing."),
+    (("draw",), 2, "study needs one of plan, run, status, collect, submit. Received: draw."),
+    (("submit",), 2, "study submit needs --engine."),
+    (("submit", "--engine=kubernetes"), 1, "study submit --engine=kubernetes needs --image."),
+    (("plan", "--device=h300"), 1, "Unknown device 'h300'. Available: cpu, h200, h100"),
+    (("run", "--index=2"), 1, "--index must be numbers from 0 to 1, as 3 or 10-19, not '2'."),
+])
+def test_mistakes_are_one_line(run, flags, arguments, code, message):
+  found = run(*arguments, *flags)
+  assert found[0] == code
+  assert found[2].startswith(f"error: {message}")
+
+
+@pytest.mark.parametrize("subcommand", ["run", "status", "collect", "submit"])
+def test_the_folder_is_asked_for(run, flags, subcommand):
+  found = run(subcommand, flags[0])
+  assert found[0] == 2
+  assert found[2].startswith(f"error: study {subcommand} needs --study_dir.")

@@ -1,0 +1,66 @@
+"""The studies of `gin/studies/`: each reads, is counted, and says so; every recipe parses."""
+
+import pathlib
+
+import pytest
+
+from perceptual.data.labelled import registry
+from perceptual.experiments import config
+from perceptual.studies import definition, planning
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+STUDIES = {path.stem: f"gin/studies/{path.name}" for path in sorted(
+    (ROOT / "gin" / "studies").glob("*.gin")) if not path.stem.startswith("scores")}
+
+
+@pytest.fixture(scope="module")
+def studies():
+  return {name: definition.read(file) for name, file in STUDIES.items()}
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_study_is_called_by_its_file_and_says_how_many_runs_it_has(studies, name):
+  assert studies[name].name == name
+  text = (ROOT / STUDIES[name]).read_text()
+  head = " ".join(line.lstrip("# ") for line in text.splitlines() if line.startswith("#"))
+  assert f" {len(studies[name].runs)} runs" in head
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_run_is_one_that_gin_and_its_recipe_take(studies, name):
+  """One of each name without its seed; networks are built by `plan`, which a test below tries."""
+  tried = set()
+  for run in studies[name].runs:
+    key = run.name.rpartition("-seed")[0], run.kind
+    if key in tried:
+      continue
+    tried.add(key)
+    run.parse("STUDY_DIR")
+    config.judged()
+    if run.kind == "learn":
+      config.learn_settings()
+      continue
+    config.network()
+    config.train_settings()
+    config.images(None, load=registry.outline)
+    config.check_used(config.TRAINING)
+
+
+def test_each_study_of_the_paper_has_a_small_one():
+  names = {name.removesuffix("_small") for name in STUDIES}
+  assert set(STUDIES) == names | {f"{name}_small" for name in names}
+
+
+def test_the_whole_has_the_runs_of_all_parts(studies):
+  for whole, suffix in (("paper", ""), ("paper_small", "_small")):
+    parts = {run.name for name, study in studies.items() for run in study.runs
+             if name.endswith("_small") == bool(suffix) and not name.startswith("paper")}
+    assert {run.name for run in studies[whole].runs} == parts
+  kinds = [run.kind for run in studies["paper"].runs]
+  assert (len(kinds), kinds.count("learn")) == (750, 5), "as gin/studies/paper.gin says"
+
+
+def test_small_networks_of_every_study_can_be_built(studies):
+  """Of the small studies, by `plan`: it builds 26 networks of shapes alone."""
+  planned = planning.plan(studies["paper_small"], folder="STUDY_DIR")
+  assert len(planned) == len(studies["paper_small"].runs)

@@ -1,0 +1,115 @@
+"""Job files: what their engines make of them, as far as that can be asked without the engines."""
+
+import json
+import re
+import subprocess
+
+import pytest
+
+from perceptual.errors import UserError
+from perceptual.studies import jobs
+
+JOB = jobs.Job(
+    study="gin/studies/width_small.gin", name="width_small", study_dir="/shared/my study",
+    data_dir="/shared/data", indices=(0, 1, 2, 7), gpus=1, hours=30, parallel=2)
+CLUSTER = {"image": "registry/perceptual:1", "volume_claim": "shared", "mount": "/shared"}
+TPU = {"accelerator_type": "v5litepod-1", "runtime_version": "v2-alpha-tpuv5-lite",
+       "zone": "us-west4-a", "bucket": "gs://mine/study/"}
+
+
+@pytest.fixture
+def bin_dir(tmp_path):
+  """A folder of programs that print how they were called."""
+  folder = tmp_path / "bin"
+  folder.mkdir()
+  for name in ("perceptual", "gcloud"):
+    program = folder / name
+    program.write_text(f"#!/bin/sh\necho {name}\nprintf '%s\\n' \"$@\"\n")
+    program.chmod(0o755)
+  return folder
+
+
+def _run(bin_dir, *command, **environment):
+  """Returns the lines that a command prints."""
+  done = subprocess.run(
+      command, env={"PATH": f"{bin_dir}:/usr/bin:/bin", **environment}, text=True,
+      capture_output=True)
+  assert done.returncode == 0, done.stderr
+  return done.stdout.splitlines()
+
+
+def test_slurm_gets_an_array_of_exactly_these_runs(tmp_path, bin_dir):
+  path, command = jobs.write(JOB, tmp_path, "slurm")
+  assert command == f"sbatch {path}"
+  lines = path.read_text().splitlines()
+  directives = dict(re.fullmatch(r"#SBATCH --([a-z-]+)(?:=(.+))?", line).groups()
+                    for line in lines if line.startswith("#SBATCH"))
+  assert lines[1:1 + len(directives)] == [line for line in lines if line.startswith("#SBATCH")], (
+      "sbatch reads no directive after the first command")
+  assert directives == {
+      "job-name": "width_small", "array": "0-2,7%2", "cpus-per-task": "4", "mem": "16G",
+      "gres": "gpu:1", "time": "30:00:00", "requeue": None,
+      "output": f'"{tmp_path}/jobs/slurm-%A_%a.log"'}
+  called = _run(bin_dir, "bash", str(path), SLURM_ARRAY_TASK_ID="7")
+  assert called[:3] == ["perceptual", "study", "run"]
+  assert called[3].endswith("gin/studies/width_small.gin")
+  assert called[4:] == ["--study_dir=/shared/my study", "--data_dir=/shared/data", "--index=7"]
+
+
+@pytest.fixture
+def manifest(tmp_path):
+  path, command = jobs.write(JOB, tmp_path, "kubernetes", **CLUSTER)
+  assert command == f"kubectl create -f {path}"
+  return json.loads(path.read_text())
+
+
+def test_kubernetes_gets_an_indexed_job_of_exactly_these_runs(manifest, bin_dir):
+  spec = manifest["spec"]
+  assert (manifest["apiVersion"], manifest["kind"]) == ("batch/v1", "Job")
+  assert re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", manifest["metadata"]["name"])
+  assert (spec["completionMode"], spec["completions"], spec["parallelism"]) == ("Indexed", 4, 2)
+  pod = spec["template"]["spec"]
+  assert pod["restartPolicy"] == "Never", "backoffLimitPerIndex asks for it"
+  container = pod["containers"][0]
+  assert container["resources"]["limits"] == {
+      "cpu": "4", "memory": "16Gi", "nvidia.com/gpu": "1"}
+  assert [mount["name"] for mount in container["volumeMounts"]] == [
+      volume["name"] for volume in pod["volumes"]]
+  for completion, index in enumerate(JOB.indices):
+    called = _run(bin_dir, *container["command"], JOB_COMPLETION_INDEX=str(completion))
+    assert called[-1] == f"--index={index}"
+
+
+def test_kubernetes_schema_takes_the_job(manifest):
+  kubernetes_validate = pytest.importorskip(
+      "kubernetes_validate", reason="the schemas of Kubernetes come with kubernetes-validate")
+  kubernetes_validate.validate(manifest, kubernetes_validate.latest_version(), strict=True)
+
+
+def test_tpu_gets_a_queued_resource_for_each_run(tmp_path, bin_dir):
+  path, command = jobs.write(JOB, tmp_path, "tpu", **TPU)
+  startup = path.with_name("tpu_startup.sh")
+  assert command == f"bash {path}"
+  for script in (path, startup):
+    subprocess.run(["bash", "-n", str(script)], check=True)
+  called = "\n".join(_run(bin_dir, "bash", str(path))).split("gcloud\n")[1:]
+  assert len(called) == 4
+  for index, call in zip(JOB.indices, called):
+    assert call.splitlines() == [
+        "compute", "tpus", "queued-resources", "create", f"study-width-small-{index}",
+        f"--node-id=study-width-small-{index}", f"--metadata=study-index={index}",
+        "--zone=us-west4-a", "--accelerator-type=v5litepod-1",
+        "--runtime-version=v2-alpha-tpuv5-lite",
+        f"--metadata-from-file=startup-script={startup}"]
+  text = startup.read_text()
+  assert "--study=study/width_small.gin --study_dir=study_dir --data_dir=data" in text
+  assert '--distribution_strategy=tpu --index="$index"' in text
+
+
+@pytest.mark.parametrize(("engine", "options", "flag"), [
+    ("kubernetes", {**CLUSTER, "image": None}, "image"), ("tpu", {**TPU, "zone": None}, "zone"),
+    ("tpu", {**TPU, "bucket": ""}, "bucket")])
+def test_what_an_engine_needs_is_asked_for(tmp_path, engine, options, flag):
+  with pytest.raises(UserError, match=f"--engine={engine} needs --{flag}."):
+    jobs.write(JOB, tmp_path, engine, **options)
+  assert not (tmp_path / "jobs").exists()

@@ -1,0 +1,87 @@
+"""Plans: costs by hand, refused values found, estimates beside what was measured."""
+
+import pytest
+
+from perceptual import models
+from perceptual.errors import UserError
+from perceptual.models import costs
+from perceptual.studies import definition, devices, planning
+
+from .conftest import STUDY
+
+# docs/benchmarks.md, "Networks": images a second in training, of a CPU whose peak is 504 GFLOP/s.
+MEASURED = {"resnet6": 1102, "resnet18": 355, "resnet50": 134, "efficientnet_b0": 354, "vit_b8": 11}
+
+
+def test_a_plan_adds_up(write):
+  run, wide = planning.plan(definition.read(write()), folder="anywhere")
+  model = models.build("resnet2", width=0.1, num_classes=17)
+  assert run.parameters == costs.parameters(model)
+  assert run.flops == costs.flops(model, 64)
+  assert wide.parameters > run.parameters
+  # 2 steps of 8 images, forward and twice back; 3 evaluations of 17 images and 6 triplets.
+  assert (run.steps, run.batch_size, run.evaluations) == (2, 8, 3)
+  assert run.total_flops == run.flops * (3 * 2 * 8 + 3 * (17 + 3 * 6))
+  # The last weights with a slot of SGD each, and the two best.
+  assert run.checkpoints == 4 * run.parameters * 4
+  assert run.memory > 4 * run.parameters * 3 + 4 * run.activations * 8 - 1
+
+
+def test_kept_checkpoints_and_averages_take_room(write, base):
+  base.write_text(base.read_text() + "train.keep_checkpoints = 'all'\ntrain.ema_decay = 0.9\n")
+  run = planning.plan(definition.read(write()), folder="anywhere")[0]
+  assert run.checkpoints == 4 * run.parameters * (5 + 3)
+
+
+def test_activations_are_what_all_layers_put_out():
+  model = models.build("resnet2", width=1 / 64, num_classes=3)
+  # Padded image, convolution, normalisation, ReLU; pool and tap; mean; logits.
+  assert costs.activations(model, 64) == 70 * 70 * 3 + 3 * 32 * 32 + 2 * 16 * 16 + 1 + 3
+
+
+def test_refused_values_are_found_before_anything_runs(write):
+  text = STUDY.replace("[0.1, 0.2]", "[0.1, -1, 0.2, 'wide']")
+  with pytest.raises(UserError) as caught:
+    planning.plan(definition.read(write(text)), folder="anywhere")
+  message = str(caught.value)
+  assert "2 of the 4 runs of micro are refused." in message
+  assert "resnet2-width-1-seed0: width must be a number > 0" in message
+  assert "resnet2-widthwide-seed0: width" in message
+
+
+@pytest.mark.parametrize("binding", [
+    "'train.label_smoothing': [2.0]", "'train.epoch': [1]", "'network.depth': [2]",
+    "'cosine.warmup_steps': [3]", "'augmentation.policy': ['magic']"])
+def test_so_are_bindings_that_gin_or_a_recipe_refuses(write, binding):
+  with pytest.raises(UserError):
+    planning.plan(definition.read(write(STUDY.replace("'network.width': [0.1, 0.2]", binding))),
+                  folder="anywhere")
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_the_cpu_is_fitted_to_what_was_measured(name):
+  cost = planning._network_cost(name, 64, 1000, ())
+  device = devices.device("cpu")
+  seconds = 3 * cost.flops / device.flops + cost.activations * device.value_seconds
+  assert 0.75 < 1 / seconds / MEASURED[name] < 1.34
+
+
+def test_h200_is_fitted_to_what_was_measured_and_half_the_speed_takes_twice_as_long():
+  cost = planning._network_cost("resnet50", 64, 1000, ())
+  device = devices.DEVICES["h200"]
+  seconds = 3 * cost.flops / device.flops + cost.activations * device.value_seconds
+  assert 0.75 < 1 / seconds / 25_400 < 1.34
+  whole, half = (devices.device("cpu", peak) for peak in (504e9, 252e9))
+  assert (whole.flops, whole.value_seconds) == (400e9, 0.9e-9)
+  assert (half.flops, half.value_seconds) == (200e9, 1.8e-9)
+
+
+def test_the_table_says_what_its_numbers_are(write):
+  planned = planning.plan(definition.read(write()), folder="anywhere")
+  for name, device in devices.DEVICES.items():
+    text = planning.table(planned, name, device)
+    assert "2 runs, 2 different networks" in text
+    assert device.origin in text
+    assert "measured" in device.origin or "assumed" in device.origin
+  columns, rows = planning.as_csv_rows(planned)
+  assert [len(row) for row in rows] == [len(columns)] * 2

@@ -27,7 +27,7 @@ CHECKPOINT = "best_score"
 SETS = ("graded", "teacher")
 DISTANCE = "local"
 BATCH = 100
-OURS, FLOAT32 = "in the box", "in the box, before rounding to half precision"
+OURS, FLOAT32 = "built-in", "built-in, before rounding to half precision"
 RIVALS = ("L2", "SSIM")
 DIVISIONS = ("family", "pair of families", "kinds of distortion", "closer family")  # in the card
 

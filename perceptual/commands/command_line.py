@@ -13,7 +13,7 @@ A command is a module with a docstring that teaches, its own flags, and a `main`
     if __name__ == "__main__":
       command_line.run(main, FLAGS, __doc__)
 
-Flags live in a `FlagValues` of the module's own, so several binaries fit in one process. Exit
+Flags live in a `FlagValues` of the module's own, so several commands fit in one process. Exit
 statuses: 0 done, 1 a `UserError`, 2 a wrong command line, 130 interrupted, 141 nobody reads the
 output any more; anything else that is raised is a bug and keeps its traceback.
 """
@@ -130,7 +130,7 @@ def use_tensorflow(purpose, *, extra):
 
 
 def refuse_arguments(argv):
-  """Raises `UsageError` if anything but flags was given: for binaries that take flags alone."""
+  """Raises `UsageError` if anything but flags was given: for commands that take flags alone."""
   if len(argv) > 1:
     raise UsageError(f"Unexpected argument {argv[1]!r}: flags are written --name=value.")
 

@@ -1,4 +1,4 @@
-"""The flags of how work is spread over devices, for all binaries, and the strategy they ask for."""
+"""The flags of how work is spread over devices, for all commands, and the strategy they ask for."""
 
 from absl import flags
 

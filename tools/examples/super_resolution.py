@@ -98,7 +98,7 @@ def main():
   parser = argparse.ArgumentParser(
       description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument("--output_dir", default="runs/super_resolution")
-  parser.add_argument("--metric", help="as perceptual.load_metric takes it; none: the box's")
+  parser.add_argument("--metric", help="as perceptual.load_metric takes it; none: built-in")
   parser.add_argument("--crops", type=int, default=60, help="training crops a photograph")
   parser.add_argument("--epochs", type=int, default=6)
   args = parser.parse_args()

@@ -50,7 +50,7 @@ def inputs(analysis, sources):
   needs = registry.get(analysis).needs
   found = {"distance": sources.distance}
   if "table" in needs and sources.table is not None:
-    found["table"] = tables.read_csv(sources.table)
+    found["table"] = tables.read(sources.table)
   if "judged_set" in needs and sources.dataset is not None:
     found["judged_set"] = judged_sets.load(
         sources.dataset, data_dir=sources.data_dir, limit=sources.limit)

@@ -50,7 +50,8 @@ flags.DEFINE_string(
 flags.DEFINE_string(
     "data_dir", None, "The folder of prepared data sets; without it, the demo photographs.",
     flag_values=FLAGS)
-flags.DEFINE_string("table", None, "The collected table of a study, a CSV file.", flag_values=FLAGS)
+flags.DEFINE_string(
+    "table", None, "The collected table of a study, CSV or Parquet.", flag_values=FLAGS)
 flags.DEFINE_string("distance", "local", "The distance between features.", flag_values=FLAGS)
 flags.DEFINE_integer(
     "limit", None, "At most this many images, and triplets of each subset; by default all.",

@@ -1,9 +1,9 @@
 """Loads what an analysis needs, and no more: run directories, metrics, judged sets, images."""
 
 import dataclasses
-import pathlib
 
 from perceptual import loading
+from perceptual.common.files import expanded
 from perceptual.data.judged import judged_sets
 from perceptual.errors import UserError
 from perceptual.experiments import config
@@ -50,7 +50,7 @@ def inputs(analysis, sources):
   needs = registry.get(analysis).needs
   found = {"distance": sources.distance}
   if "table" in needs and sources.table is not None:
-    found["table"] = tables.read_csv(sources.table)
+    found["table"] = tables.read(sources.table)
   if "judged_set" in needs and sources.dataset is not None:
     found["judged_set"] = judged_sets.load(
         sources.dataset, data_dir=sources.data_dir, limit=sources.limit)
@@ -85,7 +85,7 @@ def identity(sources):
   """
   if not sources.model_dirs:
     return {}
-  names = [pathlib.Path(path).expanduser().resolve().name for path in sources.model_dirs]
+  names = [expanded(path).resolve().name for path in sources.model_dirs]
   latest = model_dir.ModelDir(sources.model_dirs[0]).require_latest(sources.checkpoint)
   network, _ = model_dir.ModelDir(sources.model_dirs[0]).read_network()
   return {"run": " ".join(names), "network": network, "checkpoint": sources.checkpoint,

@@ -1,6 +1,5 @@
 """What figures are drawn from: the collected table, and the tables of analyses beside it."""
 
-import pathlib
 
 import numpy as np
 
@@ -135,14 +134,19 @@ class StudyData:
 
 
 def read(collected, *, judged_set=None):
-  """Returns the `StudyData` of a collected table, a CSV file, and of `analyses.csv` beside it."""
-  path = pathlib.Path(collected).expanduser()
+  """Returns the `StudyData` of a collected table and of `analyses.csv` beside it.
+
+  Args:
+    collected: path of the table, CSV or Parquet.
+    judged_set: as `StudyData` takes it.
+  """
+  path = files.expanded(collected)
   analyses = path.with_name(ANALYSES_FILE)
   # No figure shows single taps of single subsets, which are most of the rows.
   either = {"subset": configurations.MEAN, "tap": configurations.SUM}
   return StudyData(
-      tables.read_csv(path, either=either),
-      tables.read_csv(analyses, ("analysis", "run")) if analyses.exists() else None,
+      tables.read(path, either=either),
+      tables.read(analyses, ("analysis", "run")) if analyses.exists() else None,
       judged_set=judged_set)
 
 
@@ -155,10 +159,10 @@ def gather(study_dir):
   Returns:
     How many files there were; without any, nothing is written.
   """
-  study_dir = pathlib.Path(study_dir).expanduser()
+  study_dir = files.expanded(study_dir)
   rows, count = [], 0
   for path in sorted(study_dir.glob("runs/*/analyses/*.csv")):
-    table = tables.read_csv(path, ("analysis", "run"))
+    table = tables.read(path, ("analysis", "run"))
     count += 1
     for i in range(len(table)):
       rows.append({name: _cell(column[i]) for name, column in table.columns.items()}

@@ -46,7 +46,7 @@ def test_a_table_comes_back_from_csv(table, tmp_path):
   path = tmp_path / "collected.csv"
   tables.write_csv(path, [{name: "" if value != value else value for name, value in row.items()}
                           for row in rows])
-  read = tables.read_csv(path)
+  read = tables.read(path)
   for name, column in table.columns.items():
     np.testing.assert_array_equal(read[name], column, err_msg=name)
     assert read[name].dtype == column.dtype
@@ -55,8 +55,25 @@ def test_a_table_comes_back_from_csv(table, tmp_path):
 def test_rows_can_be_passed_over_as_a_table_is_read(table, tmp_path):
   path = tmp_path / "collected.csv"
   path.write_text("run,tap,subset\na,sum,x\nb,one,x\nc,one,mean\n")
-  read = tables.read_csv(path, (), either={"tap": "sum", "subset": "mean"})
+  read = tables.read(path, (), either={"tap": "sum", "subset": "mean"})
   assert read["run"].tolist() == ["a", "c"]
+
+
+def test_a_parquet_table_is_the_same(table, tmp_path):
+  pytest.importorskip("pyarrow", reason="pyarrow is not installed: Parquet is not tried")
+  import pyarrow as pa
+  from pyarrow import parquet
+
+  columns = {name: [None if value in ("", None) or value != value else value for value in column]
+             for name, column in table.columns.items()}
+  columns["binding.network.width"] = [
+      None if value is None else str(value) for value in columns["binding.network.width"]]
+  path = tmp_path / "collected.parquet"
+  parquet.write_table(pa.table(columns), path)
+  for name, column in tables.read(path, either={"tap": "sum"}).columns.items():
+    np.testing.assert_array_equal(column, table[name], err_msg=name)
+    assert column.dtype == table[name].dtype
+  assert not len(tables.read(path, either={"tap": "x"}))
 
 
 def test_a_table_keeps_names_that_look_like_numbers_as_text():
@@ -73,12 +90,12 @@ def test_a_bad_table_is_refused(text, message, tmp_path):
   path = tmp_path / "bad.csv"
   path.write_text(text)
   with pytest.raises(errors.UserError, match=message):
-    tables.read_csv(path)
+    tables.read(path)
 
 
 def test_a_missing_table_is_a_line(tmp_path):
   with pytest.raises(errors.UserError, match="cannot be read: No such file"):
-    tables.read_csv(tmp_path / "none.csv")
+    tables.read(tmp_path / "none.csv")
 
 
 def test_runs_of_one_configuration_are_one_point_at_the_last_step(table):

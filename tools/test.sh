@@ -20,7 +20,7 @@ core=(tests/metrics tests/comparison tests/data/images tests/data/test_distortio
   tests/data/labelled/test_demo.py tests/models/test_preprocessing.py tests/models/test_resizing.py
   tests/models/test_taps.py tests/models/test_wrapping.py tests/weights/test_conversion.py
   tests/evaluation/test_scores.py tests/evaluation/test_correlations.py tests/test_loading.py
-  tests/test_losses.py tests/common)
+  tests/test_losses.py)
 
 main() {
   case "${1:-}" in

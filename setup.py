@@ -55,6 +55,7 @@ _TRAIN = [
     "gin-config>=0.5,<0.6",  # names private to gin find bindings without effect
     "importlib_resources>=7,<8",  # TensorFlow Datasets imports it and does not require it
     "keras<3.16",  # the keys of checkpoints hold names private to Keras
+    "pyarrow>=18,<27",  # the collected table of a study as Parquet
     "tensorflow-datasets>=4.9.10,<5",
     "tf-models-official>=2.20,<3",  # orbit, strategies, AutoAugment; it pins its own TensorFlow
 ]

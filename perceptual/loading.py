@@ -17,6 +17,7 @@ import pathlib
 
 from perceptual import errors
 from perceptual.common import packages
+from perceptual.common.files import expanded
 from perceptual.errors import UserError
 from perceptual.metrics import base, options, registry
 from perceptual.metrics.options import NAMES, TEXT
@@ -119,7 +120,7 @@ def _folder(source):
   if not str(source):
     return None
   try:
-    folder = pathlib.Path(source).expanduser().resolve()
+    folder = expanded(source).resolve()
     folder.exists()  # a name too long, or with a zero byte, raises here at the latest
   except (OSError, RuntimeError, ValueError):
     return None

@@ -145,15 +145,14 @@ class WeightedSum(keras.losses.Loss):
   def get_config(self):
     """Returns the configuration; `UserError` as that of a loss in it."""
     return {**super().get_config(), "losses": [
-        {"loss": loss if isinstance(loss, str) else keras.losses.serialize(loss), "weight": weight}
+        {"loss": keras.saving.serialize_keras_object(loss), "weight": weight}
         for loss, weight in zip(self.losses, self.weights)]}
 
   @classmethod
   def from_config(cls, config):
     """Returns the sum of the losses, each made from its own configuration."""
-    losses = {
-        each["loss"] if isinstance(each["loss"], str) else keras.losses.deserialize(each["loss"]):
-        each["weight"] for each in config["losses"]}
+    losses = {keras.saving.deserialize_keras_object(each["loss"]): each["weight"]
+              for each in config["losses"]}
     return cls(**{**config, "losses": losses})
 
 

@@ -16,6 +16,8 @@ import torch
 import perceptual.torch
 from perceptual.errors import UserError
 
+SOURCE = "gaussian-resnet2"  # quick to make, and the same on every backend
+
 
 def refusal(function, *arguments, **options):
   """Returns the message of the `UserError` that a call raises; None if it raises none."""
@@ -32,7 +34,7 @@ def singly(module, reference, candidate):
 
 def values(metric, x, y):
   """Every function of the module, and the same of the Keras metric."""
-  keras_metric = perceptual.load_metric()
+  keras_metric = perceptual.load_metric(SOURCE)
   x_last, y_last = x.permute(0, 2, 3, 1), y.permute(0, 2, 3, 1)
   mask = torch.zeros(len(x), 1, *x.shape[2:])
   mask[..., 4:20, 4:20] = 1
@@ -45,7 +47,7 @@ def values(metric, x, y):
       "mask": [metric(x, y, mask=mask), keras_metric(x_last, y_last, mask=mask[:, 0])],
       "similarity": [perceptual.torch.PerceptualMetric("ssim")(x, y),
                      perceptual.load_metric("ssim")(x_last, y_last)],
-      "signed": perceptual.torch.PerceptualMetric(float_range="-1,1")(2 * x - 1, 2 * y - 1),
+      "signed": perceptual.torch.PerceptualMetric(SOURCE, float_range="-1,1")(2 * x - 1, 2 * y - 1),
       "uint8": [metric((255 * x).byte(), (255 * y).byte()), metric((255 * x).byte(), y)],
       "grey": metric(x[:, :1], y[:, :1]),
   }
@@ -97,7 +99,7 @@ def as_module(metric, x, y):
 
 def ranges(metric, x, y):
   """What is made of values outside the declared range."""
-  free = perceptual.torch.PerceptualMetric(check_candidate=False)
+  free = perceptual.torch.PerceptualMetric(SOURCE, check_candidate=False)
   over = y.clone()
   over[1, 0, 0, 0] = 2
   return {
@@ -113,7 +115,7 @@ def ranges(metric, x, y):
                                   mask=torch.ones(2, 1, 32, 32)),
           "taps": refusal(perceptual.torch.PerceptualMetric("ssim").per_tap, x, y),
           "options": refusal(functools.partial(
-              perceptual.torch.PerceptualMetric, perceptual.load_metric(), distance="local")),
+              perceptual.torch.PerceptualMetric, perceptual.load_metric(SOURCE), distance="local")),
       },
       "overshoot": [free(x, over), free(x, over.clip(0, 1))],
       "hidden": singly(metric, x, over),
@@ -124,7 +126,7 @@ def ranges(metric, x, y):
 def main(path):
   """Prints the results for the images of a file."""
   x, y = torch.from_numpy(np.load(path)).permute(0, 1, 4, 2, 3)
-  metric = perceptual.torch.PerceptualMetric()
+  metric = perceptual.torch.PerceptualMetric(SOURCE)
   results = {}
   for part in (values, precision, derivatives, as_module, ranges):
     results.update(part(metric, x, y))

@@ -44,6 +44,19 @@ def _snippets(text, page):
       for match in _FENCE.finditer(text) if match[1].split()[:1] == ["python"]]
 
 
+# Pages for another framework, whose snippets run in a process of it: what they use.
+_OF_FRAMEWORKS = {"pytorch.md": """
+import torch
+images = torch.rand(4, 2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+reference, candidate, source, target = images
+model = torch.nn.Conv2d(3, 3, 3, padding=1)
+""", "jax.md": """
+import jax
+reference, candidate, source, target = jax.random.uniform(jax.random.key(0), [4, 2, 32, 32, 3])
+params = jax.numpy.ones([3])
+model = lambda params, images: params * images
+"""}
+
 _ALL = {page: _snippets(page.read_text("utf-8"), page.name) for page in _PAGES}
 
 
@@ -113,8 +126,9 @@ def namespace():
   }
 
 
-@pytest.mark.parametrize("page", [page for page, found in _ALL.items() if found],
-                         ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [page for page, found in _ALL.items() if found and page.name not in _OF_FRAMEWORKS],
+    ids=lambda page: page.name)
 def test_the_snippets_of_a_page_run(page, folder, namespace, monkeypatch):
   monkeypatch.chdir(folder)
   monkeypatch.setenv("PERCEPTUAL_WEIGHTS", str(folder / "weights"))
@@ -123,6 +137,16 @@ def test_the_snippets_of_a_page_run(page, folder, namespace, monkeypatch):
       # Blank lines before it, so that an error names the line of the page.
       source = "\n" * (snippet.line - 1) + snippet.code
       exec(compile(source, str(page), "exec"), namespace)
+
+
+@pytest.mark.parametrize(("on_another_backend", "name"), [
+    ("torch", "pytorch.md"), ("jax", "jax.md")], indirect=["on_another_backend"], scope="session")
+def test_the_snippets_of_a_page_of_a_framework_run(on_another_backend, name, folder, monkeypatch):
+  monkeypatch.chdir(folder)
+  monkeypatch.setenv("PERCEPTUAL_WEIGHTS", str(folder / "weights"))
+  snippets = _ALL[build_files.ROOT / "docs" / name]
+  on_another_backend("\n".join(
+      [_OF_FRAMEWORKS[name], *(snippet.code for snippet in snippets if not snippet.note)]))
 
 
 def test_a_snippet_that_does_not_run_says_why():

@@ -102,6 +102,8 @@ def test_the_wheel_holds_the_package_and_the_gin_files_and_nothing_else(wheel):
               for file in (_ROOT / "gin").rglob("*.gin")]
   expected += [file.relative_to(_ROOT).as_posix() for name, file in _MODULES.items()
                if name.partition(".")[0] == "perceptual"]
+  expected += [f"perceptual/metrics/onnx/{name}.onnx" for name in (
+      "mse", "ms-ssim", "perceptual", "psnr", "ssim")]
   expected += [f"perceptual/metrics/bundled/{name}" for name in (
       "MODEL_CARD.md", "manifest.json", "scores.json", "weights.npz")]
   held = [name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name]

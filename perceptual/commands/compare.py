@@ -31,7 +31,7 @@ import shlex
 
 from absl import flags
 
-from perceptual.commands import command_line
+from perceptual.commands import command_line, compared_metrics
 from perceptual.common import backends, packages
 
 FLAGS = flags.FlagValues()
@@ -84,14 +84,14 @@ def main(argv):
   by_onnx = _may_run_by_onnx(named)
   if not by_onnx:
     backends.choose()
-  from perceptual.comparison import outputs, run, scoring, tables
+  from perceptual.comparison import outputs, run, tables
 
   sources = FLAGS.metric or ["perceptual"]
   inspected = run.inspect(dataclasses.replace(_pairing(named), bit_depth=FLAGS.bit_depth))
   if FLAGS.dry_run:
     print(f"Dry run: would compare, by {', '.join(sources)}, {tables.outlook(inspected)}")
     return 0
-  metrics = scoring.labelled(sources, _load(sources, by_onnx=by_onnx))
+  metrics = compared_metrics.load(sources, by_onnx=by_onnx)
   if FLAGS.heatmap:
     outputs.require_maps(metrics)
   comparison = run.compare(
@@ -170,24 +170,6 @@ def _may_run_by_onnx(named):
     return False
   shows_few = bool(named) and not _are_folders(named) and not FLAGS.output_dir
   return shows_few or not backends.installed()
-
-
-def _load(sources, *, by_onnx):
-  """Returns metrics as the comparison takes them."""
-  if by_onnx:
-    from perceptual.comparison import onnx_runtime
-
-    found = [onnx_runtime.find(source) for source in sources]
-    if None not in found:
-      return found
-  from perceptual import loading
-
-  metrics = [loading.load_metric(source) for source in sources]
-  if backends.choose() != "tensorflow":
-    return metrics
-  from perceptual.comparison import compiled
-
-  return [compiled.Compiled(metric) for metric in metrics]
 
 
 if __name__ == "__main__":

@@ -1,9 +1,16 @@
-"""Score a metric, or the features of a network, against judgements, beside two baselines.
+"""Score metrics, or the features of a network, against judgements.
 
   perceptual evaluate --model_dir=runs/demo --dataset=graded --output_dir=runs/demo/graded
   perceptual evaluate --metric=lpips-alex --dataset=graded --output_dir=runs/lpips/graded
   perceptual evaluate --model_dir=runs/resnet6 --checkpoint=best_score --dataset=bapps/2afc \\
       --data_dir=data --output_dir=runs/resnet6/bapps_2afc
+  perceptual evaluate --metric=lpips-alex --metric=ssim --metric=runs/resnet6 \\
+      --dataset=judged/mine --data_dir=data --output_dir=runs/mine
+
+A set that perceptual prepare judged wrote, judged/NAME, is scored for any number of metrics at
+once, on any backend and at the images' own size: a leaderboard with intervals by reference, and
+which metrics differ by more than chance. distances.csv holds every distance. The other sets need
+TensorFlow and take one metric, beside two baselines:
 
 The table on screen gives 2AFC (or, for bapps/jnd, mean average precision) by subset, with 95%
 bootstrap intervals: the network with several distances summed over its taps, the same network at
@@ -16,10 +23,14 @@ baselines and more are set by gin: --gin_param="evaluate.distances = ('local', '
 
 from absl import flags
 
-from perceptual.commands import command_line, distribution
+from perceptual.commands import command_line, compared_metrics, distribution
+from perceptual.common import backends
+
+_DATASETS = ("bapps/2afc", "bapps/jnd", "graded", "graded/monotone", "graded/nuisance", "teacher")
+_OWN = "judged/"
 
 FLAGS = flags.FlagValues()
-flags.DEFINE_string(
+flags.DEFINE_multi_string(
     "metric", None, "What is scored: perceptual (the built-in metric), lpips-alex, ssim, vgg16, "
     "gaussian-alexnet, kmeans-alexnet and so on, the folder of an exported metric, a TF Hub "
     "handle, or a run directory. Either this or --model_dir.", flag_values=FLAGS)
@@ -28,16 +39,14 @@ flags.DEFINE_string(
 flags.DEFINE_enum(
     "checkpoint", None, ["best_score", "best_accuracy", "last"],
     "Which of the training's checkpoints; by default best_score.", flag_values=FLAGS)
-flags.DEFINE_enum(
-    "dataset", None,
-    ["bapps/2afc", "bapps/jnd", "graded", "graded/monotone", "graded/nuisance", "teacher"],
-    "The judged set.", flag_values=FLAGS)
+flags.DEFINE_string(
+    "dataset", None, f"The judged set: {', '.join(_DATASETS)}, or judged/NAME.",
+    flag_values=FLAGS)
 flags.DEFINE_string(
     "data_dir", None, "The folder of prepared data sets (see perceptual prepare); without it, "
     "graded sets are made from the embedded demo photographs.", flag_values=FLAGS)
 flags.DEFINE_string(
-    "output_dir", None, "Where scores.json, scores.csv and scores.txt are written.",
-    flag_values=FLAGS)
+    "output_dir", None, "Where the scores are written.", flag_values=FLAGS)
 flags.DEFINE_multi_string("gin_file", [], "A gin file.", flag_values=FLAGS)
 flags.DEFINE_multi_string(
     "gin_param", [], "A gin binding, as 'evaluate.resamples = 200'.", flag_values=FLAGS)
@@ -50,6 +59,15 @@ def main(argv):
   """Runs the command."""
   command_line.refuse_arguments(argv)
   command_line.require_one(FLAGS, "metric", "model_dir")
+  if FLAGS.dataset.startswith(_OWN):
+    _evaluate_own(FLAGS.dataset.removeprefix(_OWN), FLAGS.metric or [_of_run()])
+    return
+  if FLAGS.dataset not in _DATASETS:
+    raise command_line.UsageError(f"Unknown --dataset={FLAGS.dataset}. Available: "
+                                  f"{', '.join(_DATASETS)}, {_OWN}NAME.")
+  if FLAGS.metric and len(FLAGS.metric) > 1:
+    raise command_line.UsageError(f"{FLAGS.dataset} takes one --metric at a time; sets that "
+                                  f"perceptual prepare judged wrote, {_OWN}NAME, take many.")
   command_line.use_tensorflow("Scoring against judgements", extra="train")
   import dataclasses
 
@@ -63,7 +81,8 @@ def main(argv):
   settings = config.evaluate_settings()
   results.require_folder(FLAGS.output_dir)
   with strategy.scope():
-    metric = loading.load_chosen(metric=FLAGS.metric, model_dir=FLAGS.model_dir,
+    metric = loading.load_chosen(metric=FLAGS.metric and FLAGS.metric[0],
+                                 model_dir=FLAGS.model_dir,
                                  checkpoint=FLAGS.checkpoint, taps=settings.taps)
   judged_set = judged_sets.load(FLAGS.dataset, data_dir=FLAGS.data_dir, limit=settings.limit,
                            image_size=settings.image_size)
@@ -81,6 +100,39 @@ def main(argv):
                 **(metric.trained or {}), "data_dir": FLAGS.data_dir})
   print(f"\n{summary}\n\nEvery tap and part, intervals and fingerprints: "
         f"{FLAGS.output_dir}/scores.txt, scores.csv, scores.json")
+
+
+def _of_run():
+  """Returns the run directory as a metric's source."""
+  return f"{FLAGS.model_dir}:checkpoint={FLAGS.checkpoint}" if FLAGS.checkpoint else FLAGS.model_dir
+
+
+def _evaluate_own(name, sources):
+  """Scores metrics on a set that `perceptual prepare judged` wrote."""
+  if FLAGS.data_dir is None:
+    raise command_line.UsageError(f"{_OWN}{name} lies in --data_dir: give it.")
+  if FLAGS.gin_file or FLAGS.gin_param:
+    raise command_line.UsageError(f"Gin settings have no effect on {_OWN} sets: leave them out.")
+  from perceptual.data.judged import prepared
+  from perceptual.evaluation import results
+
+  judged = prepared.load_judged(name, FLAGS.data_dir)
+  results.require_folder(FLAGS.output_dir)
+  print(f"Scoring {', '.join(sources)} on judged/{name}: {judged.size:,} examples.", flush=True)
+  if FLAGS.dry_run:
+    print(f"Dry run: nothing was scored; results would be in {FLAGS.output_dir}.")
+    return
+  metrics = compared_metrics.load(sources, by_onnx=not backends.installed())
+  from perceptual.comparison import judged_pairs
+  from perceptual.evaluation import leaderboard
+
+  distances = judged_pairs.measure(judged, metrics, output_dir=FLAGS.output_dir)
+  board = leaderboard.score(judged, distances)
+  leaderboard.write(
+      board, FLAGS.output_dir, settings={"metrics": list(sources), "data_dir": FLAGS.data_dir},
+      fingerprints={label: metric.fingerprint for label, metric in metrics.items()})
+  print(f"\n{leaderboard.text(board)}\n\n"
+        f"Every distance and score: {FLAGS.output_dir}/distances.csv, scores.csv, scores.json")
 
 
 def _what(distances, metric):

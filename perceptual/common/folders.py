@@ -1,7 +1,8 @@
 """Where this package keeps what it has converted, on this machine."""
 
 import os
-import pathlib
+
+from perceptual.common.files import expanded
 
 WEIGHTS_VARIABLE = "PERCEPTUAL_WEIGHTS"
 
@@ -15,4 +16,4 @@ def weights_dir(path=None):
   """
   cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
   path = path or os.environ.get(WEIGHTS_VARIABLE) or f"{cache}/perceptual/weights"
-  return pathlib.Path(path).expanduser()
+  return expanded(path)

@@ -10,10 +10,10 @@ import fcntl
 import json
 import math
 import os
-import pathlib
 
 import numpy as np
 
+from perceptual.common.files import expanded
 from perceptual.errors import UserError
 
 FILE = "journal.jsonl"
@@ -35,7 +35,7 @@ class Journal:
       UserError: if the folder cannot be written, another run is writing there, or the journal is
         damaged, or its values are of other metrics.
     """
-    self.path = pathlib.Path(folder).expanduser() / FILE
+    self.path = expanded(folder) / FILE
     head = _line({"journal": _FORMAT, "columns": list(columns), "fingerprints": fingerprints})
     try:
       self.path.parent.mkdir(parents=True, exist_ok=True)

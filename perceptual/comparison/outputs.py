@@ -1,14 +1,14 @@
 """The output folder of a comparison: results, and if asked for heat maps and the page."""
 
-import pathlib
 
+from perceptual.common.files import expanded
 from perceptual.comparison import result_files
 from perceptual.errors import UserError
 
 
 def require_outside(output_dir, folder):
   """Raises `UserError` if an output folder lies in a folder of images, which would gain images."""
-  output_dir, folder = (pathlib.Path(path).expanduser() for path in (output_dir, folder))
+  output_dir, folder = (expanded(path) for path in (output_dir, folder))
   if output_dir.resolve().is_relative_to(folder.resolve()):
     raise UserError(f"The output folder {output_dir} lies inside {folder}, whose images are "
                     "compared; name another.")

@@ -5,7 +5,6 @@ import datetime
 import io
 import itertools
 import json
-import pathlib
 
 import numpy as np
 from matplotlib import colors
@@ -124,7 +123,7 @@ def write(comparison, maps, output_dir, *, settings, command=None):
   body = [node("h1", title), *_counts(comparison), *_summary(comparison), *_clips(comparison),
           *_distributions(comparison), *_pairs(comparison, maps), *_skipped(comparison),
           *_provenance(comparison, settings, command), _viewer(), node("script", _SCRIPT)]
-  folder = pathlib.Path(output_dir).expanduser()
+  folder = files.expanded(output_dir)
   with result_files.writing(folder):
     files.write_text(folder / FILE, page(head, [node("main", *body)]))
 

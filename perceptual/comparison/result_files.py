@@ -37,7 +37,7 @@ def write(comparison, output_dir, *, settings, heatmaps=None):
   Raises:
     UserError: if they cannot be written.
   """
-  output_dir = pathlib.Path(output_dir).expanduser()
+  output_dir = files.expanded(output_dir)
   with writing(output_dir):
     with _open(output_dir / "results.csv") as stream:
       _write_rows(rows(comparison, output_dir, heatmaps), stream)

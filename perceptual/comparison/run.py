@@ -13,6 +13,8 @@ from perceptual.comparison.scoring import Scorer
 from perceptual.data.images.decoding import UnreadableImage
 from perceptual.errors import UserError
 
+_SHOWN_FROM = 20  # pairs: fewer are over at once
+
 
 @dataclasses.dataclass(frozen=True)
 class InspectedPairs:
@@ -121,7 +123,7 @@ def compare(inspected, metrics, *, output_dir=None, batch_size=None, per_tap=Fal
     kept = len(pairs) - len(todo)
     bar = stack.enter_context(progress(
         description="comparing", total=len(pairs), initial=kept, unit="pair",
-        silent=pairing.explicit))
+        silent=len(pairs) < _SHOWN_FROM))
     found = batches.batches(pairing, inspected.headers, todo, batch_size=batch_size)
     for images in batches.read(pairing, found):
       for pair, reason in _score(images, scorer, pairing, values):

@@ -17,6 +17,7 @@ import shutil
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from perceptual.common.files import expanded
 from perceptual.common.progress import progress
 from perceptual.errors import UserError
 
@@ -38,7 +39,7 @@ class DatasetName:
 
   def directory(self, data_dir):
     """The directory of this data set's files: `<data_dir>/<name>/<config>/<version>`."""
-    return pathlib.Path(data_dir).expanduser() / self.name / self.config / self.version
+    return expanded(data_dir) / self.name / self.config / self.version
 
 
 def write_dataset(data_dir, *, name, config, version, features, splits, description="",

@@ -1,7 +1,6 @@
 """The folder of an evaluation's results: refused early where it cannot be one, written whole."""
 
 import os
-import pathlib
 
 from perceptual.common import files
 from perceptual.errors import UserError
@@ -13,7 +12,7 @@ def require_folder(path):
   Raises:
     UserError: if it is a file or lies below one, or may not be written.
   """
-  folder = pathlib.Path(path).expanduser()
+  folder = files.expanded(path)
   nearest = next(place for place in (folder.absolute(), *folder.absolute().parents)
                  if place.exists())
   if not nearest.is_dir():

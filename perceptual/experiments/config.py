@@ -25,12 +25,12 @@ All mistakes are raised as a `UserError` of one line.
 import functools
 import inspect
 import logging
-import pathlib
 import re
 
 import gin
 
 from perceptual import errors, models
+from perceptual.common.files import expanded
 from perceptual.data.judged import judged_sets
 from perceptual.data.labelled import augment, class_subsets, registry
 from perceptual.errors import UserError
@@ -165,7 +165,7 @@ def parse(files, params=()):
     UserError: for a missing file, a syntax error, an unknown configurable or parameter, an
       undefined macro, and a macro that nothing refers to.
   """
-  files = [pathlib.Path(file).expanduser() for file in files]
+  files = [expanded(file) for file in files]
   for file in files:
     gin_files.require(file)
   gin.clear_config()

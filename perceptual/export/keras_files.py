@@ -17,6 +17,7 @@ import keras
 import numpy as np
 
 from perceptual import errors
+from perceptual.common.files import expanded
 from perceptual.errors import UserError
 from perceptual.metrics import classical, distances, networks
 from perceptual.metrics.feature_metric import FeatureMetric, weights_hash
@@ -68,7 +69,7 @@ def keras_metric(folder):
     UserError: if there is no export, a file is missing or damaged, the weights are not those of the
       fingerprint, or the network has layers that Keras does not know.
   """
-  folder = pathlib.Path(folder).expanduser()
+  folder = expanded(folder)
   fingerprint = _read_fingerprint(folder / FINGERPRINT)
   declared = {name: tuple(value) for name, value in fingerprint["preprocessing"].items()}
   del declared["uint8_range"]

@@ -12,11 +12,11 @@ single input, hence the list and the dictionary.
 
 import json
 import os
-import pathlib
 import shutil
 
 import tensorflow as tf
 
+from perceptual.common.files import expanded
 from perceptual.errors import UserError
 from perceptual.export import keras_files
 from perceptual.export.traced import GraphMetric, ServedMetric
@@ -71,7 +71,7 @@ def require_free(export_dir, overwrite=False):
   Raises:
     UserError: if there is something else, or an export and not `overwrite`.
   """
-  export_dir = pathlib.Path(export_dir).expanduser().resolve()
+  export_dir = expanded(export_dir).resolve()
   above = next(place for place in export_dir.parents if place.exists())
   if not above.is_dir():
     raise UserError(f"{export_dir} cannot be written: {above} is not a directory.")

@@ -14,6 +14,7 @@ import h5py
 import keras
 
 from perceptual import errors
+from perceptual.common.files import expanded
 from perceptual.models import layers, wrapping
 
 
@@ -107,7 +108,7 @@ def _loaded(path):
 
 
 def _existing_file(option, path):
-  file = pathlib.Path(path).expanduser()
+  file = expanded(path)
   if not file.is_file():
     raise errors.UserError(f"{option}: there is not a file {path} (from {pathlib.Path.cwd()}).")
   return file

@@ -57,9 +57,9 @@ def _state_after(folder, run, options):
     note = _note(folder, run, error)
     folder.write_state(run, study_dir.FAILED, steps=before.steps, note=note)
   finally:
-    # What Keras and TensorFlow keep of a run must not slow down or swell the next one.
+    # What Keras and TensorFlow keep of a run must not slow down or swell the next one. This
+    # searches for garbage, too.
     keras.backend.clear_session()
-    gc.collect()
   return folder.state(run)
 
 

@@ -25,7 +25,7 @@ import re
 import tensorflow as tf
 
 from perceptual import errors, models
-from perceptual.common.files import write_text
+from perceptual.common.files import expanded, write_text
 
 CHECKPOINTS = ("best_score", "best_accuracy", "last")
 _STEP = re.compile(r"step-\d+")  # names the checkpoint of a step
@@ -43,7 +43,7 @@ class ModelDir:
   """
 
   def __init__(self, path):
-    self.path = pathlib.Path(path).expanduser()
+    self.path = expanded(path)
     self.network = self.path / "network.json"
     self.learned = self.path / "learned.json"
     self.run = self.path / "run.json"

@@ -13,6 +13,7 @@ import warnings
 import keras
 
 from perceptual import errors
+from perceptual.common.files import expanded
 from perceptual.version import __version__
 from perceptual.weights import catalogue, state_dicts, store, torch_layout
 
@@ -117,7 +118,7 @@ def read(path, name):
       names that differ are told.
   """
   entry = catalogue.get(name)
-  path = pathlib.Path(path).expanduser()
+  path = expanded(path)
   state = state_dicts.read(path)
   model = entry.build()
   try:

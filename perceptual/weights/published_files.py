@@ -11,6 +11,7 @@ import urllib.parse
 import warnings
 
 from perceptual import errors
+from perceptual.common.files import expanded
 from perceptual.weights import download, state_dicts, store
 
 # A file of weights stands at `Entry.path` below the address of its role; so it should on a mirror.
@@ -126,7 +127,7 @@ def _torch_folders():
   """As `torch.hub.get_dir` finds its folder, without importing PyTorch."""
   cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
   home = os.environ.get("TORCH_HOME") or os.path.join(cache, "torch")
-  return [pathlib.Path(home).expanduser() / "hub" / "checkpoints"]
+  return [expanded(home) / "hub" / "checkpoints"]
 
 
 def _lpips_folders():

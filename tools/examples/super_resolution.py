@@ -108,11 +108,9 @@ def main():
   validation = demo.crops("validation", per_photograph=4)[0].astype("float32") / 255
   small = shrink(validation)
 
-  perceptual_loss = perceptual.PerceptualLoss(metric)
   mse = keras.losses.MeanSquaredError()
-
-  def perceptual_and_mse(y_true, y_pred):
-    return perceptual_loss(y_true, y_pred) + MSE_WEIGHT * mse(y_true, y_pred)
+  perceptual_and_mse = perceptual.losses.WeightedSum(
+      {perceptual.PerceptualLoss(metric): 1.0, mse: MSE_WEIGHT})
 
   results = {"bicubic": np.array(network()(small))}  # untrained, it adds no details
   for name, loss in (("MSE", mse), ("PerceptualLoss and MSE", perceptual_and_mse)):

@@ -9,7 +9,6 @@ import contextlib
 import dataclasses
 import datetime
 import hashlib
-import pathlib
 import posixpath
 import shutil
 
@@ -89,7 +88,7 @@ def prepare(source, data_dir, *, name, layout=None, table=None, columns=None, di
   found = source_files.SourceFiles(source)
   judged = judgements.checked(_read(found, layout, table, columns, direction))
   provenance = _provenance(found, judged, layout)
-  made = [folder for folder in (directory.parent, pathlib.Path(data_dir).expanduser())
+  made = [folder for folder in (directory.parent, files.expanded(data_dir))
           if not folder.exists()]
   try:
     with tfds_files.unfinished(directory, overwrite=overwrite, resume=True) as building:

@@ -138,12 +138,12 @@ def directory_of(name, data_dir):
   if not legal or name.endswith(_TEMPORARY):
     raise errors.UserError("The name of a judged set has letters, digits, '-', '_' and '.'. "
                            f"Received: {name!r}.")
-  return pathlib.Path(data_dir).expanduser() / FOLDER / name
+  return files.expanded(data_dir) / FOLDER / name
 
 
 def available(data_dir):
   """Returns the names of the sets in a folder, sorted."""
-  folder = pathlib.Path(data_dir).expanduser() / FOLDER
+  folder = files.expanded(data_dir) / FOLDER
   return sorted(path.parent.name for path in folder.glob(f"*/{_INFO}")
                 if not path.parent.name.endswith(_TEMPORARY))
 

@@ -1,9 +1,9 @@
 """Loads what an analysis needs, and no more: run directories, metrics, judged sets, images."""
 
 import dataclasses
-import pathlib
 
 from perceptual import loading
+from perceptual.common.files import expanded
 from perceptual.data.judged import judged_sets
 from perceptual.errors import UserError
 from perceptual.experiments import config
@@ -101,7 +101,7 @@ def identity(sources):
   """
   if not sources.model_dirs:
     return {}
-  names = [pathlib.Path(path).expanduser().resolve().name for path in sources.model_dirs]
+  names = [expanded(path).resolve().name for path in sources.model_dirs]
   latest = model_dir.ModelDir(sources.model_dirs[0]).require_latest(sources.checkpoint)
   network, _ = model_dir.ModelDir(sources.model_dirs[0]).read_network()
   return {"run": " ".join(names), "network": network, "checkpoint": sources.checkpoint,

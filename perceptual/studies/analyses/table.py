@@ -7,7 +7,6 @@ rows take some 250 MB.
 import csv
 import io
 import itertools
-import pathlib
 
 import numpy as np
 
@@ -94,7 +93,7 @@ def read(path, required=REQUIRED, *, either=None):
     UserError: if there is no such file, it is empty, a column is missing, a line has another
       number of cells than the head, or pyarrow is needed and missing.
   """
-  path = pathlib.Path(path).expanduser()
+  path = files.expanded(path)
   try:
     if path.suffix == ".parquet":
       return _read_parquet(path, required, either)

@@ -1,0 +1,40 @@
+"""The distances of metrics on a judged set of images of any size, on any backend.
+
+Every image of the set is decoded a bounded number of times, pairs of one size go through a metric
+together, metrics of one network share its features, and a killed run goes on: it is the comparison
+of files that `run` makes, of the pairs that the judgements ask for.
+"""
+
+import numpy as np
+
+from perceptual.comparison import run
+from perceptual.comparison.pairing import Pairing
+
+
+def measure(judged, metrics, *, output_dir=None, batch_size=None):
+  """Returns the distances of metrics on a judged set.
+
+  Args:
+    judged: `data.judged.prepared.PreparedJudgements`.
+    metrics: `{label: metric}`, as `run.compare` takes them.
+    output_dir: a folder for the journal from which a killed run goes on; None for none.
+    batch_size: pairs in a call of a metric; None for what suits the images' size.
+
+  Returns:
+    `{label: [examples, candidates] float64}`, lower is better for every metric: the values of a
+    similarity come with their sign changed.
+
+  Raises:
+    UserError: an image is missing, has changed or is too small for a metric.
+  """
+  sides = np.stack([np.repeat(judged.examples[:, :1], judged.examples.shape[1] - 1, axis=1),
+                    judged.examples[:, 1:]], axis=-1)
+  pairs, example_of = np.unique(sides.reshape(-1, 2), axis=0, return_inverse=True)
+  pairing = Pairing(
+      about=f"judged/{judged.name}", files=tuple(
+          judged.directory / image.file for image in judged.images),
+      pairs=pairs.astype(np.int32), explicit=True)
+  found = run.compare(run.inspect(pairing), metrics, output_dir=output_dir, batch_size=batch_size)
+  return {label: np.where(lower, 1.0, -1.0)
+          * found.of(label)[example_of.reshape(judged.examples[:, 1:].shape)]
+          for label, lower in found.lower_is_better.items()}

@@ -12,7 +12,7 @@ def analyse_runs(study, folder, analyses, *, dataset=None, data_dir=None, limit=
                  report=print):
   """Analyses the last checkpoint of every finished run that trained a network.
 
-  A run goes to its folder `analyses`; an analysis that is there already stays as it is. Where one
+  Its rows go to the folder `analyses` of the run; a file that is there already stays. Where one
   fails, the others go on.
 
   Args:

@@ -42,9 +42,9 @@ flags.DEFINE_multi_string(
     "model_dir", [], "A run directory of perceptual train.", flag_values=FLAGS)
 flags.DEFINE_multi_string(
     "metric", [], "A metric by name, such as ssim or lpips-alex.", flag_values=FLAGS)
-flags.DEFINE_enum(
-    "checkpoint", "best_score", ["best_score", "best_accuracy", "last"],
-    "Which of the training's checkpoints.", flag_values=FLAGS)
+flags.DEFINE_string(
+    "checkpoint", "best_score", "Which of the training's checkpoints: best_score, best_accuracy, "
+    "last, or step-N, if train.keep_checkpoints kept it.", flag_values=FLAGS)
 flags.DEFINE_string(
     "dataset", None, "The judged set, as perceptual evaluate takes it.", flag_values=FLAGS)
 flags.DEFINE_string(
@@ -65,30 +65,24 @@ def main(argv):
   command_line.refuse_arguments(argv)
   import pathlib
 
-  from perceptual import errors
   from perceptual.common import text_table
   from perceptual.evaluation import results
-  from perceptual.studies.analyses import loading, registry
+  from perceptual.studies.analyses import loading
   from perceptual.studies.analyses import table as tables
 
-  sources = loading.Sources(
-      model_dirs=tuple(FLAGS.model_dir), metrics=tuple(FLAGS.metric), checkpoint=FLAGS.checkpoint,
-      dataset=FLAGS.dataset, data_dir=FLAGS.data_dir, table=FLAGS.table, distance=FLAGS.distance,
-      limit=FLAGS.limit)
   output_dir = FLAGS.output_dir
   if output_dir is None and len(FLAGS.model_dir) == 1:
-    output_dir = pathlib.Path(FLAGS.model_dir[0]) / "analyses"
+    output_dir = pathlib.Path(FLAGS.model_dir[0]) / loading.FOLDER
   if output_dir is not None:
     output_dir = results.require_folder(output_dir)
-  rows = registry.run(FLAGS.analysis, loading.inputs(FLAGS.analysis, sources))
-  if not rows:
-    raise errors.UserError(f"The table holds no run for the analysis {FLAGS.analysis}.")
-  print(text_table.aligned([list(rows[0]), *([_cell(value) for value in row.values()]
-                                             for row in rows)]))
+  rows = loading.analyse(FLAGS.analysis, loading.Sources(
+      model_dirs=tuple(FLAGS.model_dir), metrics=tuple(FLAGS.metric), checkpoint=FLAGS.checkpoint,
+      dataset=FLAGS.dataset, data_dir=FLAGS.data_dir, table=FLAGS.table, distance=FLAGS.distance,
+      limit=FLAGS.limit))
+  shown = [name for name in rows[0] if name not in loading.MARKS]
+  print(text_table.aligned([shown, *([_cell(row[name]) for name in shown] for row in rows)]))
   if output_dir is not None:
-    about = {"analysis": FLAGS.analysis, **loading.identity(sources)}
-    results.write(output_dir, {
-        f"{FLAGS.analysis}.csv": tables.as_csv([{**about, **row} for row in rows])})
+    results.write(output_dir, {f"{FLAGS.analysis}.csv": tables.as_csv(rows)})
     print(f"\nWritten: {output_dir / FLAGS.analysis}.csv")
 
 

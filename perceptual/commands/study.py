@@ -17,6 +17,18 @@
       writes every score of every finished run as one table, collected.csv (and collected.parquet
       where pyarrow is installed), into the study's folder.
 
+  perceptual study analyze --study=gin/studies/width_small.gin --study_dir=studies/width \\
+      --data_dir=data --analysis=entropy,low_pass
+      analyses the last checkpoint of every finished run of a network, as perceptual analyze does,
+      into its folder analyses/; what is there already stays.
+
+  perceptual study figures --study=gin/studies/width_small.gin --study_dir=studies/width
+      draws every figure of the paper that the collected table and the analyses have runs for, into
+      STUDY_DIR/figures: PDF, SVG, PNG and a CSV of what is drawn. The others say what they lack.
+
+  perceptual study report --study=gin/studies/width_small.gin --study_dir=studies/width
+      the same figures, with tables and what is missing, as one page: STUDY_DIR/report/report.html.
+
   perceptual study submit --engine=slurm --study=gin/studies/width_small.gin \\
       --study_dir=studies/width --data_dir=data
       writes the job file of an engine that runs the chosen runs, one a task: slurm (array job),
@@ -80,6 +92,15 @@ flags.DEFINE_integer(
 flags.DEFINE_integer(
     "parallel", 16, "submit, slurm and kubernetes: runs at a time.", lower_bound=1,
     flag_values=FLAGS)
+flags.DEFINE_list(
+    "analysis", [], "analyze: which analyses; see perceptual analyze.", flag_values=FLAGS)
+flags.DEFINE_string(
+    "judged_set", None, "analyze: the judged set of analyses that need one; figures, report: the "
+    "set whose scores are shown, by default bapps/2afc or else the first that was collected.",
+    flag_values=FLAGS)
+flags.DEFINE_integer(
+    "limit", None, "analyze: at most this many images, and triplets of each subset; by default "
+    "all.", lower_bound=1, flag_values=FLAGS)
 flags.mark_flag_as_required("study", flag_values=FLAGS)
 distribution.define_training_flags(FLAGS)
 
@@ -148,6 +169,43 @@ def _collect():
   print(f"Collected: {'  '.join(map(str, paths))}")
 
 
+def _analyze():
+  if not FLAGS.analysis:
+    raise command_line.UsageError("study analyze needs --analysis.")
+  from perceptual.studies import analysing, definition
+
+  study = definition.read(FLAGS.study)
+  failed = analysing.analyse_runs(
+      study, _folder(study), FLAGS.analysis, dataset=FLAGS.judged_set, data_dir=FLAGS.data_dir,
+      limit=FLAGS.limit)
+  return 1 if failed else 0
+
+
+def _figures():
+  from perceptual.studies.figures import data, registry
+
+  folder = _study_path()
+  registry.draw_all(data.of_study(folder, FLAGS.judged_set), folder / "figures",
+                    report=print)
+  print(f"Drawn: {folder / 'figures'}")
+
+
+def _report():
+  from perceptual.studies import report
+  from perceptual.studies.figures import data
+
+  folder = _study_path()
+  print(report.write(data.of_study(folder, FLAGS.judged_set), folder / "report",
+                     title=f"Study {folder.name}", report=print))
+
+
+def _study_path():
+  """Returns the study's folder, if it is this study's."""
+  from perceptual.studies import definition
+
+  return _folder(definition.read(FLAGS.study)).path
+
+
 def _submit():
   from perceptual.studies import definition, jobs, selection
 
@@ -174,7 +232,7 @@ def _folder(study):
 
 
 _SUBCOMMANDS = {"plan": _plan, "run": _run, "status": _status, "collect": _collect,
-                "submit": _submit}
+                "analyze": _analyze, "figures": _figures, "report": _report, "submit": _submit}
 
 
 if __name__ == "__main__":

@@ -26,6 +26,8 @@ train.score_distances = ['local']
 step_decay.warmup_epochs = 0
 """
 
+_SUBCOMMANDS = "plan, run, status, collect, analyze, figures, report, submit"
+
 
 @pytest.fixture
 def run(capsys):
@@ -75,6 +77,26 @@ def test_from_the_plan_to_the_table(run, flags, tmp_path):
   code, out, _ = run("plan", *flags)
   assert "Checked: 2 finished runs trained at " in out
 
+  code, out, _ = run("analyze", *flags, "--analysis=entropy,sensitivity", "--limit=4")
+  assert code == 1  # nothing was said of a judged set
+  assert "resnet2-width0.1-seed0: entropy done" in out
+  assert "resnet2-width0.2-seed0: sensitivity failed: The analysis sensitivity needs judged" in out
+  code, out, _ = run("analyze", *flags, "--analysis=entropy,sensitivity", "--limit=4",
+                     "--judged_set=graded/nuisance")
+  assert code == 0
+  assert "entropy is there" in out and "resnet2-width0.2-seed0: sensitivity done" in out
+  code, out, _ = run("figures", *flags)
+  assert code == 0
+  assert "\nwidth_and_depth: 2 rows drawn; lacks" in out and "\ntraining: not drawn." in out
+  with (tmp_path / "study" / "figures" / "entropy.csv").open(newline="") as file:
+    assert [row["run"] for row in csv.DictReader(file)] == [
+        "resnet2-width0.1-seed0", "resnet2-width0.2-seed0"]
+
+
+def test_figures_come_after_collect(run, flags):
+  code, _, error = run("figures", *flags)
+  assert code == 1 and "has no collected.csv: perceptual study collect comes first." in error
+
 
 def test_a_failed_run_is_told_by_the_exit_status(run, flags, tmp_path):
   (tmp_path / "base.gin").write_text(BASE + "judged.name = 'bapps/2afc'\n")
@@ -92,8 +114,8 @@ def test_a_job_file_is_written_and_nothing_submitted(run, flags, tmp_path):
 
 
 @pytest.mark.parametrize(("arguments", "code", "message"), [
-    ((), 2, "study needs one of plan, run, status, collect, submit. Received: nothing."),
-    (("draw",), 2, "study needs one of plan, run, status, collect, submit. Received: draw."),
+    ((), 2, f"study needs one of {_SUBCOMMANDS}. Received: nothing."),
+    (("draw",), 2, f"study needs one of {_SUBCOMMANDS}. Received: draw."),
     (("submit",), 2, "study submit needs --engine."),
     (("submit", "--engine=kubernetes"), 1, "study submit --engine=kubernetes needs --image."),
     (("plan", "--device=h300"), 1, "Unknown device 'h300'. Available: cpu, h200, h100"),
@@ -105,7 +127,8 @@ def test_mistakes_are_one_line(run, flags, arguments, code, message):
   assert found[2].startswith(f"error: {message}")
 
 
-@pytest.mark.parametrize("subcommand", ["run", "status", "collect", "submit"])
+@pytest.mark.parametrize(
+    "subcommand", ["run", "status", "collect", "analyze", "figures", "report", "submit"])
 def test_the_folder_is_asked_for(run, flags, subcommand):
   found = run(subcommand, flags[0])
   assert found[0] == 2

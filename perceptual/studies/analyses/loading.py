@@ -11,6 +11,9 @@ from perceptual.studies.analyses import measuring, registry
 from perceptual.studies.analyses import table as tables
 from perceptual.training import model_dir
 
+FOLDER = "analyses"  # of a run directory: what was found of it
+MARKS = ("analysis", "run", "network", "checkpoint", "step")  # columns that say of what rows are
+
 
 @dataclasses.dataclass(frozen=True)
 class Sources:
@@ -19,7 +22,7 @@ class Sources:
   Attributes:
     model_dirs: run directories.
     metrics: what `loading.load_metric` takes, as text.
-    checkpoint: one of `model_dir.CHECKPOINTS`.
+    checkpoint: one of `model_dir.CHECKPOINTS`, or a `step-N` that was kept.
     dataset: name of a judged set; None for none.
     data_dir: the folder of prepared data sets; None for the demo's.
     table: path of a collected table; None for none.
@@ -35,6 +38,19 @@ class Sources:
   table: str | None = None
   distance: str = "local"
   limit: int | None = None
+
+
+def analyse(analysis, sources):
+  """Returns the rows of an analysis, each marked with the analysis and the run.
+
+  Raises:
+    UserError: as `inputs` and `registry.run`, or if there is nothing to analyse.
+  """
+  rows = registry.run(analysis, inputs(analysis, sources))
+  if not rows:
+    raise UserError(f"The table holds no run for the analysis {analysis}.")
+  about = {"analysis": analysis, **identity(sources)}
+  return [{**about, **row} for row in rows]
 
 
 def inputs(analysis, sources):

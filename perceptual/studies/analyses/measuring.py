@@ -35,7 +35,7 @@ def tap_distances(metrics, judged_set, distance):
   _require_triplets(judged_set)
   for metric in metrics:
     if not isinstance(metric, feature_metric.FeatureMetric):
-      raise UserError(f"{metric.network} has no taps: this analysis needs the features of a "
+      raise UserError(f"{metric.name} has no taps: this analysis needs the features of a "
                       "network.")
   found = [_distances(metric, judged_set, (distance,)) for metric in metrics]
   taps = next(iter(found[0].values())).taps
@@ -43,7 +43,7 @@ def tap_distances(metrics, judged_set, distance):
     other = next(iter(of_metric.values())).taps
     if other != taps:
       raise UserError(f"Networks of one analysis must have the same taps. Received: "
-                      f"{', '.join(taps)}; and of {metric.network}: {', '.join(other)}.")
+                      f"{', '.join(taps)}; and of {metric.name}: {', '.join(other)}.")
   return {subset.name: np.stack([of_metric[subset.name].values[:, :, 0] for of_metric in found])
           for subset in judged_set.subsets}, taps
 
@@ -131,7 +131,7 @@ def tap_entropies(metrics, images):
 def _distances(metric, judged_set, names):
   """Returns `{subset: judged_pass.Distances}`."""
   run = judged_pass.JudgedPass(metric, distances=names)
-  with progress.progress(description=f"{metric.network} on {judged_set.name}",
+  with progress.progress(description=f"{metric.name} on {judged_set.name}",
                          total=judged_set.size, unit="triplet") as bar:
     return {subset.name: run(subset, judged_set.kind, bar.update)
             for subset in judged_set.subsets}

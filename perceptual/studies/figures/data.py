@@ -4,7 +4,7 @@
 import numpy as np
 
 from perceptual import errors
-from perceptual.common import files
+from perceptual.common import files, packages
 from perceptual.studies.analyses import configurations
 from perceptual.studies.analyses import table as tables
 from perceptual.studies.figures import style
@@ -148,6 +148,26 @@ def read(collected, *, judged_set=None):
       tables.read(path, either=either),
       tables.read(analyses, ("analysis", "run")) if analyses.exists() else None,
       judged_set=judged_set)
+
+
+def of_study(study_dir, judged_set=None):
+  """Returns the `StudyData` of a study that was collected, and of its runs' analyses.
+
+  Args:
+    study_dir: the study's folder.
+    judged_set: the judged set whose scores are shown; None as `StudyData` has it.
+
+  Raises:
+    UserError: if it was not collected.
+  """
+  table = study_dir / "collected.csv"
+  if not table.exists():
+    raise errors.UserError(
+        f"{study_dir} has no collected.csv: perceptual study collect comes first.")
+  gather(study_dir)
+  parquet = table.with_suffix(".parquet")
+  quicker = parquet.exists() and packages.is_installed("pyarrow")
+  return read(parquet if quicker else table, judged_set=judged_set)
 
 
 def gather(study_dir):

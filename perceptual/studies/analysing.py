@@ -1,0 +1,56 @@
+"""Analyses of all runs of a study."""
+
+import keras
+
+from perceptual import errors
+from perceptual.studies import study_dir
+from perceptual.studies.analyses import loading, registry
+from perceptual.studies.analyses import table as tables
+
+
+def analyse_runs(study, folder, analyses, *, dataset=None, data_dir=None, limit=None,
+                 report=print):
+  """Analyses the last checkpoint of every finished run that trained a network.
+
+  Its rows go to the folder `analyses` of the run; a file that is there already stays. Where one
+  fails, the others go on.
+
+  Args:
+    study: `definition.Study`.
+    folder: its `study_dir.StudyDir`.
+    analyses: names of analyses, as `registry.ANALYSES` has them.
+    dataset: the judged set; None for none.
+    data_dir: the folder of prepared data sets.
+    limit: at most this many images, and triplets of each subset; None for all.
+    report: called with a line about each analysis of each run.
+
+  Returns:
+    How many failed.
+
+  Raises:
+    UserError: if no run has finished, or an analysis is unknown.
+  """
+  for analysis in analyses:
+    registry.get(analysis)
+  runs = [run for run in study.runs
+          if run.kind == "train" and folder.state(run).state == study_dir.FINISHED]
+  if not runs:
+    raise errors.UserError(f"No run of the study {study.name} in {folder.path} has finished.")
+  failed = 0
+  for run in runs:
+    path = folder.model_dir(run).path
+    sources = loading.Sources(model_dirs=(str(path),), checkpoint="last", dataset=dataset,
+                              data_dir=data_dir, limit=limit)
+    for analysis in analyses:
+      target = path / loading.FOLDER / f"{analysis}.csv"
+      if target.exists():
+        report(f"{run.name}: {analysis} is there")
+        continue
+      try:
+        tables.write_csv(target, loading.analyse(analysis, sources))
+        report(f"{run.name}: {analysis} done")
+      except errors.UserError as error:
+        failed += 1
+        report(f"{run.name}: {analysis} failed: {error}")
+    keras.backend.clear_session()
+  return failed

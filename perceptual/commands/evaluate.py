@@ -26,7 +26,7 @@ from absl import flags
 from perceptual.commands import command_line, compared_metrics, distribution
 from perceptual.common import backends
 
-_DATASETS = ("bapps/2afc", "bapps/jnd", "graded", "graded/monotone", "graded/nuisance", "teacher")
+DATASETS = ("bapps/2afc", "bapps/jnd", "graded", "graded/monotone", "graded/nuisance", "teacher")
 _OWN = "judged/"
 
 FLAGS = flags.FlagValues()
@@ -40,7 +40,7 @@ flags.DEFINE_enum(
     "checkpoint", None, ["best_score", "best_accuracy", "last"],
     "Which of the training's checkpoints; by default best_score.", flag_values=FLAGS)
 flags.DEFINE_string(
-    "dataset", None, f"The judged set: {', '.join(_DATASETS)}, or judged/NAME.",
+    "dataset", None, f"The judged set: {', '.join(DATASETS)}, or judged/NAME.",
     flag_values=FLAGS)
 flags.DEFINE_string(
     "data_dir", None, "The folder of prepared data sets (see perceptual prepare); without it, "
@@ -62,9 +62,9 @@ def main(argv):
   if FLAGS.dataset.startswith(_OWN):
     _evaluate_own(FLAGS.dataset.removeprefix(_OWN), FLAGS.metric or [_of_run()])
     return
-  if FLAGS.dataset not in _DATASETS:
+  if FLAGS.dataset not in DATASETS:
     raise command_line.UsageError(f"Unknown --dataset={FLAGS.dataset}. Available: "
-                                  f"{', '.join(_DATASETS)}, {_OWN}NAME.")
+                                  f"{', '.join(DATASETS)}, {_OWN}NAME.")
   if FLAGS.metric and len(FLAGS.metric) > 1:
     raise command_line.UsageError(f"{FLAGS.dataset} takes one --metric at a time; sets that "
                                   f"perceptual prepare judged wrote, {_OWN}NAME, take many.")

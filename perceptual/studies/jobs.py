@@ -92,9 +92,9 @@ def write(job, folder, engine, **options):
 def _local(job):
   """A job with absolute paths, since its tasks may start anywhere on machines that share a disk."""
   def absolute(path):
-    return None if path is None else str(pathlib.Path(path).expanduser().absolute())
+    return None if path is None else str(files.expanded(path).absolute())
 
-  study = absolute(job.study) if pathlib.Path(job.study).expanduser().exists() else job.study
+  study = absolute(job.study) if files.expanded(job.study).exists() else job.study
   return dataclasses.replace(job, study=study, study_dir=absolute(job.study_dir),
                              data_dir=absolute(job.data_dir))
 

@@ -1,7 +1,6 @@
 """A study as one HTML page that needs nothing else: its figures, its tables, what is missing."""
 
 import base64
-import pathlib
 
 from perceptual import errors
 from perceptual.common import files
@@ -46,7 +45,7 @@ def write(data, output_dir, *, title, note="", report=lambda line: None):
   Raises:
     UserError: if the folder cannot be written.
   """
-  folder = pathlib.Path(output_dir).expanduser()
+  folder = files.expanded(output_dir)
   outcomes = figures.draw_all(data, folder, report=report)
   found = {name: _rows(name, data) for name in TABLES}
   for name, rows in found.items():

@@ -11,9 +11,9 @@ Nothing is ever deleted. A folder whose run the study no longer has, or has othe
 """
 
 import dataclasses
-import pathlib
 
 from perceptual import errors
+from perceptual.common import files
 from perceptual.training import model_dir, records
 
 # The states of a run.
@@ -56,7 +56,7 @@ class StudyDir:
     Raises:
       UserError: if the folder is another study's, or what it says of itself is damaged.
     """
-    self.path = pathlib.Path(path).expanduser().absolute()
+    self.path = files.expanded(path).absolute()
     self._study = study
     self._about = self.path / "study.json"
     about = _read(self._about)

@@ -115,12 +115,13 @@ class Run(outer_loop.OuterLoop):
 
   def _after_evaluation(self, means):
     super()._after_evaluation(means)
-    if self._step == self.steps and self._is_chief:
-      self._write_class_accuracy()
+    if self._step == self.steps:
+      counts = self._evaluator.class_counts()  # by all workers together
+      if self._is_chief:
+        self._write_class_accuracy(*counts)
 
-  def _write_class_accuracy(self):
+  def _write_class_accuracy(self, correct, count):
     """Writes the validation accuracy of every class, by its label in the source."""
-    correct, count = self._evaluator.class_counts()
     labels = self.images.classes or range(len(count))
     files.write_csv(self.folder.class_accuracy, ["label", "images", "accuracy"], [
         [label, int(of), f"{100 * right / of:.4f}"]

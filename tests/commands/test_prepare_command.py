@@ -43,7 +43,7 @@ def test_the_commands_in_the_gin_file_make_what_it_trains_on(photos, tmp_path, c
   config.parse(["gin/runs/resnet6_short.gin", "gin/data/own_images.gin"])
   images = config.images(tmp_path / "data")
   assert (images.name, images.num_classes, images.sizes["train"]) == ("own_images/mine", 2, 4)
-  assert config.judged_set(tmp_path / "data").size == 4
+  assert config.all_judged_sets(tmp_path / "data")[0].size == 4
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

@@ -96,7 +96,7 @@ def test_a_killed_run_given_again_ends_as_if_it_had_not_been_killed(tmp_path, gi
   assert "Best score: local " in out
   for line in err.replace("\r", "\n").splitlines():
     assert not line or line.lstrip().startswith(
-        ("step ", "evaluation at step ", "evaluating: ", "making graded"))
+        ("step ", "evaluation at step ", "evaluating: ", "making graded", "warning: with "))
   out, _ = _finish(_start(gin_file, tmp_path / "killed"))
   assert f"resuming at step {last.rpartition('-')[2]}" in out
   for name in model_dir.CHECKPOINTS:

@@ -5,6 +5,7 @@ import inspect
 import pytest
 
 import perceptual
+from perceptual.common import folders
 from perceptual.errors import UserError
 from perceptual.metrics import bundled, classical, fixed_features, networks, options, registry
 from perceptual.metrics.bundled import package
@@ -62,7 +63,7 @@ def test_the_least_sides_are_those_of_the_networks(name):
 
 
 def test_weights_are_looked_for_where_they_are_kept(tmp_path, monkeypatch):
-  monkeypatch.setenv(store.ENVIRONMENT_VARIABLE, str(tmp_path))
+  monkeypatch.setenv(folders.WEIGHTS_VARIABLE, str(tmp_path))
   row = registry.find("lpips-squeeze")
   assert row.needs_weights and not row.weights_available
   for name in row.weights:

@@ -623,8 +623,8 @@ def test_the_mean_of_a_weighted_map_is_the_linear_distance(pair):
 
 @pytest.mark.parametrize("shape", [(6,), (1, 7), ()])
 def test_weights_that_do_not_fit_the_channels_are_refused(shape, pair):
-  weights = np.ones(shape)
-  for call in (distances.linear(weights), lambda *p: distances.spatial_map(*p, distances.linear(weights))):
+  linear = distances.linear(np.ones(shape))
+  for call in (linear, lambda *pair: distances.spatial_map(*pair, linear)):
     with pytest.raises(errors.UserError, match=r"7 channels need weights of shape \[7\]") as error:
       call(*pair)
     assert "\n" not in str(error.value)

@@ -14,11 +14,10 @@ import tensorflow_datasets as tfds
 
 from perceptual.common.in_order import map_in_order
 from perceptual.data import tfds_files
-from perceptual.data.judged import graded, references, triplet_records
+from perceptual.data.judged import graded, references, tfds_sets, triplet_records
 from perceptual.errors import UserError, unknown
 
 NAME = "graded"
-VERSION = "1.0.0"
 SPLIT = "val"
 
 # Without a limit on the images, about as many triplets of each kind are made.
@@ -62,10 +61,7 @@ def open_prepared(kind, data_dir):
   """
   if kind not in graded.KINDS:
     raise unknown("graded kind", kind, graded.KINDS)
-  directory = _directory(kind, data_dir)
-  tfds_files.require_complete(
-      directory, prepared_by=f"graded --kinds={kind} --source=DIR_OR_TAR")
-  return tfds.builder_from_directory(directory)
+  return tfds.builder_from_directory(tfds_sets.whole(f"{NAME}/{kind}", data_dir))
 
 
 def prepare(source, data_dir, *, kinds=graded.KINDS, seed=0, per_image=1, image_size=64,
@@ -126,7 +122,7 @@ def prepare(source, data_dir, *, kinds=graded.KINDS, seed=0, per_image=1, image_
 
 
 def _directory(kind, data_dir):
-  return tfds_files.DatasetName(NAME, kind, VERSION).directory(data_dir)
+  return tfds_sets.directory(f"{NAME}/{kind}", data_dir)
 
 
 def _check_kinds(kinds, *, seed, per_image):
@@ -142,7 +138,7 @@ def _write(images, kind, data_dir, made_from, *, seed, per_image, image_size, ov
   counts = collections.Counter(triplets=0, redrawn=0, skipped=0)
   triplets = graded.triplets(images, kind, seed=seed, per_image=per_image, counts=counts)
   tfds_files.write_dataset(
-      data_dir, name=NAME, config=kind, version=VERSION,
+      data_dir, name=NAME, config=kind, version=tfds_sets.VERSION,
       features=triplet_records.features(image_size),
       splits={SPLIT: _examples(triplets, counts, kind)},
       description=f"{graded.LABEL}. Made from {made_from['source']}, seed {seed}.",

@@ -19,12 +19,11 @@ from keras import ops
 
 from perceptual.common.in_order import map_in_order
 from perceptual.data import tfds_files
-from perceptual.data.judged import cross_family, references, triplet_records
+from perceptual.data.judged import cross_family, references, tfds_sets, triplet_records
 from perceptual.errors import UserError, unknown
 
 NAME = "teacher"
-CONFIGS = {"val": "cross", "train": "cross_train"}  # split -> the configuration it stands in alone
-VERSION = "1.0.0"
+CONFIGS = tfds_sets.TEACHER_CONFIGS
 
 # Without a limit on the images, about as many triplets of a split are made.
 DEFAULT_TRIPLETS = {"val": 5000, "train": 20_000}
@@ -79,10 +78,7 @@ def open_prepared(data_dir, split="val"):
   Raises:
     UserError: if `data_dir` holds no whole one.
   """
-  directory = _directory(data_dir, split)
-  tfds_files.require_complete(
-      directory, prepared_by=f"teacher --split={split} --source=DIR_OR_TAR")
-  return tfds.builder_from_directory(directory)
+  return tfds.builder_from_directory(tfds_sets.whole(f"{NAME}/{CONFIGS[split]}", data_dir))
 
 
 def prepare(source, data_dir, metric, *, split="val", seed=0, per_image=1, image_size=64,
@@ -130,7 +126,7 @@ def prepare(source, data_dir, metric, *, split="val", seed=0, per_image=1, image
   made = cross_family.triplets(
       images, seed=seed + _SEED_OFFSETS[split], per_image=per_image, counts=counts)
   directory = tfds_files.write_dataset(
-      data_dir, name=NAME, config=CONFIGS[split], version=VERSION, overwrite=overwrite,
+      data_dir, name=NAME, config=CONFIGS[split], version=tfds_sets.VERSION, overwrite=overwrite,
       features=triplet_records.features(image_size),
       splits={split: _examples(judged(made, metric, counts), counts)},
       description=f"{label(metric.name)}. Made from {source}, seed {seed}.",
@@ -207,4 +203,4 @@ def _require_disjoint(images, data_dir, split):
 
 
 def _directory(data_dir, split):
-  return tfds_files.DatasetName(NAME, CONFIGS[split], VERSION).directory(data_dir)
+  return tfds_sets.directory(f"{NAME}/{CONFIGS[split]}", data_dir)

@@ -1,0 +1,96 @@
+"""The examples of judged sets as NumPy arrays, read without TensorFlow.
+
+What Keras runs on is then JAX or PyTorch. `tensorflow_examples` has the same functions, and says
+what they take; the numbers are the same.
+"""
+
+import io
+import itertools
+
+import numpy as np
+from PIL import Image
+
+from perceptual.common.in_order import map_in_order
+from perceptual.data import tfds_files, tfrecords
+from perceptual.data.judged.triplet_records import ANSWERS
+
+
+def prepared(directory, split, limit):
+  """Returns a split of a prepared set, a function that reads it again, and its columns."""
+  files = tfds_files.split_files(directory)[split]
+
+  def examples():
+    records = itertools.chain.from_iterable(map(tfrecords.records, files))
+    return map(tfrecords.example, itertools.islice(records, limit))
+
+  rows = [{key: example[key][0] for key in ANSWERS if key in example} for example in examples()]
+  return examples, _columns(rows)
+
+
+def made(triplets):
+  """Returns triplets that are in memory, a list of dicts, as `prepared` does."""
+  rows = [{key: triplet[key] for key in ANSWERS if key in triplet} for triplet in triplets]
+  return lambda: triplets, _columns(rows)
+
+
+def images(examples, keys, *, size, count, cache_bytes):
+  """Returns the images of examples alone: an iterable of `{key: [height, width, 3] uint8}`."""
+  return _Images(examples, keys, size, cache_bytes // count)
+
+
+class _Images:
+  """Images that threads decode ahead, in every iteration or in the first one alone."""
+
+  def __init__(self, examples, keys, size, most_bytes):
+    """Takes as `most_bytes` how large an example may be, for all to be kept in memory."""
+    self._examples = examples
+    self._keys = keys
+    self._size = size
+    self._most_bytes = most_bytes
+    self._kept = None
+
+  def __iter__(self):
+    if self._kept is not None:
+      yield from self._kept
+      return
+    kept = []
+    for found in map_in_order(self._decoded, self._examples()):
+      if sum(image.nbytes for image in found.values()) > self._most_bytes:
+        kept = None
+      if kept is not None:
+        kept.append(found)
+      yield found
+    self._kept = kept
+
+  def _decoded(self, example):
+    return {key: _resized(_pixels(example[key]), self._size) for key in self._keys}
+
+
+def _columns(rows):
+  return {key: np.array([row[key] for row in rows]) for key in rows[0]} if rows else {}
+
+
+def _pixels(image):
+  """Returns the pixels of an image that is stored as `[bytes]`, or is pixels already."""
+  if isinstance(image, np.ndarray):
+    return image
+  with Image.open(io.BytesIO(image[0]), formats=("PNG",)) as opened:
+    return np.asarray(opened.convert("RGB"))
+
+
+def _resized(image, size):
+  """Bilinear with antialiasing, as `tf.image.resize` does it; None leaves the image as it is."""
+  if size is None:
+    return image
+  rows, columns = (_weights(length, size) for length in image.shape[:2])
+  resized = np.einsum("ih,jw,hwc->ijc", rows, columns, np.float32(image), optimize=True)
+  return np.uint8(np.clip(np.rint(resized), 0, 255))
+
+
+def _weights(length, size):
+  """Returns how much each old pixel counts in each new one, `[size, length]` float32."""
+  ratio = length / size
+  centres = (np.arange(size) + 0.5) * ratio
+  distances = np.abs(np.arange(length) + 0.5 - centres[:, np.newaxis]) / max(ratio, 1.0)
+  weights = np.maximum(1.0 - distances, 0.0)
+  return np.float32(weights / weights.sum(axis=1, keepdims=True))

@@ -36,9 +36,9 @@ flags.DEFINE_multi_string(
     "handle, or a run directory. Either this or --model_dir.", flag_values=FLAGS)
 flags.DEFINE_string(
     "model_dir", None, "The run directory of what is scored.", flag_values=FLAGS)
-flags.DEFINE_enum(
-    "checkpoint", None, ["best_score", "best_accuracy", "last"],
-    "Which of the training's checkpoints; by default best_score.", flag_values=FLAGS)
+flags.DEFINE_string(
+    "checkpoint", None, "Which of the training's checkpoints: best_score (the default), "
+    "best_accuracy, last, or step-N, if train.keep_checkpoints kept it.", flag_values=FLAGS)
 flags.DEFINE_string(
     "dataset", None, f"The judged set: {', '.join(DATASETS)}, or judged/NAME.",
     flag_values=FLAGS)

@@ -54,7 +54,7 @@ def run(capsys):
 
 
 def _save_network(path, *, seed=0, bad=None):
-  """Writes a run directory with two of the three checkpoints."""
+  """Writes a run directory with two of the three checkpoints, and the weights of a step."""
   folder = model_dir.ModelDir(path)
   folder.write_network(_NETWORK, _OPTIONS)
   keras.utils.set_random_seed(seed)
@@ -66,6 +66,9 @@ def _save_network(path, *, seed=0, bad=None):
                                      step=tf.Variable(step, dtype=tf.int64))
     tf.train.CheckpointManager(checkpoint, str(folder.checkpoint(name)), max_to_keep=1,
                                checkpoint_name="step").save(step)
+  kept = tf.train.Checkpoint(weights=model_dir.keyed_by_path(model.weights),
+                             step=tf.Variable(45, dtype=tf.int64))
+  kept.write(str(folder.checkpoint("step-45")))
   return path
 
 
@@ -412,8 +415,21 @@ def test_model_dirs_that_are_none(run, trained, tmp_path):
   for command in (_evaluate, _export):
     assert "is not a run directory" in command(run, tmp_path, model_dir=tmp_path / "nowhere")
     assert str(file) in command(run, tmp_path, model_dir=file)
-    assert (f"{trained} has no checkpoint 'best_accuracy'. Available: best_score, last."
-            == command(run, tmp_path, model_dir=trained, checkpoint="best_accuracy"))
+    for checkpoint in ("best_accuracy", "first", "step-31"):
+      assert (f"{trained} has no checkpoint '{checkpoint}'. Available: best_score, last, step-45."
+              == command(run, tmp_path, model_dir=trained, checkpoint=checkpoint))
+
+
+def test_the_weights_of_a_step_that_was_kept(run, trained, tmp_path):
+  status, out, err = run("evaluate", f"--model_dir={trained}", "--checkpoint=step-45", "--dry_run",
+                         "--dataset=graded", f"--output_dir={tmp_path / 'out'}", *_QUICK,
+                         "--gin_param=evaluate.limit = 2")
+  assert status == 0, err
+  assert "(step-45, step 45)" in out
+  status, out, err = run("export", f"--model_dir={trained}", "--checkpoint=step-45", "--dry_run",
+                         f"--export_dir={tmp_path / 'out'}")
+  assert status == 0, err
+  assert "(step-45, step 45)" in out
 
 
 def test_a_checkpoint_of_another_network(run, trained, tmp_path):
@@ -521,8 +537,6 @@ def test_images_and_metrics_that_cannot_be_compared(run, exported, photographs, 
 @pytest.mark.parametrize(("arguments", "message"), [
     (("evaluate", "--dataset=bapps/3afc", "--metric=ssim", "--output_dir=out"),
      "unknown --dataset=bapps/3afc. available: bapps/2afc, bapps/jnd, graded"),
-    (("evaluate", "--checkpoint=first"), "value should be one of <best_score|best_accuracy|last>"),
-    (("export", "--checkpoint=first"), "value should be one of <best_score|best_accuracy|last>"),
     (("evaluate",), "required but not given: --dataset, --output_dir"),
     (("export",), "required but not given: --export_dir"),
     (("compare",), "name a reference and its candidates"),

@@ -1,6 +1,6 @@
-"""Every use of a private name of gin, each with its reason: `setup.py` holds gin to one minor version.
+"""Every use of a private name of gin, each with its reason.
 
-An upgrade of gin that breaks something breaks it here.
+An upgrade of gin that breaks something breaks it here; `setup.py` holds it to one minor version.
 """
 
 import gin
@@ -23,8 +23,7 @@ def used():
 
 
 def macros_referred_to():
-  """Returns the names of the macros that a binding refers to; gin lists references to itself alone.
-  """
+  """Returns the names of the macros that bindings refer to, which nothing public lists."""
   references = gin.config.iterate_references(
       gin.config._CONFIG, to=gin.config.get_configurable(gin.config.macro))
   return {reference.config_key[0] for reference in references}

@@ -14,6 +14,7 @@ import tensorflow_datasets as tfds
 
 from perceptual.common.in_order import map_in_order
 from perceptual.data import tfds_files
+from perceptual.data.images import image_files
 from perceptual.data.judged import graded, references, tfds_sets, triplet_records
 from perceptual.errors import UserError, unknown
 
@@ -34,12 +35,14 @@ class Report:
       `graded.triplets`.
     images: the number of references read.
     unreadable: the name of each image that could not be read, with the reason.
+    altered: what was altered on reading -> in how many images.
   """
 
   directories: dict[str, pathlib.Path]
   counts: dict[str, dict[str, int]]
   images: int
   unreadable: dict[str, str]
+  altered: dict[str, int]
 
   def __str__(self):
     lines = [graded.LABEL]
@@ -50,7 +53,7 @@ class Report:
           f"({counts['skipped']} skipped: the image shows too little of the distortions) "
           f"in {directory}")
     lines += [f"could not read {name}: {reason}" for name, reason in self.unreadable.items()]
-    return "\n".join(lines)
+    return "\n".join([*lines, *image_files.altered_lines(self.altered)])
 
 
 def open_prepared(kind, data_dir):
@@ -100,7 +103,7 @@ def prepare(source, data_dir, *, kinds=graded.KINDS, seed=0, per_image=1, image_
   for directory in directories.values():
     tfds_files.require_free(directory, overwrite=overwrite)
   limit = limit or -(-DEFAULT_TRIPLETS // per_image)
-  images, unreadable = references.read(
+  images, unreadable, altered = references.read(
       source, data_dir, image_size=image_size, limit=limit, under=under)
   made_from = {
       "label": graded.LABEL,
@@ -112,13 +115,14 @@ def prepare(source, data_dir, *, kinds=graded.KINDS, seed=0, per_image=1, image_
       "images": len(images),
       "images_sha256": references.sha256(images),
       "unreadable": unreadable,
+      "altered": altered,
   }
   counts = {
       kind: _write(images, kind, data_dir, made_from, seed=seed, per_image=per_image,
                    image_size=image_size, overwrite=overwrite)
       for kind in kinds
   }
-  return Report(directories, counts, len(images), unreadable)
+  return Report(directories, counts, len(images), unreadable, altered)
 
 
 def _directory(kind, data_dir):

@@ -19,6 +19,7 @@ from keras import ops
 
 from perceptual.common.in_order import map_in_order
 from perceptual.data import tfds_files
+from perceptual.data.images import image_files
 from perceptual.data.judged import cross_family, references, tfds_sets, triplet_records
 from perceptual.errors import UserError, unknown
 
@@ -48,6 +49,7 @@ class Report:
       `ties` of the teacher.
     images: the number of references read.
     unreadable: the name of each image that could not be read, with the reason.
+    altered: what was altered on reading -> in how many images.
   """
 
   directory: pathlib.Path
@@ -55,6 +57,7 @@ class Report:
   counts: dict[str, int]
   images: int
   unreadable: dict[str, str]
+  altered: dict[str, int]
 
   def __str__(self):
     counts = self.counts
@@ -64,7 +67,7 @@ class Report:
         f"images (dropped: {counts['identical']} with identical images, {counts['ties']} ties) "
         f"in {self.directory}"]
     lines += [f"could not read {name}: {reason}" for name, reason in self.unreadable.items()]
-    return "\n".join(lines)
+    return "\n".join([*lines, *image_files.altered_lines(self.altered)])
 
 
 def label(teacher):
@@ -117,7 +120,7 @@ def prepare(source, data_dir, metric, *, split="val", seed=0, per_image=1, image
   cross_family.check(seed=seed, per_image=per_image)
   references.check(source, image_size=image_size, limit=limit, under=under)
   tfds_files.require_free(_directory(data_dir, split), overwrite=overwrite)
-  images, unreadable = references.read(
+  images, unreadable, altered = references.read(
       source, data_dir, image_size=image_size, under=under, split=_SOURCE_SPLITS[split],
       limit=limit or -(-DEFAULT_TRIPLETS[split] // per_image))
   for other in CONFIGS.keys() - {split}:
@@ -142,9 +145,10 @@ def prepare(source, data_dir, metric, *, split="val", seed=0, per_image=1, image
           "images": len(images),
           "images_sha256": references.sha256(images),
           "unreadable": unreadable,
+          "altered": altered,
           "counts": counts,
       })
-  return Report(directory, label(metric.name), dict(counts), len(images), unreadable)
+  return Report(directory, label(metric.name), dict(counts), len(images), unreadable, altered)
 
 
 def judged(triplets, metric, counts):

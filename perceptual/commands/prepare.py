@@ -40,6 +40,7 @@ import inspect
 from absl import flags
 
 from perceptual.commands import command_line
+from perceptual.common import packages
 from perceptual.data.labelled import registry
 
 DATASETS = (*registry.preparers(), "bapps", "graded", "teacher", "judged")
@@ -151,8 +152,9 @@ def _check_flags(dataset):
     if FLAGS[flag].present and dataset not in datasets:
       taken = [f"--{name}" for name, takers in _TAKEN_BY.items() if dataset in takers]
       raise command_line.UsageError(
-          f"prepare {dataset} does not take --{flag}, which is for {' and '.join(datasets)}. "
-          f"Beside --source, --data_dir and --overwrite it takes {', '.join(taken) or 'none'}.")
+          f"prepare {dataset} does not take --{flag}, which is for "
+          f"{packages.listed(datasets, 'and')}. Beside --source, --data_dir and --overwrite it "
+          f"takes {', '.join(taken) or 'none'}.")
 
 
 def _labelled(dataset):

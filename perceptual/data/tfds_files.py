@@ -2,8 +2,8 @@
 
 A data set lives in `<data_dir>/<name>/<config>/<version>`. It is written in a directory beside
 that one, `<version>.unfinished`, and renamed when its last file is complete, so whatever
-`tfds.load` or `tfds.builder_from_directory` finds there is whole. Whether it is, and where its files
-are, is told without TensorFlow.
+`tfds.load` or `tfds.builder_from_directory` finds there is whole. Whether it is, and where its
+files are, is told without TensorFlow.
 """
 
 import contextlib

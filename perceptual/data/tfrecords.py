@@ -117,19 +117,23 @@ def _agrees(data, checksum):
 
 
 def crc32c(data):
-  """Returns the CRC-32C (RFC 3720, 12.1) of bytes, at least four.
+  """Returns the CRC-32C (RFC 3720, 12.1) of bytes.
 
   Each byte's own remainder is found at once, then those of neighbours are joined, and so on in
   pairs: the remainder of `ab` is that of `a` with as many zeros behind it as `b` is long, XOR that
   of `b`. Zeros in front change nothing, so that the length can be made a power of two.
   """
-  values = np.frombuffer(data, np.uint8).astype(np.uint32)
-  values[:4] ^= 0xFF  # the register begins with ones
-  levels = (len(values) - 1).bit_length()
-  values = _of_bytes()[np.pad(values, (2**levels - len(values), 0))]
+  length = len(data)
+  start = np.uint32(0xFFFFFFFF)  # of the standard, as if it stood in front
+  for level in range(length.bit_length()):
+    if length >> level & 1:
+      start = _apply(_zeros_behind(level), start)
+  levels = max(length - 1, 0).bit_length()
+  values = np.pad(np.frombuffer(data, np.uint8), (2**levels - length, 0))
+  values = _of_bytes()[values]
   for level in range(levels):
     values = _apply(_zeros_behind(level), values[0::2]) ^ values[1::2]
-  return int(values[0]) ^ 0xFFFFFFFF
+  return int(values[0] ^ start) ^ 0xFFFFFFFF
 
 
 @functools.cache

@@ -17,9 +17,11 @@ from PIL import Image
 import perceptual
 from perceptual import models
 from perceptual.commands import cli, command_line, evaluate, export
-from perceptual.data.judged import bapps, graded, judged_sets, prepare_graded
+from perceptual.common import backends
+from perceptual.data.judged import bapps, graded, judged_sets, prepare_graded, prepare_teacher
 from perceptual.evaluation import scores
 from perceptual.export import keras_files
+from perceptual.metrics import classical
 from perceptual.metrics.feature_metric import FeatureMetric
 from perceptual.training import model_dir
 from tools.build_files import ROOT
@@ -105,6 +107,7 @@ def data_dir(bapps_files, tmp_path_factory):
   folder = tmp_path_factory.mktemp("data")
   bapps.prepare(bapps_files, folder)
   prepare_graded.prepare("demo", folder, limit=20, image_size=32)
+  prepare_teacher.prepare("demo", folder, classical.build("mse"), limit=8, image_size=32)
   return folder
 
 
@@ -219,6 +222,43 @@ def test_fixed_features_are_scored_by_their_name(run, data_dir, tmp_path):
   names = {(row["metric"], row["distance"]) for row in _results(tmp_path)["scores"]}
   assert names == {("gaussian-resnet3", "local"), ("mse", ""), ("human ceiling", ""),
                    ("oracle", "")}
+
+
+_WITHOUT_TENSORFLOW = """
+import sys
+sys.modules["tensorflow"] = None
+from perceptual.commands import cli
+data_dir, output_dir, *flags = sys.argv[1:]
+for dataset in ("bapps/2afc", "bapps/jnd", "graded", "teacher"):
+  try:
+    cli.main(["evaluate", "--metric=gaussian-resnet3", f"--dataset={dataset}",
+              f"--data_dir={data_dir}", f"--output_dir={output_dir}/{dataset}", *flags])
+  except SystemExit as end:
+    assert not end.code
+"""
+
+
+def test_every_set_has_the_same_scores_without_tensorflow(
+    on_another_backend, run, data_dir, tmp_path):
+  on_another_backend(_WITHOUT_TENSORFLOW, data_dir, tmp_path / "other", *_QUICK)
+  for dataset in ("bapps/2afc", "bapps/jnd", "graded", "teacher"):
+    status, _, err = run("evaluate", "--metric=gaussian-resnet3", f"--dataset={dataset}",
+                         f"--data_dir={data_dir}", f"--output_dir={tmp_path / dataset}", *_QUICK)
+    assert status == 0, err
+    expected, found = _results(tmp_path / dataset), _results(tmp_path / "other" / dataset)
+    assert found["note"] == expected["note"] and found["settings"] == expected["settings"]
+    for ours, theirs in zip(found["scores"], expected["scores"], strict=True):
+      assert ours == {**theirs, **{key: pytest.approx(theirs[key], abs=1e-6) for key in (
+          "score", "low", "high") if theirs[key] is not None}}
+
+
+@pytest.mark.parametrize("flag", ["--distribution_strategy=mirrored", "--jit_compile"])
+def test_devices_are_shared_on_tensorflow_alone(run, monkeypatch, tmp_path, flag):
+  monkeypatch.setattr(backends, "choose", lambda: "jax")
+  status, out, err = run("evaluate", "--metric=ssim", "--dataset=graded", flag,
+                         f"--output_dir={tmp_path / 'out'}")
+  assert (status, out) == (2, "")
+  assert err.startswith(f"error: {flag.partition('=')[0]} is for TensorFlow, and Keras runs on JAX")
 
 
 def test_an_export_is_scored_where_it_lies(run, exported, data_dir, tmp_path):

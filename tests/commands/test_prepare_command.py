@@ -63,8 +63,8 @@ def test_the_commands_in_the_gin_file_make_what_it_trains_on(photos, tmp_path, c
     (["graded", "--source=demo", "--split=train"],
      "--kinds, --per_image, --limit, --under."),
     (["bapps", "--seed=0"],
-     "prepare bapps does not take --seed, which is for imagenet64 and images and graded and "
-     "teacher. Beside --source, --data_dir and --overwrite it takes none."),
+     "prepare bapps does not take --seed, which is for imagenet64, images, graded and teacher. "
+     "Beside --source, --data_dir and --overwrite it takes none."),
 ])
 def test_a_wrong_command_says_what_is_right(arguments, message):
   with pytest.raises(command_line.UsageError) as caught:

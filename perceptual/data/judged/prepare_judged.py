@@ -154,8 +154,8 @@ def _copy(building, source, places):
   wanted = (file for file in image_files.image_files(source) if file.name in places)
   images, altered = [None] * len(places), collections.Counter()
   with progress(description="checking", total=len(places)) as bar:
-    for stored, notes in map_in_order(lambda file: _copy_one(building, file, places[file.name]), wanted,
-                               ahead=8):
+    for stored, notes in map_in_order(
+        lambda file: _copy_one(building, file, places[file.name]), wanted, ahead=8):
       images[places[stored.name]] = stored
       altered.update(notes)
       bar.update()
@@ -176,7 +176,7 @@ def _remove_others(building, images):
 
 
 def _copy_one(building, file, place):
-  """Checks one image and copies it, unless a killed run has; returns its `StoredImage` and notes."""
+  """Checks one image and copies it, unless a killed run has; returns it stored, and notes."""
   try:
     data = file.read()
   except OSError as error:

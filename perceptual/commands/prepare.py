@@ -142,7 +142,8 @@ def main(argv):
     source = FLAGS.source or "the official archives, by download"
     print(f"Dry run: would prepare {dataset} from {source} below {FLAGS.data_dir}.")
     return
-  command_line.use_tensorflow("Preparing data sets", extra="train")
+  if dataset != "judged":  # which is plain files
+    command_line.use_tensorflow("Preparing data sets", extra="train")
   print(_PREPARERS[dataset]() if dataset in _PREPARERS else _labelled(dataset))
 
 

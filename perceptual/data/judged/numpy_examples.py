@@ -1,7 +1,6 @@
-"""The examples of judged sets as NumPy arrays, read without TensorFlow.
+"""The examples of judged sets as NumPy arrays, read without TensorFlow, for JAX and PyTorch.
 
-What Keras runs on is then JAX or PyTorch. `tensorflow_examples` has the same functions, and says
-what they take; the numbers are the same.
+`tensorflow_examples` has the same functions, and says what they take; the pixels are the same.
 """
 
 import io
@@ -35,32 +34,33 @@ def made(triplets):
 
 def images(examples, keys, *, size, count, cache_bytes):
   """Returns the images of examples alone: an iterable of `{key: [height, width, 3] uint8}`."""
-  return _Images(examples, keys, size, cache_bytes // count)
+  return _Images(examples, keys, size=size, count=count, cache_bytes=cache_bytes)
 
 
 class _Images:
   """Images that threads decode ahead, in every iteration or in the first one alone."""
 
-  def __init__(self, examples, keys, size, most_bytes):
-    """Takes as `most_bytes` how large an example may be, for all to be kept in memory."""
+  def __init__(self, examples, keys, *, size, count, cache_bytes):
+    """Takes what `images` takes."""
     self._examples = examples
     self._keys = keys
     self._size = size
-    self._most_bytes = most_bytes
-    self._kept = None
+    self._count = count
+    self._cache_bytes = cache_bytes
+    self._kept = []
 
   def __iter__(self):
-    if self._kept is not None:
+    if len(self._kept) == self._count:
       yield from self._kept
       return
     kept = []
     for found in map_in_order(self._decoded, self._examples()):
-      if sum(image.nbytes for image in found.values()) > self._most_bytes:
-        kept = None
-      if kept is not None:
+      one = sum(image.nbytes for image in found.values())
+      if one * self._count <= self._cache_bytes:
         kept.append(found)
+      if len(kept) == self._count:  # before the last one is given: nobody may ask for more
+        self._kept = kept
       yield found
-    self._kept = kept
 
   def _decoded(self, example):
     return {key: _resized(_pixels(example[key]), self._size) for key in self._keys}

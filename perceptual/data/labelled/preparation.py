@@ -50,9 +50,8 @@ class Report:
     unreadable: `(name, reason)` of every image that could not be read.
     ignored: names of the first files that were taken for no images.
     notes: what a person should know about how the source was understood.
-    altered: what was altered on reading, for instance `transparency over white` -> in how many
-      images.
-    made_with: what else the data set depends on, option -> value.
+    altered: what was altered on reading, for instance `laid over white` -> in how many images.
+    made_with: what the data set depends on beside its source, option -> value.
     found: whether the data set was there already and nothing was done.
   """
 
@@ -100,7 +99,7 @@ def prepare(dataset, source, data_dir, *, look, image_size, description, homepag
     description: a sentence, for TFDS.
     homepage: an address, or None.
     seed: of the order of the examples.
-    made_with: what else the data set depends on, option -> value; None for nothing.
+    made_with: what the data set depends on besides, option -> value; None for nothing.
     max_unreadable: how many images may be unreadable before nothing is prepared; by default one in
       a hundred, or 10 where that is more. They are listed in `unreadable.txt`.
     overwrite: whether to replace a complete data set.

@@ -5,7 +5,6 @@ import pytest
 from PIL import Image
 
 from perceptual.commands import command_line, prepare
-from perceptual.errors import UserError
 from perceptual.experiments import config
 
 
@@ -76,19 +75,6 @@ def test_every_flag_says_which_data_sets_take_it():
   common = {"source", "data_dir", "overwrite", "dry_run"}
   assert set(prepare.FLAGS) - common == set(prepare._TAKEN_BY)
   assert {name for names in prepare._TAKEN_BY.values() for name in names} < set(prepare.DATASETS)
-
-
-@pytest.mark.parametrize(("flag", "message"), [
-    ("--image_size=32", "image_size 64, not 32"), ("--seed=1", "seed 0, not 1"),
-    ("--validation=0.5", "validation 0.25, not 0.5")])
-def test_images_that_were_prepared_otherwise_are_not_passed_off(photos, tmp_path, flag, message):
-  given = ["images", f"--source={photos}", "--name=mine", f"--data_dir={tmp_path / 'data'}"]
-  _run(*given, "--validation=0.25")
-  _unparse()
-  with pytest.raises(UserError, match=f"made with {message}: to replace it, overwrite"):
-    _run(*given, *({"--validation=0.25", flag} if "validation" not in flag else [flag]))
-  _unparse()
-  _run(*given, "--validation=0.25")  # the same again is no mistake
 
 
 def test_what_was_altered_on_reading_is_reported(photos, tmp_path, capsys):

@@ -97,9 +97,15 @@ def _to_reference(distance, features, images):
   slices = _slices(distance, features, images)
   if slices == 1:
     return compare(features)
-  parts = ops.reshape(features, [slices, -1, *features.shape[1:]])
+  def following(before, part):
+    del before  # of what the one before it gave, only the shape is needed
+    found = compare(part)
+    return found, found
+
   # One slice after another, where `ops.map` lets TensorFlow have several in memory.
-  _, found = ops.scan(lambda carried, part: (carried, compare(part)), ops.zeros([]), parts)
+  parts = ops.reshape(features, [slices, -1, *features.shape[1:]])
+  nothing = ops.zeros([parts.shape[1] // images, images - 1], "float32")
+  _, found = ops.scan(following, nothing, parts)
   return ops.reshape(found, [-1, images - 1])
 
 

@@ -14,9 +14,9 @@ _VERSION = re.search(
     r'__version__ = "(.+)"', (_ROOT / "perceptual" / "version.py").read_text("utf-8")).group(1)
 
 # Floors are the oldest versions that pass. `tools/test.sh --lowest` proves those of the core and of
-# the extras tensorflow, hub, demo and report; those of jax and torch were tried by hand. What train
-# and export add begins at the versions of requirements.lock. Caps are the next major version, or
-# say why.
+# the extras tensorflow, hub, demo and report; those of jax and torch were tried by hand; that of
+# onnxruntime (1.20) was not tried. What train and export add begins at the versions of
+# requirements.lock. Caps are the next major version, or say why.
 
 _CORE = [
     "absl-py>=1.4,<3",

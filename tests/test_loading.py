@@ -308,7 +308,7 @@ def test_folders_of_something_else_and_half_ones_are_refused(tmp_path, trained, 
     with pytest.raises(UserError, match=message) as caught:
       perceptual.load_metric(folder)
     assert "\n" not in str(caught.value)
-  with pytest.raises(UserError, match="Unknown checkpoint 'first'"):
+  with pytest.raises(UserError, match="has no checkpoint 'first'"):
     perceptual.load_metric(trained, checkpoint="first")
 
 

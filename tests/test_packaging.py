@@ -150,6 +150,16 @@ def test_the_core_is_light(metadata):
   assert _required(metadata, "") == {"absl-py", "h5py", "keras", "numpy", "pillow", "tqdm"}
 
 
+@pytest.mark.parametrize(("extra", "name", "version"), [
+    ("", "numpy", "2.0.2"), ("", "numpy", "2.3.5"), ("", "keras", "3.10.0"),
+    ("tensorflow", "tensorflow", "2.21.0"), ("jax", "jax", "0.4.34"), ("torch", "torch", "2.6.0")])
+def test_what_users_have_is_not_shut_out(metadata, extra, name, version):
+  ranges = [requirement.specifier for requirement in map(Requirement, metadata.requires)
+            if canonicalize_name(requirement.name) == name
+            and (requirement.marker is None or requirement.marker.evaluate({"extra": extra}))]
+  assert ranges and all(version in each for each in ranges)
+
+
 def test_the_extra_all_has_the_others(metadata):
   extras = set(metadata.metadata.get_all("Provides-Extra")) - {"test"}
   assert _required(metadata, "all") == set.union(*(_required(metadata, name) for name in extras))

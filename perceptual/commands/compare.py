@@ -166,7 +166,7 @@ def _may_run_by_onnx(named):
   It has values soonest; a backend of Keras has more of them a second, features to reuse and heat
   maps. The user's KERAS_BACKEND wins.
   """
-  if "KERAS_BACKEND" in os.environ or not packages.is_installed("onnxruntime"):
+  if os.environ.get("KERAS_BACKEND") or not packages.is_installed("onnxruntime"):
     return False
   shows_few = bool(named) and not _are_folders(named) and not FLAGS.output_dir
   return shows_few or not backends.installed()

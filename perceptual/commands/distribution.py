@@ -4,6 +4,7 @@ from absl import flags
 
 from perceptual import errors
 
+FLAG_NAMES = ("distribution_strategy", "num_gpus", "tpu", "jit_compile")
 STRATEGIES = ("one_device", "mirrored", "multi_worker_mirrored", "tpu")
 
 

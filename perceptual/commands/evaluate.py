@@ -9,8 +9,8 @@
 
 A set that perceptual prepare judged wrote, judged/NAME, is scored for any number of metrics at
 once, on any backend and at the images' own size: a leaderboard with intervals by reference, and
-which metrics differ by more than chance. distances.csv holds every distance. The other sets need
-TensorFlow and take one metric, beside two baselines:
+which metrics differ by more than chance. distances.csv holds every distance. The other sets take
+one metric, which is scored beside two baselines; on TensorFlow, several devices share the work.
 
 The table on screen gives 2AFC (or, for bapps/jnd, mean average precision) by subset, with 95%
 bootstrap intervals: the network with several distances summed over its taps, the same network at
@@ -24,7 +24,7 @@ taps, baselines and more are set by gin: --gin_param="evaluate.distances = ('loc
 from absl import flags
 
 from perceptual.commands import command_line, compared_metrics, distribution
-from perceptual.common import backends
+from perceptual.common import backends, packages
 
 DATASETS = ("bapps/2afc", "bapps/jnd", "graded", "graded/monotone", "graded/nuisance", "teacher")
 _OWN = "judged/"
@@ -36,9 +36,9 @@ flags.DEFINE_multi_string(
     "handle, or a run directory. Either this or --model_dir.", flag_values=FLAGS)
 flags.DEFINE_string(
     "model_dir", None, "The run directory of what is scored.", flag_values=FLAGS)
-flags.DEFINE_enum(
-    "checkpoint", None, ["best_score", "best_accuracy", "last"],
-    "Which of the training's checkpoints; by default best_score.", flag_values=FLAGS)
+flags.DEFINE_string(
+    "checkpoint", None, "Which of the training's checkpoints: best_score (the default), "
+    "best_accuracy, last, or step-N, if train.keep_checkpoints kept it.", flag_values=FLAGS)
 flags.DEFINE_string(
     "dataset", None, f"The judged set: {', '.join(DATASETS)}, or judged/NAME.",
     flag_values=FLAGS)
@@ -68,19 +68,17 @@ def main(argv):
   if FLAGS.metric and len(FLAGS.metric) > 1:
     raise command_line.UsageError(f"{FLAGS.dataset} takes one --metric at a time; sets that "
                                   f"perceptual prepare judged wrote, {_OWN}NAME, take many.")
-  command_line.use_tensorflow("Scoring against judgements", extra="train")
+  strategy = _strategy()
+  import contextlib
   import dataclasses
 
   from perceptual import loading
   from perceptual.data.judged import judged_sets
   from perceptual.evaluation import results, scoring
-  from perceptual.experiments import config
 
-  strategy = distribution.strategy(FLAGS)
-  config.parse(FLAGS.gin_file, FLAGS.gin_param)
-  settings = config.evaluate_settings()
+  settings = _settings()
   results.require_folder(FLAGS.output_dir)
-  with strategy.scope():
+  with strategy.scope() if strategy else contextlib.nullcontext():
     metric = loading.load_chosen(metric=FLAGS.metric and FLAGS.metric[0],
                                  model_dir=FLAGS.model_dir,
                                  checkpoint=FLAGS.checkpoint, taps=settings.taps)
@@ -100,6 +98,31 @@ def main(argv):
                 **(metric.trained or {}), "data_dir": FLAGS.data_dir})
   print(f"\n{summary}\n\nEvery tap and part, intervals and fingerprints: "
         f"{FLAGS.output_dir}/scores.txt, scores.csv, scores.json")
+
+
+def _strategy():
+  """Chooses what Keras runs on; returns the strategy of the flags on TensorFlow, None elsewhere."""
+  if backends.choose() == "tensorflow":
+    command_line.use_tensorflow("Scoring against judgements", extra="train")
+    return distribution.strategy(FLAGS)
+  given = [f"--{name}" for name in distribution.FLAG_NAMES if FLAGS[name].present]
+  if given:
+    raise command_line.UsageError(f"{given[0]} is for TensorFlow, and Keras runs on "
+                                  f"{packages.called(backends.choose())}.")
+  return None
+
+
+def _settings():
+  """Returns the `scoring.Settings` of the gin flags."""
+  from perceptual.evaluation import scoring
+
+  if not (FLAGS.gin_file or FLAGS.gin_param):
+    return scoring.Settings()
+  packages.require("gin", extra="train", purpose="--gin_file or --gin_param")
+  from perceptual.experiments import config
+
+  config.parse(FLAGS.gin_file, FLAGS.gin_param)
+  return config.evaluate_settings()
 
 
 def _of_run():

@@ -25,9 +25,9 @@ flags.DEFINE_string(
     "--model_dir.", flag_values=FLAGS)
 flags.DEFINE_string(
     "model_dir", None, "The run directory of what is exported.", flag_values=FLAGS)
-flags.DEFINE_enum(
-    "checkpoint", None, ["best_score", "best_accuracy", "last"],
-    "Which of the training's checkpoints; by default best_score.", flag_values=FLAGS)
+flags.DEFINE_string(
+    "checkpoint", None, "Which of the training's checkpoints: best_score (the default), "
+    "best_accuracy, last, or step-N, if train.keep_checkpoints kept it.", flag_values=FLAGS)
 flags.DEFINE_string(
     "distance", None, "The distance between features: local, mean_pool, style, sort, or a sum "
     "as local+mean_pool. By default local, or lin if weights were learned (perceptual learn).",

@@ -34,9 +34,9 @@ flags.DEFINE_string(
 flags.DEFINE_string(
     "trunk_dir", None, "A run directory, whose network is taken instead of gin's.",
     flag_values=FLAGS)
-flags.DEFINE_enum(
-    "trunk_checkpoint", "best_score", ["best_score", "best_accuracy", "last"],
-    "Which of that training's checkpoints.", flag_values=FLAGS)
+flags.DEFINE_string(
+    "trunk_checkpoint", "best_score", "Which of that training's checkpoints: best_score, "
+    "best_accuracy, last, or step-N, if train.keep_checkpoints kept it.", flag_values=FLAGS)
 flags.DEFINE_string(
     "weights_dir", None, "The folder of converted weights; by default PERCEPTUAL_WEIGHTS, or "
     "perceptual/weights in the user's cache.", flag_values=FLAGS)

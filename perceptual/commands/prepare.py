@@ -40,12 +40,34 @@ import inspect
 from absl import flags
 
 from perceptual.commands import command_line
+from perceptual.common import packages
 from perceptual.data.labelled import registry
 
 DATASETS = (*registry.preparers(), "bapps", "graded", "teacher", "judged")
 LAYOUTS = ("tid2013", "kadid10k", "csiq", "live", "pipal", "pieapp", "nights")
 DIRECTIONS = ("higher_is_better", "lower_is_better")
 TEACHERS = ("lpips-alex", "lpips-vgg", "lpips-squeeze")
+
+# Flags that not every data set takes -> those that do.
+_TRIPLETS = ("graded", "teacher")
+_TAKEN_BY = {
+    "seed": ("imagenet64", "images", *_TRIPLETS),
+    "max_unreadable": ("imagenet64", "images"),
+    "name": ("images", "judged"),
+    "image_size": ("images",),
+    "validation": ("images",),
+    "kinds": ("graded",),
+    "per_image": _TRIPLETS,
+    "limit": _TRIPLETS,
+    "under": _TRIPLETS,
+    "teacher": ("teacher",),
+    "split": ("teacher",),
+    "weights_dir": ("teacher",),
+    "layout": ("judged",),
+    "direction": ("judged",),
+    "columns": ("judged",),
+    "table": ("judged",),
+}
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string(
@@ -111,6 +133,7 @@ def main(argv):
     raise command_line.UsageError(
         f"prepare needs the name of one data set, {', '.join(DATASETS)}. Received: {received}.")
   dataset = argv[1]
+  _check_flags(dataset)
   if FLAGS.source is None and dataset != "bapps":
     raise command_line.UsageError(f"prepare {dataset} needs --source.")
   if FLAGS.name is None and dataset == "images":
@@ -119,8 +142,20 @@ def main(argv):
     source = FLAGS.source or "the official archives, by download"
     print(f"Dry run: would prepare {dataset} from {source} below {FLAGS.data_dir}.")
     return
-  command_line.use_tensorflow("Preparing data sets", extra="train")
+  if dataset != "judged":  # which is plain files
+    command_line.use_tensorflow("Preparing data sets", extra="train")
   print(_PREPARERS[dataset]() if dataset in _PREPARERS else _labelled(dataset))
+
+
+def _check_flags(dataset):
+  """Raises `UsageError` for a flag that would have no effect on a data set."""
+  for flag, datasets in _TAKEN_BY.items():
+    if FLAGS[flag].present and dataset not in datasets:
+      taken = [f"--{name}" for name, takers in _TAKEN_BY.items() if dataset in takers]
+      raise command_line.UsageError(
+          f"prepare {dataset} does not take --{flag}, which is for "
+          f"{packages.listed(datasets, 'and')}. Beside --source, --data_dir and --overwrite it "
+          f"takes {', '.join(taken) or 'none'}.")
 
 
 def _labelled(dataset):

@@ -18,6 +18,8 @@ BACKENDS = ("tensorflow", "torch", "jax")
 
 _VARIABLE = "KERAS_BACKEND"
 
+_optional = False
+
 
 def choose(required=None, *, purpose=None):
   """Chooses what Keras runs on: sets KERAS_BACKEND unless it is set. Nothing is imported.
@@ -50,6 +52,22 @@ def choose(required=None, *, purpose=None):
     raise UserError(_missing(chosen, purpose))
   os.environ[_VARIABLE] = chosen
   return chosen
+
+
+def make_optional():
+  """Lets the names of metrics be looked up without a backend: ONNX Runtime may have the metric."""
+  global _optional
+  _optional = True
+
+
+def choose_unless_optional():
+  """Chooses what Keras runs on, for what imports Keras; nothing after `make_optional`.
+
+  Raises:
+    UserError: as `choose`.
+  """
+  if installed() or not _optional:
+    choose()
 
 
 def installed():

@@ -1,5 +1,6 @@
 """Metrics as TensorFlow graphs: a fifth to a half faster than their operations one by one."""
 
+import functools
 import re
 
 import tensorflow as tf
@@ -22,12 +23,12 @@ class Compiled:
 
   def __init__(self, metric):
     """Wraps a `metrics.base.Metric`."""
+    self._metric = metric
     self.name = metric.name
     self.lower_is_better = metric.lower_is_better
     self.fingerprint = metric.fingerprint
     self.has_taps, self.has_map = metric.has_taps, metric.has_map
     self.taps = metric.taps if metric.has_taps else ()
-    self.trunk_key = metric.trunk_key
     self._joined = {}
     for name, images in _OF_IMAGES.items():
       function = getattr(metric, name)
@@ -36,6 +37,11 @@ class Compiled:
       setattr(self, "_call" if name == "__call__" else name, _with_user_errors(function))
     self.from_features = tf.function(
         metric.from_features, autograph=False, reduce_retracing=True)
+
+  @functools.cached_property
+  def trunk_key(self):
+    """A hashable: metrics of equal ones have equal features of equal images. None without taps."""
+    return self._metric.trunk_key
 
   def joined(self, metrics):
     """Returns the `from_features` of several metrics of one trunk as one graph.

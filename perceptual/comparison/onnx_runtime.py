@@ -9,14 +9,9 @@ import json
 
 import numpy as np
 
-from perceptual.common import folders, packages
+from perceptual.common import backends, folders, onnx_names, packages
 from perceptual.errors import UserError
-from perceptual.metrics import registry
 from perceptual.version import __version__
-
-METADATA = "perceptual"
-SUFFIX = ".onnx"
-FOLDER = importlib.resources.files("perceptual.metrics") / "onnx"
 
 
 def find(source):
@@ -25,12 +20,20 @@ def find(source):
   Args:
     source: what `load_metric` takes. Only the names of metrics with default options have files.
   """
+  backends.make_optional()
+  from perceptual.metrics import registry
+
   spec = registry.find(source) if isinstance(source, str) else None
   if spec is None or not packages.is_installed("onnxruntime"):
     return None
-  folder = folders.weights_dir() if spec.needs_weights else FOLDER
-  file = folder / f"{spec.name}{SUFFIX}"
+  folder = folders.weights_dir() if spec.needs_weights else packaged()
+  file = folder / f"{spec.name}{onnx_names.SUFFIX}"
   return OnnxMetric(file) if file.is_file() else None
+
+
+def packaged():
+  """Returns the folder of the files that come with the package."""
+  return importlib.resources.files("perceptual") / "metrics" / "onnx"
 
 
 class OnnxMetric:
@@ -57,7 +60,7 @@ class OnnxMetric:
     try:
       self._session = onnxruntime.InferenceSession(
           file.read_bytes(), providers=["CPUExecutionProvider"])
-      about = json.loads(self._session.get_modelmeta().custom_metadata_map[METADATA])
+      about = json.loads(self._session.get_modelmeta().custom_metadata_map[onnx_names.METADATA])
     except Exception as error:  # ONNX Runtime's own, of many kinds
       raise UserError(f"{file} is not a metric in ONNX that this version wrote: "
                       f"{type(error).__name__}.") from None

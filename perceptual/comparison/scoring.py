@@ -48,11 +48,13 @@ class Scorer:
     self.columns = ()
     for label, metric in metrics.items():
       terms = taps(metric) if per_tap else ()
+      # To find the key, weights are hashed: not for a single metric that sees each image once.
+      key = metric.trunk_key if reuse or len(metrics) > 1 else None
       self.columns += (label, *(f"{label}/{tap}" for tap in terms))
       if terms:
         self._scorers.append(_PerTap(label, metric))
-      elif metric.trunk_key is not None:
-        by_trunk[metric.trunk_key][label] = metric
+      elif key is not None:
+        by_trunk[key][label] = metric
       else:
         self._scorers.append(_Whole(label, metric))
     for sharing in by_trunk.values():

@@ -22,7 +22,6 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageFilter
-from scipy import ndimage
 
 MIN_SIDE = 32
 
@@ -147,6 +146,8 @@ def checkerboard(image, levels, rng):
 
 def gaussian_blur(image, sigma, rng):
   """Gaussian blur, `sigma` in pixels."""
+  from scipy import ndimage
+
   del rng
   return _to_uint8(ndimage.gaussian_filter(image.astype(float), (sigma, sigma, 0), mode="mirror"))
 
@@ -163,6 +164,8 @@ def median_blur(image, radius, rng):
 
 def _resample(image, coordinates):
   """Samples [h, w, 3] at (row, column) coordinates [2, h, w]: cubic splines keep it sharp."""
+  from scipy import ndimage
+
   channels = [
       ndimage.map_coordinates(image[..., channel].astype(float), coordinates, mode="mirror")
       for channel in range(3)
@@ -204,6 +207,8 @@ def affine(image, fraction, rng):
 
 def smooth_warp(image, pixels, rng):
   """Displaces pixels by a smooth random field of root mean square length `pixels`."""
+  from scipy import ndimage
+
   height, width, _ = image.shape
   field = rng.normal(size=(2, height, width))
   field = ndimage.gaussian_filter(field, (0, height / 10.0, width / 10.0), mode="mirror")
@@ -213,6 +218,8 @@ def smooth_warp(image, pixels, rng):
 
 def chromatic_aberration(image, pixels, rng):
   """Moves red one way and blue the other, by `pixels` each."""
+  from scipy import ndimage
+
   step = pixels * _direction(rng)
   moved = [
       ndimage.shift(image[..., channel].astype(float), side * step, mode="mirror")

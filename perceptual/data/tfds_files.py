@@ -2,7 +2,8 @@
 
 A data set lives in `<data_dir>/<name>/<config>/<version>`. It is written in a directory beside
 that one, `<version>.unfinished`, and renamed when its last file is complete, so whatever
-`tfds.load` or `tfds.builder_from_directory` finds there is whole.
+`tfds.load` or `tfds.builder_from_directory` finds there is whole. Whether it is, and where its
+files are, is told without TensorFlow.
 """
 
 import contextlib
@@ -13,9 +14,6 @@ import os
 import pathlib
 import shlex
 import shutil
-
-import tensorflow as tf
-import tensorflow_datasets as tfds
 
 from perceptual.common.files import expanded
 from perceptual.common.progress import progress
@@ -80,6 +78,9 @@ def write_dataset(data_dir, *, name, config, version, features, splits, descript
 
 def _write_split(directory, dataset, split, examples, *, features, shards):
   """Writes the shards of one split; returns its `tfds.core.SplitInfo`."""
+  import tensorflow as tf
+  import tensorflow_datasets as tfds
+
   template = shard_template(directory, dataset.name, split)
   serialize = serializer(features)
   lengths, size = [0] * shards, 0
@@ -106,6 +107,8 @@ def serializer(features):
   Unlike `features.serialize_example` it gives the same bytes in every process: a `tf.train.Example`
   holds a map, whose order protocol buffers leave open unless asked.
   """
+  import tensorflow_datasets as tfds
+
   to_proto = tfds.core.ExampleSerializer(features.get_serialized_info()).get_tf_example
   return lambda example: (
       to_proto(features.encode_example(example)).SerializeToString(deterministic=True))
@@ -113,6 +116,8 @@ def serializer(features):
 
 def shard_template(directory, name, split):
   """The `tfds.core.ShardedFileTemplate` that names the TFRecord files of one split."""
+  import tensorflow_datasets as tfds
+
   return tfds.core.ShardedFileTemplate(
       data_dir=tfds.core.Path(directory), dataset_name=name, split=split,
       filetype_suffix="tfrecord")
@@ -132,6 +137,8 @@ def write_info(directory, dataset, *, features, splits, description="", supervis
     homepage: an address, or None.
     metadata: as in `write_dataset`.
   """
+  import tensorflow_datasets as tfds
+
   identity = tfds.core.DatasetIdentity(
       name=dataset.name, config_name=dataset.config, version=tfds.core.Version(dataset.version),
       data_dir=os.fspath(directory), module_name="")
@@ -251,6 +258,25 @@ def require_complete(directory, *, prepared_by):
     raise UserError(f"No data set in {directory}: prepare it first, with: {command}")
 
 
+def split_files(directory):
+  """Returns the TFRecord files of each split of a whole data set, `{split: [pathlib.Path]}`."""
+  info = json.loads((directory / "dataset_info.json").read_text())
+  return {split["name"]: _shards(directory, info["name"], split) for split in info["splits"]}
+
+
+def metadata(directory):
+  """Returns the `metadata` that a whole data set was written with; none is `{}`."""
+  file = directory / "metadata.json"
+  return json.loads(file.read_text()) if file.is_file() else {}
+
+
+def _shards(directory, name, split):
+  """The files of a split, as TFDS names them (`shard_template`)."""
+  count = len(split.get("shardLengths", []))
+  return [directory / f"{name}-{split['name']}.tfrecord-{i:05d}-of-{count:05d}"
+          for i in range(count)]
+
+
 def _fault(directory):
   """What keeps `directory` from being a whole data set, in words; None where nothing does."""
   try:
@@ -261,8 +287,7 @@ def _fault(directory):
     return "features.json is missing"
   for split in info.get("splits", []):
     lengths = [int(length) for length in split.get("shardLengths", [])]
-    template = shard_template(directory, info["name"], split["name"])
-    paths = template.sharded_filepaths(len(lengths))
+    paths = _shards(directory, info["name"], split)
     for path in paths:
       if not path.is_file():
         return f"{path.name} is missing"

@@ -1,16 +1,15 @@
-"""One graph-compiled pass over a judged set: every distance at every tap, each image encoded once.
+"""One pass over a judged set: every distance at every tap, each image encoded once.
 
-`measures` says what is computed of a batch. Batches are padded to one static size, so that the
-graph is traced once on any number of replicas, and results are put back in order by index.
+`measures` says what is computed of a batch, `graph_steps` how TensorFlow does it and `array_steps`
+how the other backends do.
 """
 
 import dataclasses
 
+import keras
 import numpy as np
-import tensorflow as tf
 
 from perceptual.data.judged import judged_sets
-from perceptual.data.labelled import classification
 from perceptual.errors import UserError
 from perceptual.evaluation import measures
 
@@ -37,7 +36,7 @@ class Distances:
 
 
 class JudgedPass:
-  """Computes distances for judged sets; holds the compiled step, so reuse it."""
+  """Computes distances for judged sets; may hold a compiled step, so reuse it."""
 
   def __init__(self, metric, *, distances, batch_size=64, strategy=None, jit_compile=False):
     """Makes the pass.
@@ -48,21 +47,19 @@ class JudgedPass:
         `FeatureMetric.at_taps` takes them; None to call the metric as it is, with a network or
         without.
       batch_size: triplets (or pairs) a batch, over all replicas.
-      strategy: `tf.distribute.Strategy`; None for the current one.
-      jit_compile: whether XLA compiles the step: the way on GPU and TPU, slow on CPU.
+      strategy: `tf.distribute.Strategy`; None for the current one, and on other backends.
+      jit_compile: on TensorFlow, whether XLA compiles the step: the way on GPU and TPU, slow on
+        CPU.
+
+    Raises:
+      UserError: if the batch size is no multiple of the replicas.
     """
     self.metric = metric
     self._measure = (measures.Whole(metric) if distances is None
                      else measures.OfFeatures(metric, distances))
     self.distances = self._measure.distances
-    self.strategy = strategy or tf.distribute.get_strategy()
-    self.batch_size = batch_size
-    replicas = self.strategy.num_replicas_in_sync
-    if batch_size % replicas:
-      raise UserError(f"batch_size {batch_size} is not a multiple of the {replicas} replicas.")
-    replica_step = tf.function(self._distances, jit_compile=jit_compile or None, autograph=False)
-    self._step = tf.function(
-        lambda batch: self.strategy.run(replica_step, args=(batch,)), autograph=False)
+    self._steps = _steps()(
+        self._measure, batch_size=batch_size, strategy=strategy, jit_compile=jit_compile)
 
   def __call__(self, subset, kind, progress=None):
     """Returns the `Distances` of a `judged.Subset`.
@@ -77,43 +74,21 @@ class JudgedPass:
     """
     self._check_weights()
     taps = self._measure.taps
-    values = np.full([subset.size, len(judged_sets.IMAGE_KEYS[kind]) - 1, len(self.distances),
-                      len(taps) or 1], np.nan)
-    batches = self.strategy.distribute_datasets_from_function(
-        lambda context: self._batches(subset, context))
-    for batch in batches:
-      index, found = self._gathered(batch["index"]), self._gathered(self._step(batch))
-      real = index >= 0
-      values[index[real]] = found[real]
+    candidates = len(judged_sets.IMAGE_KEYS[kind]) - 1
+    values = np.full([subset.size, candidates, len(self.distances), len(taps) or 1], np.nan)
+    for index, found in self._steps(subset):
+      values[index] = found
       if progress is not None:
-        progress(int(real.sum()))
+        progress(len(index))
     self._check_distances(values, subset)
     if taps:
       values = np.concatenate([values, values.sum(axis=-1, keepdims=True)], axis=-1)
     return Distances(self.distances, (*taps, SUM), values)
 
-  def _batches(self, subset, context):
-    return classification.padded_batches(
-        subset.images, subset.size, context.get_per_replica_batch_size(self.batch_size),
-        shard=(context.input_pipeline_id, context.num_input_pipelines),
-        replicas=context.num_replicas_in_sync // context.num_input_pipelines)
-
-  def _gathered(self, values):
-    """The values of all replicas as one NumPy array."""
-    local = self.strategy.experimental_local_results(values)
-    if len(local) < self.strategy.num_replicas_in_sync:  # other hosts have the rest
-      return self.strategy.gather(values, axis=0).numpy()
-    return np.concatenate([value.numpy() for value in local])
-
-  def _distances(self, batch):
-    """Returns `[batch, candidates, distances, taps]` float32 for one replica's batch."""
-    keys = next(keys for keys in judged_sets.IMAGE_KEYS.values() if set(keys) < set(batch))
-    return self._measure([batch[key] for key in keys])
-
   def _check_weights(self):
     # Distances do not tell: some kernels of ReLU make 0 of NaN.
     for weight in self._measure.weights:
-      if not np.isfinite(weight.numpy()).all():
+      if not np.isfinite(keras.ops.convert_to_numpy(weight.value)).all():
         raise UserError(f"Weight {weight.path} of {self.metric.name} is not finite: the weights "
                         "are not fit for use (did training diverge?).")
 
@@ -126,3 +101,13 @@ class JudgedPass:
       raise UserError(
           f"The {what}{where} of {self.metric.name} is not finite for example {example} of "
           f"{subset.name}: the weights are not fit for use (did training diverge?).")
+
+
+def _steps():
+  if keras.backend.backend() == "tensorflow":
+    from perceptual.evaluation.graph_steps import GraphSteps
+
+    return GraphSteps
+  from perceptual.evaluation.array_steps import ArraySteps
+
+  return ArraySteps

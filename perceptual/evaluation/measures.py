@@ -1,7 +1,11 @@
-"""What is computed of a batch of a judged set: distances between features, or a metric as it is."""
+"""What is computed of a batch of a judged set: distances between features, or a metric as it is.
 
+Everything here is `keras.ops`.
+"""
+
+import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
 from perceptual.metrics import distances
 
@@ -36,11 +40,11 @@ class OfFeatures:
       images: of the reference and of each candidate, `[batch, height, width, 3]`.
     """
     # The images of an example lie one after another, so that a slice holds whole examples.
-    together = tf.reshape(tf.stack(images, axis=1), [-1, *images[0].shape[1:]])
+    together = ops.reshape(ops.stack(images, axis=1), [-1, *images[0].shape[1:]])
     features = self._metric.features(together)
-    return tf.stack([
-        tf.stack([_to_reference(at_taps[tap], features[tap], len(images)) for tap in self.taps],
-                 axis=-1)
+    return ops.stack([
+        ops.stack([_to_reference(at_taps[tap], features[tap], len(images)) for tap in self.taps],
+                  axis=-1)
         for at_taps in self._at_taps], axis=2)
 
 
@@ -69,12 +73,12 @@ class Whole:
     """
     reference, *candidates = images
     if len(candidates) == 2:
-      values = tf.stack(self._metric.two_afc(reference, *candidates), axis=1)
+      values = ops.stack(self._metric.two_afc(reference, *candidates), axis=1)
     else:
       sign = 1.0 if self._metric.lower_is_better else -1.0
-      values = sign * tf.stack([self._metric(reference, image) for image in candidates], axis=1)
+      values = sign * ops.stack([self._metric(reference, image) for image in candidates], axis=1)
     largest = np.finfo(np.float32).max
-    return tf.clip_by_value(values, -largest, largest)[:, :, tf.newaxis, tf.newaxis]
+    return ops.clip(values, -largest, largest)[:, :, None, None]
 
 
 def _to_reference(distance, features, images):
@@ -88,21 +92,28 @@ def _to_reference(distance, features, images):
   """
   def compare(features):
     each = [features[i::images] for i in range(images)]
-    return tf.stack(distances.to_reference(distance, *each), axis=1)
+    return ops.stack(distances.to_reference(distance, *each), axis=1)
 
   slices = _slices(distance, features, images)
   if slices == 1:
     return compare(features)
-  parts = tf.reshape(features, [slices, -1, *features.shape[1:]])
-  found = tf.map_fn(compare, parts, fn_output_signature=tf.float32, parallel_iterations=1)
-  return tf.reshape(found, [-1, images - 1])
+  def following(before, part):
+    del before  # of what the one before it gave, only the shape is needed
+    found = compare(part)
+    return found, found
+
+  # One slice after another, where `ops.map` lets TensorFlow have several in memory.
+  parts = ops.reshape(features, [slices, -1, *features.shape[1:]])
+  nothing = ops.zeros([parts.shape[1] // images, images - 1], "float32")
+  _, found = ops.scan(following, nothing, parts)
+  return ops.reshape(found, [-1, images - 1])
 
 
 def _slices(distance, features, images):
   """Into how many equal slices to cut a batch so that each one's embeddings fit `SLICE_BYTES`."""
   batch = features.shape[0] // images
   # In a graph this computes nothing: only the shape of one image's embedding is looked at.
-  image_bytes = sum(part.shape.num_elements() * part.dtype.size
-                    for part in tf.nest.flatten(distance.embed(features[:1])))
+  image_bytes = sum(int(np.prod(part.shape)) * np.dtype(keras.backend.standardize_dtype(
+      part.dtype)).itemsize for part in keras.tree.flatten(distance.embed(features[:1])))
   fitting = max(1, SLICE_BYTES // (image_bytes * images))
   return next(n for n in range(1, batch + 1) if batch % n == 0 and batch // n <= fitting)

@@ -1,8 +1,7 @@
 """Scoring a metric on a judged set, beside its random initialisation and the MSE of pixels."""
 
+import contextlib
 import dataclasses
-
-import tensorflow as tf
 
 from perceptual import errors, models
 from perceptual.common import progress
@@ -63,8 +62,8 @@ def evaluate(metric, judged_set, settings, *, strategy=None, jit_compile=False):
     judged_set: `judged_sets.JudgedSet`.
     settings: `Settings`.
     strategy: `tf.distribute.Strategy`, in whose scope the metric was made; None for the current
-      one.
-    jit_compile: whether XLA compiles the step.
+      one, and on other backends than TensorFlow.
+    jit_compile: on TensorFlow, whether XLA compiles the step.
 
   Returns:
     (rows, fingerprints): a list of `report.Row`, and each metric's fingerprint by its name.
@@ -72,8 +71,7 @@ def evaluate(metric, judged_set, settings, *, strategy=None, jit_compile=False):
   Raises:
     UserError: if the batch size is no multiple of the replicas, or a distance is not finite.
   """
-  strategy = strategy or tf.distribute.get_strategy()
-  with strategy.scope():
+  with strategy.scope() if strategy else contextlib.nullcontext():
     others = [_baseline(name, metric, settings) for name in baselines_of(metric, settings)]
   rows, fingerprints = [], {}
   for scored, names in [(metric, distances_of(metric, settings)), *others]:

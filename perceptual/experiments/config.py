@@ -35,7 +35,7 @@ from perceptual.data.judged import judged_sets
 from perceptual.data.labelled import augment, class_subsets, registry
 from perceptual.errors import UserError
 from perceptual.evaluation import scoring
-from perceptual.experiments import gin_files, sweeps
+from perceptual.experiments import gin_files, private_gin, sweeps
 from perceptual.training import learning_settings, optimizers, schedules, settings
 
 TRAINING = ("network", "images", "augmentation", "class_subset", "judged", *schedules.SCHEDULES,
@@ -190,8 +190,8 @@ def check_used(names):
   Args:
     names: the configurables that this command resolves; others are for other commands.
   """
-  used = list(gin.config._OPERATIVE_CONFIG)
-  for scope, selector in gin.config._CONFIG:
+  used = private_gin.used()
+  for scope, selector in private_gin.bound():
     name = selector.rpartition(".")[2]
     if name in names and not any(
         selector == other and f"{other_scope}/".startswith(f"{scope}/" if scope else "")
@@ -211,7 +211,7 @@ def value(binding):
     found = gin.query_parameter(binding)
   except ValueError:  # not bound, or not a parameter at all, which `parse` tells
     found = _default(name, parameter)
-  return repr(found) if isinstance(found, gin.config.ConfigurableReference) else found
+  return repr(found) if private_gin.is_reference(found) else found
 
 
 def _default(name, parameter):
@@ -243,10 +243,8 @@ def operative():
 
 def _check_macros():
   """Gin accepts a misspelled macro in silence: every macro must be defined and referred to."""
-  config = gin.config._CONFIG
-  defined = {scope for scope, selector in config if selector == "gin.macro"}
-  used = {reference.config_key[0] for reference in gin.config.iterate_references(
-      config, to=gin.config.get_configurable(gin.config.macro))}
+  defined = {scope for scope, selector in private_gin.bound() if selector == "gin.macro"}
+  used = private_gin.macros_referred_to()
   for name in sorted(used - defined):
     raise UserError(f"Unknown macro %{name}. Defined: {', '.join(sorted(defined)) or 'none'}.")
   for name in sorted(defined - used):

@@ -15,10 +15,9 @@ import os
 import tensorflow as tf
 
 from perceptual import errors
-from perceptual.common import files, packages
+from perceptual.common import files, onnx_names, packages
 from perceptual.errors import UserError
 
-METADATA = "perceptual"
 _OPSET = 18
 
 
@@ -53,7 +52,7 @@ def write(metric, path):
   except onnx.checker.ValidationError as error:
     raise UserError(
         f"{metric.name} cannot be written as ONNX: {errors.first_line(error)}") from None
-  model.metadata_props.add(key=METADATA, value=json.dumps({
+  model.metadata_props.add(key=onnx_names.METADATA, value=json.dumps({
       "fingerprint": metric.fingerprint, "name": metric.name,
       "lower_is_better": metric.lower_is_better, "smallest_side": metric.smallest_side,
       "taps": list(metric.taps) if metric.has_taps else []}))

@@ -1,7 +1,5 @@
 """What compares two images."""
 
-from perceptual.common import backends, packages
+from perceptual.common import backends
 
-# Without a backend, ONNX Runtime may still do.
-if backends.installed() or not packages.is_installed("onnxruntime"):
-  backends.choose()  # before Keras is imported
+backends.choose_unless_optional()  # before Keras is imported

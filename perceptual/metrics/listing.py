@@ -8,6 +8,7 @@ import textwrap
 from perceptual.common.text_table import aligned
 
 _WIDTH = 100
+_GAP = 2  # between the columns of `aligned`
 _COLUMNS = ("metric", "kind", "summary", "better", "values", "smallest_side", "weights",
             "how_to_get")
 _GET = "perceptual convert --network=METRIC --download"
@@ -19,16 +20,20 @@ def table(specs):
   Args:
     specs: `registry.Spec`s.
   """
-  lines = [["metric", "better", "values", "smallest", "weights", "what it is"]]
-  for spec in specs:
-    lines.append([spec.name, _better(spec), spec.values, _side(spec), _weights(spec),
-                  spec.summary])
+  heads = ["metric", "better", "values", "smallest", "weights", "what it is"]
+  cells = [[spec.name, _better(spec), spec.values, _side(spec),
+            _weights(spec) if spec.needs_weights else "-"] for spec in specs]
+  taken = sum(max(map(len, column)) + _GAP for column in zip(heads[:-1], *cells))
+  lines = [heads]
+  for spec, line in zip(specs, cells):
+    first, *others = textwrap.wrap(spec.summary, _WIDTH - taken)
+    lines += [[*line, first], *([*[""] * len(line), other] for other in others)]
   legend = (
       "better: which values mean more alike. smallest: the least height and width of an image in "
-      "pixels, by default options. weights: whether those that a metric needs are on this machine. "
-      "`perceptual metrics --metric=NAME` has a metric's options.")
-  missing = ("\nTo get weights that are missing, give the metric's name in: "
-             f"{_GET}\n(without --download from files that this machine has)"
+      "pixels, by default options. weights: whether those that a metric needs are on this machine; "
+      "- where it needs none. For a metric's options: perceptual metrics --metric=NAME")
+  missing = (f"\nTo get weights that are missing: {_GET}\n"
+             "(METRIC is the metric's name; without --download from files that this machine has)"
              if any(not spec.weights_available for spec in specs) else "")
   return f"{aligned(lines)}\n\n{textwrap.fill(legend, _WIDTH)}{missing}"
 

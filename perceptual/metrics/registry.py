@@ -125,7 +125,7 @@ def _published():
 
 def _bundled_row():
   return Spec(
-      DEFAULT, "the bundled metric: a small network of this project's own, with its weights",
+      DEFAULT, "the built-in metric: a small network, with its weights",
       kind="bundled", lower_is_better=True, values="0 and up", smallest_side=32,
       build=_bundled, options=_FEATURES)
 
@@ -171,7 +171,7 @@ def _fixed_rows():
 
 def _published_row(entry):
   return Spec(
-      entry.network, f"features of {entry.publisher}", kind="network", lower_is_better=True,
+      entry.network, "features, torchvision's weights", kind="network", lower_is_better=True,
       values="0 and up", smallest_side=_PUBLISHED_SIDES[entry.network], build=_network,
       options={**_FEATURES, "weights": PATH}, weights=(entry.name,))
 

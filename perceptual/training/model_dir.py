@@ -100,9 +100,9 @@ class ModelDir:
     """Returns the path of a checkpoint as `latest` does.
 
     Raises:
-      UserError: if there is none besides; the message says which there are.
+      UserError: if there is none besides, or none can have that name; with those that there are.
     """
-    latest = self.latest(name)
+    latest = self.latest(name) if name in CHECKPOINTS or _STEP.fullmatch(name) else None
     if latest is None:
       have = [*(other for other in CHECKPOINTS if self.latest(other)), *self.kept()]
       raise errors.UserError(f"{self.path} has no checkpoint {name!r}. "

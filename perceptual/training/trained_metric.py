@@ -16,7 +16,7 @@ def load(path, checkpoint="best_score", *, distance=None, taps=None,
 
   Args:
     path: a folder of `perceptual train` or `perceptual learn`.
-    checkpoint: one of `model_dir.CHECKPOINTS`.
+    checkpoint: one of `model_dir.CHECKPOINTS`, or a `step-N` that was kept.
     distance: name of the distance. None for `lin` where channel weights were learned, and for
       `local` elsewhere. Of a learned metric another one leaves out its weights.
     taps: names of the taps; None for all that there are.

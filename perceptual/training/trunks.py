@@ -86,7 +86,7 @@ def trained(folder, taps, checkpoint="best_score"):
   Args:
     folder: the run directory.
     taps: names of the taps; None for all.
-    checkpoint: one of `model_dir.CHECKPOINTS`.
+    checkpoint: one of `model_dir.CHECKPOINTS`, or a `step-N` that was kept.
 
   Raises:
     UserError: there is no such folder or checkpoint.

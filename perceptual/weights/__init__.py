@@ -6,8 +6,15 @@
 `names()` lists what can be converted. Neither PyTorch nor torchvision is needed.
 """
 
-from perceptual.weights.catalogue import names
-from perceptual.weights.conversion import convert
-from perceptual.weights.store import load, weights_dir
+import importlib
 
-__all__ = ["convert", "load", "names", "weights_dir"]
+# Imported when first used: what is published can be listed without Keras.
+_NAMES = {"convert": "conversion", "load": "store", "names": "catalogue", "weights_dir": "store"}
+
+__all__ = list(_NAMES)
+
+
+def __getattr__(name):
+  if name not in _NAMES:
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+  return getattr(importlib.import_module(f"{__name__}.{_NAMES[name]}"), name)

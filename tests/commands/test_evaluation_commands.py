@@ -17,9 +17,11 @@ from PIL import Image
 import perceptual
 from perceptual import models
 from perceptual.commands import cli, command_line, evaluate, export
-from perceptual.data.judged import bapps, graded, judged_sets, prepare_graded
+from perceptual.common import backends
+from perceptual.data.judged import bapps, graded, judged_sets, prepare_graded, prepare_teacher
 from perceptual.evaluation import scores
 from perceptual.export import keras_files
+from perceptual.metrics import classical
 from perceptual.metrics.feature_metric import FeatureMetric
 from perceptual.training import model_dir
 from tools.build_files import ROOT
@@ -54,7 +56,7 @@ def run(capsys):
 
 
 def _save_network(path, *, seed=0, bad=None):
-  """Writes a run directory with two of the three checkpoints."""
+  """Writes a run directory with two of the three checkpoints, and the weights of a step."""
   folder = model_dir.ModelDir(path)
   folder.write_network(_NETWORK, _OPTIONS)
   keras.utils.set_random_seed(seed)
@@ -66,6 +68,9 @@ def _save_network(path, *, seed=0, bad=None):
                                      step=tf.Variable(step, dtype=tf.int64))
     tf.train.CheckpointManager(checkpoint, str(folder.checkpoint(name)), max_to_keep=1,
                                checkpoint_name="step").save(step)
+  kept = tf.train.Checkpoint(weights=model_dir.keyed_by_path(model.weights),
+                             step=tf.Variable(45, dtype=tf.int64))
+  kept.write(str(folder.checkpoint("step-45")))
   return path
 
 
@@ -102,6 +107,7 @@ def data_dir(bapps_files, tmp_path_factory):
   folder = tmp_path_factory.mktemp("data")
   bapps.prepare(bapps_files, folder)
   prepare_graded.prepare("demo", folder, limit=20, image_size=32)
+  prepare_teacher.prepare("demo", folder, classical.build("mse"), limit=8, image_size=32)
   return folder
 
 
@@ -216,6 +222,43 @@ def test_fixed_features_are_scored_by_their_name(run, data_dir, tmp_path):
   names = {(row["metric"], row["distance"]) for row in _results(tmp_path)["scores"]}
   assert names == {("gaussian-resnet3", "local"), ("mse", ""), ("human ceiling", ""),
                    ("oracle", "")}
+
+
+_WITHOUT_TENSORFLOW = """
+import sys
+sys.modules["tensorflow"] = None
+from perceptual.commands import cli
+data_dir, output_dir, *flags = sys.argv[1:]
+for dataset in ("bapps/2afc", "bapps/jnd", "graded", "teacher"):
+  try:
+    cli.main(["evaluate", "--metric=gaussian-resnet3", f"--dataset={dataset}",
+              f"--data_dir={data_dir}", f"--output_dir={output_dir}/{dataset}", *flags])
+  except SystemExit as end:
+    assert not end.code
+"""
+
+
+def test_every_set_has_the_same_scores_without_tensorflow(
+    on_another_backend, run, data_dir, tmp_path):
+  on_another_backend(_WITHOUT_TENSORFLOW, data_dir, tmp_path / "other", *_QUICK)
+  for dataset in ("bapps/2afc", "bapps/jnd", "graded", "teacher"):
+    status, _, err = run("evaluate", "--metric=gaussian-resnet3", f"--dataset={dataset}",
+                         f"--data_dir={data_dir}", f"--output_dir={tmp_path / dataset}", *_QUICK)
+    assert status == 0, err
+    expected, found = _results(tmp_path / dataset), _results(tmp_path / "other" / dataset)
+    assert found["note"] == expected["note"] and found["settings"] == expected["settings"]
+    for ours, theirs in zip(found["scores"], expected["scores"], strict=True):
+      assert ours == {**theirs, **{key: pytest.approx(theirs[key], abs=1e-6) for key in (
+          "score", "low", "high") if theirs[key] is not None}}
+
+
+@pytest.mark.parametrize("flag", ["--distribution_strategy=mirrored", "--jit_compile"])
+def test_devices_are_shared_on_tensorflow_alone(run, monkeypatch, tmp_path, flag):
+  monkeypatch.setattr(backends, "choose", lambda: "jax")
+  status, out, err = run("evaluate", "--metric=ssim", "--dataset=graded", flag,
+                         f"--output_dir={tmp_path / 'out'}")
+  assert (status, out) == (2, "")
+  assert err.startswith(f"error: {flag.partition('=')[0]} is for TensorFlow, and Keras runs on JAX")
 
 
 def test_an_export_is_scored_where_it_lies(run, exported, data_dir, tmp_path):
@@ -412,8 +455,21 @@ def test_model_dirs_that_are_none(run, trained, tmp_path):
   for command in (_evaluate, _export):
     assert "is not a run directory" in command(run, tmp_path, model_dir=tmp_path / "nowhere")
     assert str(file) in command(run, tmp_path, model_dir=file)
-    assert (f"{trained} has no checkpoint 'best_accuracy'. Available: best_score, last."
-            == command(run, tmp_path, model_dir=trained, checkpoint="best_accuracy"))
+    for checkpoint in ("best_accuracy", "first", "step-31"):
+      assert (f"{trained} has no checkpoint '{checkpoint}'. Available: best_score, last, step-45."
+              == command(run, tmp_path, model_dir=trained, checkpoint=checkpoint))
+
+
+def test_the_weights_of_a_step_that_was_kept(run, trained, tmp_path):
+  status, out, err = run("evaluate", f"--model_dir={trained}", "--checkpoint=step-45", "--dry_run",
+                         "--dataset=graded", f"--output_dir={tmp_path / 'out'}", *_QUICK,
+                         "--gin_param=evaluate.limit = 2")
+  assert status == 0, err
+  assert "(step-45, step 45)" in out
+  status, out, err = run("export", f"--model_dir={trained}", "--checkpoint=step-45", "--dry_run",
+                         f"--export_dir={tmp_path / 'out'}")
+  assert status == 0, err
+  assert "(step-45, step 45)" in out
 
 
 def test_a_checkpoint_of_another_network(run, trained, tmp_path):
@@ -521,8 +577,6 @@ def test_images_and_metrics_that_cannot_be_compared(run, exported, photographs, 
 @pytest.mark.parametrize(("arguments", "message"), [
     (("evaluate", "--dataset=bapps/3afc", "--metric=ssim", "--output_dir=out"),
      "unknown --dataset=bapps/3afc. available: bapps/2afc, bapps/jnd, graded"),
-    (("evaluate", "--checkpoint=first"), "value should be one of <best_score|best_accuracy|last>"),
-    (("export", "--checkpoint=first"), "value should be one of <best_score|best_accuracy|last>"),
     (("evaluate",), "required but not given: --dataset, --output_dir"),
     (("export",), "required but not given: --export_dir"),
     (("compare",), "name a reference and its candidates"),

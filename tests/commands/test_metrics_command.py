@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -9,6 +11,7 @@ import perceptual
 from perceptual.commands import cli
 from perceptual.common import folders
 from perceptual.weights import store
+from tools.build_files import ROOT
 
 
 @pytest.fixture
@@ -31,6 +34,7 @@ def _run(capsys, *arguments):
 def test_every_metric_has_its_line_and_its_row_on_disk(weights, capsys, tmp_path):
   status, out, _ = _run(capsys, f"--output_dir={tmp_path / 'lists'}")
   assert status == 0
+  assert max(map(len, out.splitlines())) <= 100
   lines = {line.split()[0]: line for line in out.splitlines() if line.strip()}
   specs = perceptual.list_metrics()
   assert {spec.name for spec in specs} <= set(lines)
@@ -47,6 +51,15 @@ def test_every_metric_has_its_line_and_its_row_on_disk(weights, capsys, tmp_path
   written = json.loads((tmp_path / "lists" / "metrics.json").read_text())
   assert [row["metric"] for row in written] == [spec.name for spec in specs]
   assert next(row for row in written if row["metric"] == "psnr")["options"] == ["channels", "crop"]
+
+
+def test_the_list_imports_nothing_heavy():
+  code = ("import sys\nfrom perceptual.commands import metrics\nmetrics.FLAGS(['metrics'])\n"
+          "metrics.main(['metrics'])\n"
+          "print(sorted({'keras', 'tensorflow', 'torch', 'jax'} & sys.modules.keys()))")
+  process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, text=True,
+                           capture_output=True)
+  assert process.stdout.endswith("\n[]\n")
 
 
 @pytest.mark.parametrize(("metric", "lines"), [

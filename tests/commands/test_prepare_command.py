@@ -12,12 +12,16 @@ def _run(*arguments):
   prepare.main(prepare.FLAGS(["perceptual prepare", *arguments]))
 
 
-@pytest.fixture(autouse=True)
-def unparsed():
-  yield
+def _unparse():
   prepare.FLAGS.unparse_flags()
   for flag in prepare.FLAGS:
     prepare.FLAGS[flag].unparse()
+
+
+@pytest.fixture(autouse=True)
+def unparsed():
+  yield
+  _unparse()
   config.gin.clear_config()
 
 
@@ -38,7 +42,7 @@ def test_the_commands_in_the_gin_file_make_what_it_trains_on(photos, tmp_path, c
   assert capsys.readouterr().out == (
       "own_images/mine:1.0.0 from photos: 4 train images of 2 classes, 4 validation images of 2 "
       "classes; 8 of them resized.\n")
-  prepare.FLAGS["validation"].unparse()
+  _unparse()
   _run("graded", "--source=own/mine", data)
   config.parse(["gin/runs/resnet6_short.gin", "gin/data/own_images.gin"])
   images = config.images(tmp_path / "data")
@@ -51,11 +55,37 @@ def test_the_commands_in_the_gin_file_make_what_it_trains_on(photos, tmp_path, c
     (["image"], "imagenet64, images, bapps, graded, teacher, judged. Received: image."),
     (["images", "--name=mine"], "prepare images needs --source."),
     (["images", "--source=photos"], "prepare images needs --name."),
+    (["images", "--source=photos", "--name=mine", "--per_image=2"],
+     "prepare images does not take --per_image, which is for graded and teacher. Beside --source, "
+     "--data_dir and --overwrite it takes --seed, --max_unreadable, --name, --image_size, "
+     "--validation."),
+    (["graded", "--source=demo", "--split=train"],
+     "--kinds, --per_image, --limit, --under."),
+    (["bapps", "--seed=0"],
+     "prepare bapps does not take --seed, which is for imagenet64, images, graded and teacher. "
+     "Beside --source, --data_dir and --overwrite it takes none."),
 ])
 def test_a_wrong_command_says_what_is_right(arguments, message):
   with pytest.raises(command_line.UsageError) as caught:
     _run(*arguments, "--data_dir=data")
   assert str(caught.value).endswith(message)
+
+
+def test_every_flag_says_which_data_sets_take_it():
+  common = {"source", "data_dir", "overwrite", "dry_run"}
+  assert set(prepare.FLAGS) - common == set(prepare._TAKEN_BY)
+  assert {name for names in prepare._TAKEN_BY.values() for name in names} < set(prepare.DATASETS)
+
+
+def test_what_was_altered_on_reading_is_reported(photos, tmp_path, capsys):
+  for name in ("cat", "dog"):
+    Image.new("RGBA", (70, 60), (255, 0, 0, 100)).save(photos / name / "0.png")
+  data = f"--data_dir={tmp_path / 'data'}"
+  _run("images", f"--source={photos}", "--name=mine", data)
+  assert "\naltered on reading, 2 images: laid over white\n" in capsys.readouterr().out
+  _unparse()
+  _run("graded", f"--source={photos}", "--kinds=monotone", data)
+  assert "\naltered on reading, 2 images: laid over white\n" in capsys.readouterr().out
 
 
 def test_a_dry_run_writes_nothing(photos, tmp_path, capsys):

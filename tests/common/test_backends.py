@@ -84,12 +84,14 @@ _WITHOUT = "import sys; sys.modules.update(dict.fromkeys({missing}))\n"
 @pytest.mark.parametrize(("missing", "variable", "told"), [
     (["jax"], "jax", "KERAS_BACKEND is 'jax', and JAX is not installed"),
     (["tensorflow", "torch", "jax", "onnxruntime"], "", "Keras has no backend here. Install one: "),
+    (["tensorflow", "torch", "jax"], "", "Keras has no backend here. Install one: pip install "),
 ])
 @pytest.mark.parametrize("use", [
     "import perceptual; perceptual.load_metric()",
     "import perceptual; perceptual.PerceptualLoss",
     "from perceptual.metrics.lpips import lpips",
     "import perceptual.models",
+    "import perceptual.metrics.distances",
 ])
 def test_without_its_backend_every_entrance_says_what_to_install(missing, variable, told, use):
   process = _python(_WITHOUT.format(missing=missing) + use, variable)
@@ -102,7 +104,7 @@ def test_without_its_backend_every_entrance_says_what_to_install(missing, variab
     (["train", "--gin_file=x", "--model_dir=x"], "error: Training runs on TensorFlow, and "),
     (["learn", "--gin_file=x", "--data_dir=x", "--model_dir=x"], "error: Learning a metric runs "),
     (["evaluate", "--metric=ssim", "--dataset=graded", "--output_dir=x"],
-     "error: Scoring against judgements runs on TensorFlow, and KERAS_BACKEND is 'jax'"),
+     "error: KERAS_BACKEND is 'jax', and JAX is not installed: "),
     (["export", "--metric=ssim", "--export_dir=x"], "error: Exporting runs on TensorFlow, and "),
     (["prepare", "graded", "--source=demo", "--data_dir=x"], "error: Preparing data sets runs on "),
 ])

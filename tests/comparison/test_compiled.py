@@ -8,9 +8,9 @@ import pytest
 import tensorflow as tf
 
 from perceptual import models
-from perceptual.comparison import compiled, pairing, run
+from perceptual.comparison import compiled, pairing, run, scoring
 from perceptual.errors import UserError
-from perceptual.metrics import classical
+from perceptual.metrics import classical, feature_metric
 from perceptual.metrics.feature_metric import FeatureMetric
 
 
@@ -39,6 +39,13 @@ def test_values_are_those_of_the_metric_from_one_graph(metric, monkeypatch):
     np.testing.assert_allclose(graph.from_features(*features), expected, rtol=1e-4)
   assert len(traced) == 1
   assert graph.trunk_key == metric.trunk_key and graph.lower_is_better
+
+
+def test_the_weights_of_a_single_metric_are_hashed_once(metric, monkeypatch):
+  hashed = []
+  monkeypatch.setattr(feature_metric, "weights_hash", lambda *args: hashed.append(args) or "hash")
+  scoring.Scorer({"alexnet": compiled.Compiled(metric)})
+  assert len(hashed) == 1, "for the fingerprint"
 
 
 def test_too_small_images_are_the_users_error(metric):

@@ -111,9 +111,9 @@ def test_embeddings_too_large_for_memory_are_compared_in_slices(metric, monkeypa
   whole = _values(metric, "2afc", 7, batch_size=6)
   monkeypatch.setattr(measures, "SLICE_BYTES", 3 * 2 * 6 * 6 * 4)  # two triplets of style
   calls = []
-  map_fn = tf.map_fn
-  monkeypatch.setattr(tf, "map_fn", lambda f, parts, **kwargs: (
-      calls.append(parts.shape), map_fn(f, parts, **kwargs))[1])
+  scan = keras.ops.scan
+  monkeypatch.setattr(measures.ops, "scan", lambda f, carried, parts: (
+      calls.append(parts.shape), scan(f, carried, parts))[1])
   np.testing.assert_allclose(_values(metric, "2afc", 7, batch_size=6), whole, rtol=1e-5)
   assert (3, 6, 3, 3, 6) in [tuple(shape) for shape in calls], "three slices of two triplets"
   monkeypatch.setattr(measures, "SLICE_BYTES", 1)
@@ -165,7 +165,7 @@ def test_a_pass_sees_new_weights_without_a_new_graph(metric):
     kernel.assign(old)
   assert not np.allclose(before, after, rtol=1e-3)
   np.testing.assert_array_equal(run(subset, "2afc").values, before)
-  assert run._step.experimental_get_tracing_count() == 1
+  assert run._steps._step.experimental_get_tracing_count() == 1
 
 
 def test_order_is_that_of_the_subset(metric):

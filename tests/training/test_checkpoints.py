@@ -270,7 +270,7 @@ def test_a_folder_may_be_moved(folder, saved, tmp_path):
     (lambda folder: folder.write_network(*NETWORK), "best_score",
      "has no checkpoint 'best_score'. Available: last."),
     (lambda folder: folder.write_network(*NETWORK), "first",
-     "Unknown checkpoint 'first'. Available: best_score, best_accuracy, last."),
+     "has no checkpoint 'first'. Available: last."),
     (lambda folder: folder.network.write_text("{"), "last", "network.json cannot be read: "),
     (lambda folder: folder.network.write_text("[1]"), "last", "network.json is damaged: it must"),
     (lambda folder: folder.network.write_text('{"name": "resnet6"}'), "last", "is damaged"),

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from perceptual.common.files import expanded
-from perceptual.common.progress import progress
+from perceptual.common.progress import plural, progress
 from perceptual.data.images import archives, decoding, depth, folders, loading
 from perceptual.data.images.decoding import UnreadableImage
 from perceptual.data.images.formats import SUFFIXES, is_image_name
@@ -38,12 +38,16 @@ class ImageFile:
   read: Callable[[], bytes]
 
   def decode(self):
-    """Returns the pixels as `decode` does; raises `UnreadableImage`."""
+    """Returns the pixels as the function `decode` does; raises `UnreadableImage`."""
+    return self.decode_with_notes()[0]
+
+  def decode_with_notes(self):
+    """Returns the pixels and the notes, as `decode_with_notes` does; raises `UnreadableImage`."""
     try:
       data = self.read()
     except OSError as error:
       raise UnreadableImage(self.name, error.strerror or str(error)) from error
-    return decode(data, self.name)
+    return decode_with_notes(data, self.name)
 
 
 def decode(data, name):
@@ -59,11 +63,27 @@ def decode(data, name):
   Raises:
     UnreadableImage: if it does not decode.
   """
-  pixels = decoding.decode(data, name)
-  if pixels.dtype != np.uint8:
-    warnings.warn("images of more than 8 bits are rounded to 8, which is what data sets hold",
-                  stacklevel=2)
-  return depth.to_uint8(pixels)
+  return decode_with_notes(data, name)[0]
+
+
+def decode_with_notes(data, name):
+  """Returns `(pixels, notes)`: what `decode` does, and a tuple of what was altered."""
+  pixels, head = decoding.decode_with_head(data, name)
+  if pixels.dtype == np.uint8:
+    return pixels, head.notes
+  warnings.warn("images of more than 8 bits are rounded to 8, which is what data sets hold",
+                stacklevel=2)
+  return depth.to_uint8(pixels), (*head.notes, f"{head.depth.bits} bits rounded to 8")
+
+
+def altered_lines(altered):
+  """Returns a line for each kind of change, the most frequent first.
+
+  Args:
+    altered: note -> number of images.
+  """
+  return [f"altered on reading, {plural(count, 'image')}: {note}"
+          for note, count in sorted(altered.items(), key=lambda item: (-item[1], item[0]))]
 
 
 def list_files(source, *, keep=()):

@@ -22,18 +22,17 @@ from perceptual.common.files import expanded
 from perceptual.common.in_order import map_in_order
 from perceptual.data import tfds_files
 from perceptual.data.images import archives
-from perceptual.data.judged import bapps_files
+from perceptual.data.judged import bapps_files, tfds_sets
 
 KINDS = tuple(bapps_files.PUBLISHED)
 URL = "https://perceptual-similarity.s3.us-west-2.amazonaws.com/dataset/"
-VERSION = "1.0.0"
 _LAYOUT = "2afc/{train,val}/<subset>/{ref,p0,p1,judge}, jnd/val/<subset>/{p0,p1,same}"
 
 
 class Bapps(tfds.core.GeneratorBasedBuilder):
   """TFDS builder of BAPPS, by download or from `manual_dir`."""
 
-  VERSION = tfds.core.Version(VERSION)
+  VERSION = tfds.core.Version(tfds_sets.VERSION)
   RELEASE_NOTES: ClassVar = {"1.0.0": "As published."}
   BUILDER_CONFIGS: ClassVar = [
       tfds.core.BuilderConfig(
@@ -200,13 +199,7 @@ def _build(kind, source, data_dir, *, overwrite):
 
 
 def _directory(kind, data_dir):
-  return tfds_files.DatasetName("bapps", kind, VERSION).directory(data_dir)
-
-
-def subsets(kind, split):
-  """Returns the names of the published subsets of `'train'` or `'val'`, in the papers' order."""
-  return tuple(name.removeprefix(f"{split}_") for name in bapps_files.PUBLISHED[kind]
-               if name.startswith(f"{split}_"))
+  return tfds_sets.directory(f"bapps/{kind}", data_dir)
 
 
 def open_prepared(kind, data_dir):
@@ -217,6 +210,4 @@ def open_prepared(kind, data_dir):
   """
   if kind not in KINDS:
     raise errors.unknown("BAPPS config", kind, KINDS)
-  directory = _directory(kind, data_dir)
-  tfds_files.require_complete(directory, prepared_by="bapps")
-  return tfds.builder_from_directory(directory)
+  return tfds.builder_from_directory(tfds_sets.whole(f"bapps/{kind}", data_dir))

@@ -77,6 +77,12 @@ class JudgedFiles:
     return {**images, ANSWER[self.kind]: np.float32(self.answer), "id": self.id}
 
 
+def subsets(kind, split):
+  """Returns the names of the published subsets of `'train'` or `'val'`, in the papers' order."""
+  return tuple(name.removeprefix(f"{split}_") for name in PUBLISHED[kind]
+               if name.startswith(f"{split}_"))
+
+
 def find(folder, kind):
   """Looks for subsets in a folder that holds `2afc` or `jnd`, or is one of these.
 

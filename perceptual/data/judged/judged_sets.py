@@ -8,12 +8,14 @@ BAPPS files are 256x256 and are scored at 64x64, resized bilinearly, as in Zhang
 
 import dataclasses
 import itertools
+from collections.abc import Iterable
 
 import numpy as np
-import tensorflow as tf
 
 from perceptual import errors
-from perceptual.common import progress
+from perceptual.common import backends, progress
+from perceptual.data import tfds_files
+from perceptual.data.judged import bapps_files, tfds_sets
 
 DATASETS = ("bapps/2afc", "bapps/jnd", "graded", "graded/monotone", "graded/nuisance", "teacher")
 IMAGE_KEYS = {"2afc": ("reference", "candidate_0", "candidate_1"),
@@ -26,8 +28,6 @@ TRAINING_DATASETS = ("bapps/2afc", "teacher")  # those with a split to learn fro
 # the evaluations of a training run, then decode them once. BAPPS's largest takes 0.4 GB at 64x64.
 CACHE_BYTES = 2**30
 
-_ANSWER_KEYS = ("judge", "same", "family_0", "family_1")
-
 
 @dataclasses.dataclass(frozen=True)
 class Subset:
@@ -35,14 +35,15 @@ class Subset:
 
   Attributes:
     name: for instance `superres`.
-    images: data set of the images alone, `{key: [height, width, 3] uint8}` with the keys
-      `IMAGE_KEYS` of its kind, of one static size, in the order of `answers`.
+    images: the images alone, `{key: [height, width, 3] uint8}` with the keys `IMAGE_KEYS` of its
+      kind, of one size, in the order of `answers`; to be iterated over again and again. Where Keras
+      runs on TensorFlow a `tf.data.Dataset`, otherwise of arrays.
     answers: `[examples]` float64 in [0, 1]: `judge` or `same`.
     groups: name of a finer division -> `[examples]` names of the part each example belongs to.
   """
 
   name: str
-  images: tf.data.Dataset
+  images: Iterable
   answers: np.ndarray
   groups: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
@@ -107,25 +108,24 @@ def load(name, *, data_dir=None, image_size=64, limit=None, split="val"):
 
 
 def _bapps(kind, split, data_dir, image_size, limit):
-  from perceptual.data.judged import bapps
-
   if data_dir is None:
     raise errors.UserError(f"bapps/{kind} needs a data_dir, the folder in which it was prepared "
                            "with: perceptual prepare bapps --data_dir=DATA_DIR")
-  builder = bapps.open_prepared(kind, data_dir)
-  published = bapps.subsets(kind, split)
-  there = [name for name in published if f"{split}_{name}" in builder.info.splits]
+  directory = tfds_sets.whole(f"bapps/{kind}", data_dir)
+  published = bapps_files.subsets(kind, split)
+  splits = tfds_files.split_files(directory)
+  there = [name for name in published if f"{split}_{name}" in splits]
   called = {"val": "validation", "train": "training"}[split]
   if not there:
     raise errors.UserError(
         f"bapps/{kind} in {data_dir} has no {called} subset: its splits are "
-        f"{', '.join(builder.info.splits)}. Published are {', '.join(published)}.")
+        f"{', '.join(splits)}. Published are {', '.join(published)}.")
   notes = [f"judged by people (BAPPS {called})"]
   if len(there) < len(published):
     notes.append(f"without {', '.join(name for name in published if name not in there)}")
   with progress.progress(there, description=f"reading bapps/{kind}", unit="subset") as names:
-    subsets = [_subset(name, *_prepared(builder, f"{split}_{name}", limit), kind, image_size)
-               for name in names]
+    subsets = [_subset(name, *_reader().prepared(directory, f"{split}_{name}", limit), kind,
+                       image_size) for name in names]
   return _judged_set(_named(f"bapps/{kind}", split), kind, notes, subsets, limit, by_people=True)
 
 
@@ -141,16 +141,14 @@ def _graded(name, kind, data_dir, limit):
 
 
 def _teacher(split, data_dir, limit):
-  from perceptual.data.judged import prepare_teacher
-
   if data_dir is None:
     raise errors.UserError(
         "teacher needs a data_dir, the folder in which it was prepared with: perceptual prepare "
         f"teacher --split={split} --source=DIR_OR_TAR --data_dir=DATA_DIR")
-  builder = prepare_teacher.open_prepared(data_dir, split)
-  examples = _prepared(builder, split, limit)
-  subset = _subset("cross", *examples, "2afc", groups=_cross_family_groups)
-  notes = [builder.info.metadata["label"]]
+  directory = tfds_sets.whole(f"teacher/{tfds_sets.TEACHER_CONFIGS[split]}", data_dir)
+  subset = _subset("cross", *_reader().prepared(directory, split, limit), "2afc",
+                   groups=_cross_family_groups)
+  notes = [tfds_files.metadata(directory)["label"]]
   return _judged_set(_named("teacher", split), "2afc", notes, [subset], limit, by_people=False)
 
 
@@ -170,10 +168,7 @@ def _graded_examples(kind, data_dir, limit):
   """The examples of a graded set, prepared or made here, and their answers again."""
   if data_dir is None:
     return _graded_demo(kind, limit)
-  from perceptual.data.judged import prepare_graded
-
-  builder = prepare_graded.open_prepared(kind, data_dir)
-  return _prepared(builder, prepare_graded.SPLIT, limit)
+  return _reader().prepared(tfds_sets.whole(f"graded/{kind}", data_dir), "val", limit)
 
 
 def _graded_demo(kind, limit):
@@ -184,54 +179,34 @@ def _graded_demo(kind, limit):
   images, _ = demo.crops("validation")
   made = itertools.islice(graded.triplets(images, kind, seed=0, per_image=1), limit)
   with progress.progress(made, description=f"making graded/{kind}", unit="triplet") as making:
-    triplets = list(making)
-  dataset = tf.data.Dataset.from_tensor_slices(
-      {key: np.stack([t[key] for t in triplets]) for key in triplets[0]})
-  return dataset, dataset.map(lambda e: {key: e[key] for key in _ANSWER_KEYS if key in e})
+    return _reader().made(list(making))
 
 
-def _prepared(builder, split, limit):
-  """The examples of a prepared set, and their answers again, read without decoding an image."""
-  import tensorflow_datasets as tfds
-
-  keys = [key for key in _ANSWER_KEYS if key in builder.info.features]
-  return [
-      builder.as_dataset(split=split, shuffle_files=False, decoders=decoders,
-                         read_config=tfds.ReadConfig(try_autocache=False))
-      .take(-1 if limit is None else limit)
-      for decoders in (None, tfds.decode.PartialDecoding(keys))]
-
-
-def _subset(name, examples, answers, kind, image_size=None, *, groups=None):
+def _subset(name, examples, columns, kind, image_size=None, *, groups=None):
   """Returns a `Subset`; its images are resized to `image_size` unless that is None.
 
   Args:
+    examples: as `_reader` returns them.
+    columns: the answers, and what divides the subset, `{key: [examples] values}`.
     groups: columns -> the `groups` of the subset; None for `_family_groups`.
   """
-  def images_alone(example):
-    images = {key: example[key] for key in IMAGE_KEYS[kind]}
-    if image_size is None:
-      return images
-    return {key: _resized(image, image_size) for key, image in images.items()}
-
-  columns = _columns(answers)
   if not columns:
     raise errors.UserError(f"Judged subset {name!r} is empty.")
   answers = np.asarray(columns[ANSWER_KEY[kind]], np.float64)
-  images = examples.map(images_alone, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-  if _bytes(images.element_spec) * len(answers) <= CACHE_BYTES:
-    images = images.cache()
+  images = _reader().images(examples, IMAGE_KEYS[kind], size=image_size, count=len(answers),
+                            cache_bytes=CACHE_BYTES)
   return Subset(name, images, answers, (groups or _family_groups)(columns))
 
 
-def _columns(dataset):
-  rows = list(dataset.as_numpy_iterator())
-  return {key: np.array([row[key] for row in rows]) for key in rows[0]} if rows else {}
+def _reader():
+  """Returns the module that reads examples: `tf.data` where Keras runs on TensorFlow."""
+  if backends.choose() == "tensorflow":
+    from perceptual.data.judged import tensorflow_examples
 
+    return tensorflow_examples
+  from perceptual.data.judged import numpy_examples
 
-def _bytes(spec):
-  """Bytes of one example's images."""
-  return sum(image.shape.num_elements() for image in spec.values())
+  return numpy_examples
 
 
 def _family_groups(columns):
@@ -260,8 +235,3 @@ def _cross_family_groups(columns):
           "farther family": np.where(closer_is_1, first, second),
           "kinds of distortion": np.array([" and ".join(pair) for pair in kinds])}
 
-
-def _resized(image, size):
-  """Bilinear with antialiasing, as the Pillow resize through which LPIPS loads these files."""
-  resized = tf.image.resize(image, [size, size], method="bilinear", antialias=True)
-  return tf.saturate_cast(tf.round(resized), tf.uint8)

@@ -14,11 +14,11 @@ import tensorflow_datasets as tfds
 
 from perceptual.common.in_order import map_in_order
 from perceptual.data import tfds_files
-from perceptual.data.judged import graded, references, triplet_records
+from perceptual.data.images import image_files
+from perceptual.data.judged import graded, references, tfds_sets, triplet_records
 from perceptual.errors import UserError, unknown
 
 NAME = "graded"
-VERSION = "1.0.0"
 SPLIT = "val"
 
 # Without a limit on the images, about as many triplets of each kind are made.
@@ -35,12 +35,14 @@ class Report:
       `graded.triplets`.
     images: the number of references read.
     unreadable: the name of each image that could not be read, with the reason.
+    altered: what was altered on reading -> in how many images.
   """
 
   directories: dict[str, pathlib.Path]
   counts: dict[str, dict[str, int]]
   images: int
   unreadable: dict[str, str]
+  altered: dict[str, int]
 
   def __str__(self):
     lines = [graded.LABEL]
@@ -51,7 +53,7 @@ class Report:
           f"({counts['skipped']} skipped: the image shows too little of the distortions) "
           f"in {directory}")
     lines += [f"could not read {name}: {reason}" for name, reason in self.unreadable.items()]
-    return "\n".join(lines)
+    return "\n".join([*lines, *image_files.altered_lines(self.altered)])
 
 
 def open_prepared(kind, data_dir):
@@ -62,10 +64,7 @@ def open_prepared(kind, data_dir):
   """
   if kind not in graded.KINDS:
     raise unknown("graded kind", kind, graded.KINDS)
-  directory = _directory(kind, data_dir)
-  tfds_files.require_complete(
-      directory, prepared_by=f"graded --kinds={kind} --source=DIR_OR_TAR")
-  return tfds.builder_from_directory(directory)
+  return tfds.builder_from_directory(tfds_sets.whole(f"{NAME}/{kind}", data_dir))
 
 
 def prepare(source, data_dir, *, kinds=graded.KINDS, seed=0, per_image=1, image_size=64,
@@ -104,7 +103,7 @@ def prepare(source, data_dir, *, kinds=graded.KINDS, seed=0, per_image=1, image_
   for directory in directories.values():
     tfds_files.require_free(directory, overwrite=overwrite)
   limit = limit or -(-DEFAULT_TRIPLETS // per_image)
-  images, unreadable = references.read(
+  images, unreadable, altered = references.read(
       source, data_dir, image_size=image_size, limit=limit, under=under)
   made_from = {
       "label": graded.LABEL,
@@ -116,17 +115,18 @@ def prepare(source, data_dir, *, kinds=graded.KINDS, seed=0, per_image=1, image_
       "images": len(images),
       "images_sha256": references.sha256(images),
       "unreadable": unreadable,
+      "altered": altered,
   }
   counts = {
       kind: _write(images, kind, data_dir, made_from, seed=seed, per_image=per_image,
                    image_size=image_size, overwrite=overwrite)
       for kind in kinds
   }
-  return Report(directories, counts, len(images), unreadable)
+  return Report(directories, counts, len(images), unreadable, altered)
 
 
 def _directory(kind, data_dir):
-  return tfds_files.DatasetName(NAME, kind, VERSION).directory(data_dir)
+  return tfds_sets.directory(f"{NAME}/{kind}", data_dir)
 
 
 def _check_kinds(kinds, *, seed, per_image):
@@ -142,7 +142,7 @@ def _write(images, kind, data_dir, made_from, *, seed, per_image, image_size, ov
   counts = collections.Counter(triplets=0, redrawn=0, skipped=0)
   triplets = graded.triplets(images, kind, seed=seed, per_image=per_image, counts=counts)
   tfds_files.write_dataset(
-      data_dir, name=NAME, config=kind, version=VERSION,
+      data_dir, name=NAME, config=kind, version=tfds_sets.VERSION,
       features=triplet_records.features(image_size),
       splits={SPLIT: _examples(triplets, counts, kind)},
       description=f"{graded.LABEL}. Made from {made_from['source']}, seed {seed}.",

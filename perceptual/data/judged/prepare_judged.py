@@ -5,6 +5,7 @@ is, beside the set's place. The set appears there when it is whole. A killed run
 copied, and the same command goes on with it; a mistake leaves nothing.
 """
 
+import collections
 import contextlib
 import dataclasses
 import datetime
@@ -37,10 +38,12 @@ class Report:
   Attributes:
     judged: the set, as `prepared.load_judged` gives it.
     unused: how many images of the source no judgement names.
+    altered: what is altered when images are read -> in how many; the files are copied as they are.
   """
 
   judged: prepared.PreparedJudgements
   unused: int
+  altered: dict[str, int]
 
   def __str__(self):
     judged = self.judged
@@ -58,7 +61,7 @@ class Report:
     lines = [f"judged/{judged.name}: {'; '.join(counts)}; in {judged.directory}"]
     if self.unused:
       lines.append(f"in no judgement, and left in the source: {counted(self.unused, 'images')}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *image_files.altered_lines(self.altered)])
 
 
 def prepare(source, data_dir, *, name, layout=None, table=None, columns=None, direction=None,
@@ -93,7 +96,7 @@ def prepare(source, data_dir, *, name, layout=None, table=None, columns=None, di
   try:
     with tfds_files.unfinished(directory, overwrite=overwrite, resume=True) as building:
       try:
-        _write(building, judged, source, provenance)
+        altered = _write(building, judged, source, provenance)
       except UserError:
         shutil.rmtree(building)
         raise
@@ -104,7 +107,7 @@ def prepare(source, data_dir, *, name, layout=None, table=None, columns=None, di
   reversed_answers.warn_if_reversed(result, judged.itself)
   named = set(judged.image_names)
   return Report(result, sum(image_files.is_image_name(file) and file not in named
-                            for file in found.names))
+                            for file in found.names), altered)
 
 
 def _read(found, layout, table, columns, direction):
@@ -129,32 +132,39 @@ def _provenance(found, judged, layout):
 
 
 def _write(building, judged, source, provenance):
+  """Writes the set; returns what is altered when its images are read -> in how many."""
   places = {name: index for index, name in enumerate(judged.image_names)}
-  images = _copy(building, source, places)
+  images, altered = _copy(building, source, places)
   _check_sizes(judged.rows, images, places)
   prepared.write(
       building, kind=judged.kind, note=judged.note, higher_is_better=judged.higher_is_better,
       rows=[([places[name] for name in row.images], row.answer, row.votes, row.part)
             for row in judged.rows],
       images=images, provenance=provenance)
+  return altered
 
 
 def _copy(building, source, places):
-  """Copies the images that decode; returns their `StoredImage`s, by their places."""
+  """Copies the images that decode.
+
+  Returns:
+    (`StoredImage`s by their places, what is altered on reading -> in how many).
+  """
   (building / "images").mkdir(exist_ok=True)
   wanted = (file for file in image_files.image_files(source) if file.name in places)
-  images = [None] * len(places)
+  images, altered = [None] * len(places), collections.Counter()
   with progress(description="checking", total=len(places)) as bar:
-    for stored in map_in_order(lambda file: _copy_one(building, file, places[file.name]), wanted,
-                               ahead=8):
+    for stored, notes in map_in_order(
+        lambda file: _copy_one(building, file, places[file.name]), wanted, ahead=8):
       images[places[stored.name]] = stored
+      altered.update(notes)
       bar.update()
   missing = [name for name, place in places.items() if images[place] is None]
   if missing:
     raise UserError(f"{judgements.counted(len(missing), 'files')} not of a format that is read "
                     f"({', '.join(image_files.SUFFIXES)}): {judgements.listed(missing)}.")
   _remove_others(building, images)
-  return images
+  return images, dict(altered)
 
 
 def _remove_others(building, images):
@@ -166,20 +176,21 @@ def _remove_others(building, images):
 
 
 def _copy_one(building, file, place):
-  """Checks one image and copies it, unless a killed run has; returns its `StoredImage`."""
+  """Checks one image and copies it, unless a killed run has; returns it stored, and notes."""
   try:
     data = file.read()
   except OSError as error:
     raise UserError(f"{file.name}: {error.strerror or error}.") from error
   suffix = posixpath.splitext(file.name)[1].lower()
   path = building / "images" / f"{place:06d}{suffix}"
-  height, width = image_files.decode(data, file.name).shape[:2]
+  pixels, notes = image_files.decode_with_notes(data, file.name)
+  height, width = pixels.shape[:2]
   if not path.is_file() or path.read_bytes() != data:
     with files.beside(path) as temporary:
       temporary.write_bytes(data)
   return prepared.StoredImage(
       file=f"images/{path.name}", name=file.name, height=height, width=width, bytes=len(data),
-      sha256=hashlib.sha256(data).hexdigest())
+      sha256=hashlib.sha256(data).hexdigest()), notes
 
 
 def _check_sizes(rows, images, places):

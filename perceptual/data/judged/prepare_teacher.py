@@ -19,12 +19,12 @@ from keras import ops
 
 from perceptual.common.in_order import map_in_order
 from perceptual.data import tfds_files
-from perceptual.data.judged import cross_family, references, triplet_records
+from perceptual.data.images import image_files
+from perceptual.data.judged import cross_family, references, tfds_sets, triplet_records
 from perceptual.errors import UserError, unknown
 
 NAME = "teacher"
-CONFIGS = {"val": "cross", "train": "cross_train"}  # split -> the configuration it stands in alone
-VERSION = "1.0.0"
+CONFIGS = tfds_sets.TEACHER_CONFIGS
 
 # Without a limit on the images, about as many triplets of a split are made.
 DEFAULT_TRIPLETS = {"val": 5000, "train": 20_000}
@@ -49,6 +49,7 @@ class Report:
       `ties` of the teacher.
     images: the number of references read.
     unreadable: the name of each image that could not be read, with the reason.
+    altered: what was altered on reading -> in how many images.
   """
 
   directory: pathlib.Path
@@ -56,6 +57,7 @@ class Report:
   counts: dict[str, int]
   images: int
   unreadable: dict[str, str]
+  altered: dict[str, int]
 
   def __str__(self):
     counts = self.counts
@@ -65,7 +67,7 @@ class Report:
         f"images (dropped: {counts['identical']} with identical images, {counts['ties']} ties) "
         f"in {self.directory}"]
     lines += [f"could not read {name}: {reason}" for name, reason in self.unreadable.items()]
-    return "\n".join(lines)
+    return "\n".join([*lines, *image_files.altered_lines(self.altered)])
 
 
 def label(teacher):
@@ -79,10 +81,7 @@ def open_prepared(data_dir, split="val"):
   Raises:
     UserError: if `data_dir` holds no whole one.
   """
-  directory = _directory(data_dir, split)
-  tfds_files.require_complete(
-      directory, prepared_by=f"teacher --split={split} --source=DIR_OR_TAR")
-  return tfds.builder_from_directory(directory)
+  return tfds.builder_from_directory(tfds_sets.whole(f"{NAME}/{CONFIGS[split]}", data_dir))
 
 
 def prepare(source, data_dir, metric, *, split="val", seed=0, per_image=1, image_size=64,
@@ -121,7 +120,7 @@ def prepare(source, data_dir, metric, *, split="val", seed=0, per_image=1, image
   cross_family.check(seed=seed, per_image=per_image)
   references.check(source, image_size=image_size, limit=limit, under=under)
   tfds_files.require_free(_directory(data_dir, split), overwrite=overwrite)
-  images, unreadable = references.read(
+  images, unreadable, altered = references.read(
       source, data_dir, image_size=image_size, under=under, split=_SOURCE_SPLITS[split],
       limit=limit or -(-DEFAULT_TRIPLETS[split] // per_image))
   for other in CONFIGS.keys() - {split}:
@@ -130,7 +129,7 @@ def prepare(source, data_dir, metric, *, split="val", seed=0, per_image=1, image
   made = cross_family.triplets(
       images, seed=seed + _SEED_OFFSETS[split], per_image=per_image, counts=counts)
   directory = tfds_files.write_dataset(
-      data_dir, name=NAME, config=CONFIGS[split], version=VERSION, overwrite=overwrite,
+      data_dir, name=NAME, config=CONFIGS[split], version=tfds_sets.VERSION, overwrite=overwrite,
       features=triplet_records.features(image_size),
       splits={split: _examples(judged(made, metric, counts), counts)},
       description=f"{label(metric.name)}. Made from {source}, seed {seed}.",
@@ -146,9 +145,10 @@ def prepare(source, data_dir, metric, *, split="val", seed=0, per_image=1, image
           "images": len(images),
           "images_sha256": references.sha256(images),
           "unreadable": unreadable,
+          "altered": altered,
           "counts": counts,
       })
-  return Report(directory, label(metric.name), dict(counts), len(images), unreadable)
+  return Report(directory, label(metric.name), dict(counts), len(images), unreadable, altered)
 
 
 def judged(triplets, metric, counts):
@@ -207,4 +207,4 @@ def _require_disjoint(images, data_dir, split):
 
 
 def _directory(data_dir, split):
-  return tfds_files.DatasetName(NAME, CONFIGS[split], VERSION).directory(data_dir)
+  return tfds_sets.directory(f"{NAME}/{CONFIGS[split]}", data_dir)

@@ -5,6 +5,7 @@ prepared in the data folder, `'imagenet64'`, or `'own/<name>'` for one's own ima
 `'demo'`, crops of the embedded photographs.
 """
 
+import collections
 import hashlib
 
 import numpy as np
@@ -40,21 +41,22 @@ def read(source, data_dir, *, image_size, limit, under=None, split="validation")
     split: of labelled images, `'train'` or `'validation'`; files have none.
 
   Returns:
-    (images, unreadable): a list of uint8 `[image_size, image_size, 3]`, and the name of each image
-    that could not be read, with the reason.
+    (images, unreadable, altered): a list of uint8 `[image_size, image_size, 3]`; the name of each
+    image that could not be read, with the reason; and what was altered on reading, with the number
+    of images.
 
   Raises:
     UserError: the source is missing, or has no readable image.
   """
   read_labelled = _reader(source)
   if read_labelled:
-    images, unreadable = read_labelled(data_dir, split, limit), {}
+    images, unreadable, altered = read_labelled(data_dir, split, limit), {}, {}
   else:
-    images, unreadable = _read_files(source, under, limit)
+    images, unreadable, altered = _read_files(source, under, limit)
   if not len(images):  # a list or an array
     raise UserError(f"None of the {len(unreadable)} images of {source} tried could be read; "
                     f"the first is {next(iter(unreadable))}.")
-  return [_square(image, image_size) for image in images], unreadable
+  return [_square(image, image_size) for image in images], unreadable, altered
 
 
 def sha256_of_each(images):
@@ -78,17 +80,18 @@ def _read_files(source, under, limit):
     where = f"{source} under {under!r}" if under else source
     raise UserError(f"No images in {where}: looked for {', '.join(image_files.SUFFIXES)}.")
   wanted = {names[index] for index in _spread(len(names), limit)}
-  images, unreadable = {}, {}
+  images, unreadable, altered = {}, {}, collections.Counter()
   with progress(description="reading", total=len(wanted)) as bar:
     for file in image_files.image_files(source):
       if file.name not in wanted:
         continue
       try:
-        images[file.name] = file.decode()
+        images[file.name], notes = file.decode_with_notes()
+        altered.update(notes)
       except image_files.UnreadableImage as error:
         unreadable[error.name] = error.reason
       bar.update()
-  return [images[name] for name in sorted(images)], unreadable
+  return [images[name] for name in sorted(images)], unreadable, dict(altered)
 
 
 def _is_under(name, under):

@@ -1,15 +1,16 @@
 """How a made 2AFC triplet stands in a data set of TFDS."""
 
-import tensorflow as tf
-import tensorflow_datasets as tfds
-
 from perceptual.data.images import image_files
 
 IMAGE_KEYS = ("reference", "candidate_0", "candidate_1")
+ANSWERS = ("judge", "same", "family_0", "family_1")  # what examples say beside their images
 
 
 def features(image_size):
   """Returns the `tfds.features.FeaturesDict` of triplets of one size, as `graded` makes them."""
+  import tensorflow as tf
+  import tensorflow_datasets as tfds
+
   image = {
       key: tfds.features.Image(shape=(image_size, image_size, 3), encoding_format="png")
       for key in IMAGE_KEYS

@@ -9,8 +9,6 @@ AutoAugment (`policy`) and Gaussian noise (`noise`).
 
 import dataclasses
 
-import tensorflow as tf
-
 from perceptual import errors
 from perceptual.data.labelled import auto_augment
 
@@ -62,6 +60,8 @@ class Augmentation:
       image: `[height, width, 3]` uint8.
       seed: `[2]` int64.
     """
+    import tensorflow as tf
+
     seeds = tf.random.split(seed, 2)
     image = self._cropped(image, seeds[0])
     if self.flip:
@@ -90,6 +90,8 @@ class Augmentation:
 
 def pad_and_random_crop(image, seed, padding):
   """Returns a crop of the old size, at a random place of the image with zeros around it."""
+  import tensorflow as tf
+
   padded = tf.pad(image, [[padding, padding], [padding, padding], [0, 0]])
   return tf.image.stateless_random_crop(padded, image.shape, seed)
 
@@ -100,6 +102,8 @@ def inception_crop(image, seed):
   As in the papers' code: after 10 failed attempts the centre is taken, and a box must cover a tenth
   of the object, here of the image, so that in effect its area is at least 0.1.
   """
+  import tensorflow as tf
+
   whole = tf.constant([[[0.0, 0.0, 1.0, 1.0]]])
   begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
       tf.shape(image), whole, seed, min_object_covered=0.1, aspect_ratio_range=(3 / 4, 4 / 3),
@@ -111,11 +115,15 @@ def inception_crop(image, seed):
 
 def center_crop(image, fraction=CENTER_FRACTION):
   """Returns the central part of each side, resized to the old size."""
+  import tensorflow as tf
+
   return _resized(tf.image.central_crop(image, fraction), image.shape)
 
 
 def gaussian_noise(image, seed, largest):
   """Returns an image with Gaussian noise of a standard deviation drawn from [0, largest] x 255."""
+  import tensorflow as tf
+
   seeds = tf.random.split(seed, 2)
   deviation = 255 * tf.random.stateless_uniform([], seeds[0], maxval=largest)
   noise = deviation * tf.random.stateless_normal(image.shape, seeds[1])
@@ -123,5 +131,7 @@ def gaussian_noise(image, seed, largest):
 
 
 def _resized(image, shape):
+  import tensorflow as tf
+
   resized = tf.image.resize(image, shape[:2], method="bicubic")
   return tf.ensure_shape(tf.saturate_cast(tf.round(resized), tf.uint8), shape)

@@ -6,8 +6,6 @@ probabilities and signs cannot be seeded per image, so that a resumed run would 
 than an uninterrupted one; the drawing is therefore done here.
 """
 
-import tensorflow as tf
-
 # The papers' largest shift: 150 of the 331 pixels of their images. The model garden's 250 pixels
 # would move a 64x64 image out of sight.
 _LARGEST_SHIFT = 150 / 331
@@ -29,6 +27,7 @@ def distort(image, seed):
   Returns:
     An image of the same shape and type.
   """
+  import tensorflow as tf
   from official.vision.ops import augment
 
   policies = augment.AutoAugment.policy_v0()
@@ -40,6 +39,8 @@ def distort(image, seed):
 
 def _branch(image, policy, draws):
   """Returns a function without arguments that applies the two operations of a sub-policy."""
+  import tensorflow as tf
+
   def apply():
     result = image
     for number, (name, probability, level) in enumerate(policy):

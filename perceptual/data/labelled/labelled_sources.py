@@ -53,13 +53,14 @@ class Example:
     name: what it is called in its source.
     split: `train` or `validation`.
     label: an index into the source's `label_names`.
-    pixels: returns `[height, width, 3]` uint8; raises `image_files.UnreadableImage`.
+    read: returns `[height, width, 3]` uint8, and a tuple of what was altered; raises
+      `image_files.UnreadableImage`.
   """
 
   name: str
   split: str
   label: int
-  pixels: Callable[[], np.ndarray]
+  read: Callable[[], tuple[np.ndarray, tuple]]
 
 
 def open_source(path, *, imagenet_labels, seed=0):
@@ -123,7 +124,7 @@ class FolderSource:
     files = (f for f in image_files.image_files(self._path) if f.name in self._assigned)
     for file in itertools.islice(files, start, None):
       split, class_name = self._assigned[file.name]
-      yield Example(file.name, split, label_of[class_name], file.decode)
+      yield Example(file.name, split, label_of[class_name], file.decode_with_notes)
 
 
 def _called(file_name, contents):
@@ -206,7 +207,7 @@ class NpzSource:
 
 def _pixels(row):
   """Rows hold channels, then height, then width."""
-  return row.reshape(3, NPZ_IMAGE_SIZE, NPZ_IMAGE_SIZE).transpose(1, 2, 0)
+  return row.reshape(3, NPZ_IMAGE_SIZE, NPZ_IMAGE_SIZE).transpose(1, 2, 0), ()
 
 
 def _npz_members(path):

@@ -70,6 +70,7 @@ def prepare(source, data_dir, *, name, image_size=64, validation=None, seed=0, m
     errors.require_number("validation", validation, above=0, below=1)
   return preparation.prepare(
       dataset(name), source, data_dir, image_size=image_size, seed=seed,
+      made_with={"validation": validation or class_folders.HELD_OUT},
       max_unreadable=max_unreadable, overwrite=overwrite,
       look=lambda: _looked_through(source, validation, seed),
       description=f"Images by class, resized to {image_size}x{image_size}.")

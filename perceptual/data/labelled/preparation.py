@@ -50,6 +50,8 @@ class Report:
     unreadable: `(name, reason)` of every image that could not be read.
     ignored: names of the first files that were taken for no images.
     notes: what a person should know about how the source was understood.
+    altered: what was altered on reading, for instance `laid over white` -> in how many images.
+    made_with: what the data set depends on beside its source, option -> value.
     found: whether the data set was there already and nothing was done.
   """
 
@@ -64,6 +66,8 @@ class Report:
   unreadable: list[tuple[str, str]]
   ignored: list[str]
   notes: list[str]
+  altered: dict[str, int] = dataclasses.field(default_factory=dict)
+  made_with: dict = dataclasses.field(default_factory=dict)
   found: bool = False
 
   def summary(self):
@@ -79,11 +83,11 @@ class Report:
       lines.append(
           f"{len(self.unreadable):,} images could not be read, such as {name} ({reason}); all are "
           f"listed in {UNREADABLE_LIST} beside the data.")
-    return "\n".join([*lines, *self.notes])
+    return "\n".join([*lines, *image_files.altered_lines(self.altered), *self.notes])
 
 
 def prepare(dataset, source, data_dir, *, look, image_size, description, homepage=None, seed=0,
-            max_unreadable=None, overwrite=False):
+            made_with=None, max_unreadable=None, overwrite=False):
   """Writes a data set of labelled images below `data_dir`.
 
   Args:
@@ -95,6 +99,7 @@ def prepare(dataset, source, data_dir, *, look, image_size, description, homepag
     description: a sentence, for TFDS.
     homepage: an address, or None.
     seed: of the order of the examples.
+    made_with: what the data set depends on besides, option -> value; None for nothing.
     max_unreadable: how many images may be unreadable before nothing is prepared; by default one in
       a hundred, or 10 where that is more. They are listed in `unreadable.txt`.
     overwrite: whether to replace a complete data set.
@@ -103,12 +108,13 @@ def prepare(dataset, source, data_dir, *, look, image_size, description, homepag
     A `Report`. Where the data set is complete already it is that of the earlier run.
 
   Raises:
-    UserError: if the source cannot be used, has too many unreadable images, or is another one than
-      that of a data set already there.
+    UserError: if the source cannot be used or has too many unreadable images, or if a data set is
+      already there that was made of another source or otherwise.
   """
   directory = dataset.directory(data_dir)
+  made_with = {"image_size": image_size, "seed": seed, **(made_with or {})}
   if tfds_files.is_complete(directory) and not overwrite:
-    return _found(directory, source, image_size)
+    return _found(directory, source, made_with)
   opened = look()
   with tfds_files.unfinished(directory, overwrite=overwrite, resume=True) as building:
     writer = ShuffledWriter(
@@ -123,7 +129,7 @@ def prepare(dataset, source, data_dir, *, look, image_size, description, homepag
         dataset=str(dataset), source=pathlib.Path(source).name, image_size=image_size, seed=seed,
         sizes={split.name: split.num_examples for split in splits},
         class_names=opened.class_names, ignored=opened.ignored[:_IGNORED_LISTED],
-        notes=opened.notes, **dataclasses.asdict(tally))
+        notes=opened.notes, made_with=made_with, **dataclasses.asdict(tally))
     _list_unreadable(tally, building)
     tfds_files.write_info(
         building, dataset, features=features, splits=splits, supervised_keys=("image", "label"),
@@ -131,15 +137,20 @@ def prepare(dataset, source, data_dir, *, look, image_size, description, homepag
   return report
 
 
-def _found(directory, source, image_size):
+def _found(directory, source, made_with):
+  """Returns the report of the data set there; `UserError` if it was made otherwise."""
   report = _report_in(directory)
-  name = pathlib.Path(source).name
-  if report is None or (report.source, report.image_size) != (name, image_size):
-    maker = f"from {report.source} at {report.image_size}x{report.image_size}" if report else (
-        "by another tool")
-    raise UserError(
-        f"{directory} already holds a data set, made {maker}: to replace it by one from {name} at "
-        f"{image_size}x{image_size}, overwrite.")
+  if report is None:
+    raise UserError(f"{directory} already holds a data set, made by another tool: to replace it, "
+                    "overwrite (--overwrite).")
+  asked = {"source": pathlib.Path(source).name, **made_with}
+  there = {"source": report.source, "image_size": report.image_size, "seed": report.seed,
+           **report.made_with}
+  other = [f"{option} {there[option]}, not {value}" for option, value in asked.items()
+           if option in there and there[option] != value]
+  if other:
+    raise UserError(f"{directory} already holds a data set, made with {'; '.join(other)}: to "
+                    "replace it, overwrite (--overwrite).")
   return dataclasses.replace(report, found=True)
 
 
@@ -157,6 +168,7 @@ class _Tally:
   class_counts: dict[str, dict[int, int]]
   resized: int = 0
   unreadable: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+  altered: dict[str, int] = dataclasses.field(default_factory=dict)
 
   def count(self, encoded):
     if encoded.reason is not None:
@@ -165,6 +177,8 @@ class _Tally:
     counts = self.class_counts[encoded.example.split]
     counts[encoded.example.label] = counts.get(encoded.example.label, 0) + 1
     self.resized += encoded.resized
+    for note in encoded.notes:
+      self.altered[note] = self.altered.get(note, 0) + 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,20 +187,21 @@ class _Encoded:
 
   example: labelled_sources.Example
   record: bytes | None = None
+  notes: tuple = ()
   resized: bool = False
   reason: str | None = None
 
 
 def _encode(serialize, image_size, example):
   try:
-    image = example.pixels()
+    image, notes = example.read()
   except image_files.UnreadableImage as error:
     return _Encoded(example, reason=error.reason)
   resized = image.shape[:2] != (image_size, image_size)
   if resized:
     image = box_resized(image, image_size)
   record = serialize({"image": image_files.encode_png(image), "label": example.label})
-  return _Encoded(example, record, resized)
+  return _Encoded(example, record, notes, resized)
 
 
 def box_resized(image, size):

@@ -280,10 +280,10 @@ def test_published_counts(kind, split, count, as_published):
 
 
 def test_subsets_as_published():
-  assert bapps.subsets("2afc", "val") == (
+  assert bapps_files.subsets("2afc", "val") == (
       "traditional", "cnn", "superres", "deblur", "color", "frameinterp")
-  assert bapps.subsets("2afc", "train") == ("traditional", "cnn", "mix")
-  assert bapps.subsets("jnd", "val") == ("traditional", "cnn")
+  assert bapps_files.subsets("2afc", "train") == ("traditional", "cnn", "mix")
+  assert bapps_files.subsets("jnd", "val") == ("traditional", "cnn")
   exact = [int(n) for split, n in bapps_files.PUBLISHED["2afc"].items() if split[:3] == "val"]
   assert sum(exact) == 36_344
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from perceptual.data.judged import bapps, graded, judged_sets, prepare_graded
+from perceptual.data.judged import bapps, graded, judged_sets, numpy_examples, prepare_graded
 from perceptual.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore:bapps/")  # of counts that are not as published
@@ -58,8 +58,44 @@ def graded_dir(tmp_path_factory):
 
 
 def _images(subset):
-  examples = list(subset.images.as_numpy_iterator())
-  return {key: np.stack([example[key] for example in examples]) for key in examples[0]}
+  examples = list(subset.images)
+  return {key: np.stack([np.asarray(example[key]) for example in examples]) for key in examples[0]}
+
+
+@pytest.fixture
+def without_tensorflow(monkeypatch):
+  """Reads as on JAX and PyTorch."""
+  return lambda: monkeypatch.setattr(judged_sets, "_reader", lambda: numpy_examples)
+
+
+@pytest.mark.parametrize(("name", "options"), [
+    ("bapps/2afc", {"image_size": _SIDE}), ("bapps/2afc", {"image_size": 8, "limit": 5}),
+    ("bapps/jnd", {"image_size": 12}), ("bapps/jnd", {"image_size": 40}), ("graded", {}),
+    ("graded/nuisance", {"limit": 3})])
+def test_without_tensorflow_the_same_is_read(
+    bapps_dir, graded_dir, without_tensorflow, name, options):
+  data_dir = bapps_dir if name.startswith("bapps") else graded_dir
+  expected = judged_sets.load(name, data_dir=data_dir, **options)
+  images = [_images(subset) for subset in expected.subsets]
+  without_tensorflow()
+  found = judged_sets.load(name, data_dir=data_dir, **options)
+  assert (found.name, found.note) == (expected.name, expected.note)
+  for ours, theirs, pixels in zip(found.subsets, expected.subsets, images, strict=True):
+    np.testing.assert_array_equal(ours.answers, theirs.answers)
+    assert ours.groups.keys() == theirs.groups.keys()
+    for part, names in ours.groups.items():
+      np.testing.assert_array_equal(names, theirs.groups[part])
+    for key, image in _images(ours).items():
+      assert image.dtype == np.uint8
+      np.testing.assert_array_equal(image, pixels[key])
+
+
+def test_without_tensorflow_the_demo_photographs_give_the_same(without_tensorflow):
+  expected = _images(judged_sets.load("graded/nuisance", limit=2).subsets[0])
+  without_tensorflow()
+  found = _images(judged_sets.load("graded/nuisance", limit=2).subsets[0])
+  for key, image in found.items():
+    np.testing.assert_array_equal(image, expected[key])
 
 
 def test_bapps_has_the_papers_order_and_no_training_subset(bapps_dir):
@@ -119,7 +155,12 @@ def test_bapps_is_resized_as_pillow_does(bapps_dir):
       assert difference.max() <= 1 and difference.mean() < 0.2
 
 
-def test_images_are_kept_in_memory_after_the_first_pass(bapps_dir, tmp_path, monkeypatch):
+@pytest.mark.parametrize("error", [tf.errors.NotFoundError, UserError])
+def test_images_are_kept_in_memory_after_the_first_pass(
+    bapps_dir, tmp_path, monkeypatch, without_tensorflow, error):
+  if error is UserError:
+    without_tensorflow()
+
   def load_and_iterate_twice(data_dir):
     shutil.copytree(bapps_dir, data_dir)
     subset = judged_sets.load("bapps/jnd", data_dir=data_dir, image_size=_SIDE).subsets[0]
@@ -130,7 +171,7 @@ def test_images_are_kept_in_memory_after_the_first_pass(bapps_dir, tmp_path, mon
   first, second = load_and_iterate_twice(tmp_path / "kept")
   np.testing.assert_array_equal(first["candidate"], second["candidate"])
   monkeypatch.setattr(judged_sets, "CACHE_BYTES", 6 * 2 * _SIDE * _SIDE * 3 - 1)
-  with pytest.raises(tf.errors.NotFoundError):
+  with pytest.raises(error):
     load_and_iterate_twice(tmp_path / "too_large")
 
 

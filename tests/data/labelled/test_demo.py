@@ -34,6 +34,13 @@ def test_every_photograph_is_there_with_its_credits():
     assert photograph.licence
 
 
+def test_some_of_the_photographs():
+  images = demo.labelled_images(
+      classes=[demo.CLASS_NAMES[3], 0], train_per_photograph=2, validation_per_photograph=1)
+  assert (images.num_classes, images.classes) == (2, (3, 0))
+  assert images.sizes == {"train": 4, "validation": 2}
+
+
 @pytest.mark.parametrize("split", demo.SPLITS)
 def test_crops_are_balanced_and_of_the_promised_type(crops, split):
   images, labels = crops[split]

@@ -88,12 +88,16 @@ def test_the_share_for_validation_may_be_chosen(photos, tmp_path):
   assert report.sizes == {"train": 21, "validation": 9}
 
 
-def test_another_source_or_size_of_a_name_is_refused_unless_overwritten(photos, data_dir, tmp_path):
-  again = own_images.prepare(photos, data_dir, name="pets-1", image_size=16)
+@pytest.mark.parametrize(("options", "told"), [
+    ({"image_size": 32}, "image_size 16, not 32"), ({"seed": 1}, "seed 0, not 1"),
+    ({"validation": 0.5}, "validation 0.1, not 0.5"),
+    ({"source": "others", "seed": 2}, "source photos, not others; seed 0, not 2")])
+def test_what_was_prepared_otherwise_is_refused_unless_overwritten(photos, data_dir, options, told):
+  given = {"source": photos, "image_size": 16}
+  again = own_images.prepare(data_dir=data_dir, name="pets-1", **given)
   assert again.found and again.summary().startswith("Already complete, nothing to do: ")
-  with pytest.raises(UserError, match="made from photos at 16x16: to replace it by one from photos "
-                                      "at 32x32, overwrite"):
-    own_images.prepare(photos, data_dir, name="pets-1", image_size=32)
+  with pytest.raises(UserError, match=f"made with {told}: to replace it, overwrite"):
+    own_images.prepare(data_dir=data_dir, name="pets-1", **{**given, **options})
 
 
 def test_a_class_without_training_images_is_told(photos, tmp_path):

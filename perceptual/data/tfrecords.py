@@ -1,0 +1,160 @@
+"""Reads TFRecord files, and the `tf.train.Example`s in them, without TensorFlow.
+
+A record is its length (8 bytes), a checksum of that (4), the data, and a checksum of these (4),
+little-endian; checksums are CRC-32C, masked (tensorflow/core/lib/io/record_writer.h). An `Example`
+is a map of names to lists of bytes, float32 or int64 (tensorflow/core/example/feature.proto), read
+here from its encoding as a protocol buffer.
+"""
+
+import functools
+import struct
+
+import numpy as np
+
+from perceptual.errors import UserError
+
+_POLYNOMIAL = 0x82F63B78  # of Castagnoli, reversed
+_MASK_DELTA = 0xA282EAD8
+_VARINT, _BYTES = 0, 2  # types of a field
+
+
+def records(path):
+  """Yields the records of a file, bytes, each checked.
+
+  Raises:
+    UserError: the file cannot be read, or is damaged.
+  """
+  try:
+    with open(path, "rb") as file:
+      number = 0
+      while head := file.read(12):
+        if len(head) < 12 or not _agrees(head[:8], head[8:]):
+          raise _damaged(path, number)
+        length, = struct.unpack("<Q", head[:8])
+        data, checksum = file.read(length), file.read(4)
+        if len(data) < length or not _agrees(data, checksum):
+          raise _damaged(path, number)
+        yield data
+        number += 1
+  except OSError as error:
+    raise UserError(f"{path} cannot be read: {error.strerror}.") from None
+
+
+def example(record):
+  """Returns the values of a serialized `tf.train.Example`, `{name: value}`.
+
+  A value is a list of bytes, or an array of float32 or int64.
+
+  Raises:
+    ValueError: it is none.
+  """
+  values = {}
+  try:
+    for _, features in _fields(record):
+      for _, entry in _fields(features):
+        name, feature = (value for _, value in sorted(_fields(entry)))
+        values[name.decode()] = _value(feature)
+  except (IndexError, TypeError, struct.error) as error:
+    raise ValueError("not a tf.train.Example") from error
+  return values
+
+
+def _value(feature):
+  """Returns the list of a `Feature`: field 1 has bytes, 2 float32, 3 int64."""
+  (kind, data), = _fields(feature)
+  items = [value for _, value in _fields(data)]
+  if kind == 1:
+    return items
+  if kind == 2:  # packed, in one field
+    return np.frombuffer(b"".join(items), "<f4")
+  packed = [value for item in items for value in (
+      [item] if isinstance(item, int) else _varints(item))]
+  return np.array(packed, np.uint64).astype(np.int64)
+
+
+def _fields(message):
+  """Yields the number and the value of each field of a message: bytes, or an integer."""
+  position = 0
+  while position < len(message):
+    tag, position = _varint(message, position)
+    value, position = _varint(message, position)
+    if tag & 7 == _BYTES:
+      value, position = message[position:position + value], position + value
+    elif tag & 7 != _VARINT:
+      raise ValueError(f"not a field of a tf.train.Example: {tag}")
+    if position > len(message):
+      raise ValueError("truncated tf.train.Example")
+    yield tag >> 3, value
+
+
+def _varints(data):
+  position = 0
+  while position < len(data):
+    value, position = _varint(data, position)
+    yield value
+
+
+def _varint(data, position):
+  """Returns the integer at a position, seven bits a byte, and the position after it."""
+  value, shift = 0, 0
+  while True:
+    byte = data[position]
+    position += 1
+    value |= (byte & 0x7F) << shift
+    if byte < 0x80:
+      return value, position
+    shift += 7
+
+
+def _damaged(path, number):
+  return UserError(f"{path} is damaged: record {number} does not match its checksum.")
+
+
+def _agrees(data, checksum):
+  crc = crc32c(data)
+  masked = ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF
+  return checksum == struct.pack("<I", masked)
+
+
+def crc32c(data):
+  """Returns the CRC-32C (RFC 3720, 12.1) of bytes.
+
+  Each byte's own remainder is found at once, then those of neighbours are joined, and so on in
+  pairs: the remainder of `ab` is that of `a` with as many zeros behind it as `b` is long, XOR that
+  of `b`. Zeros in front change nothing, so that the length can be made a power of two.
+  """
+  length = len(data)
+  start = np.uint32(0xFFFFFFFF)  # of the standard, as if it stood in front
+  for level in range(length.bit_length()):
+    if length >> level & 1:
+      start = _apply(_zeros_behind(level), start)
+  levels = max(length - 1, 0).bit_length()
+  values = np.pad(np.frombuffer(data, np.uint8), (2**levels - length, 0))
+  values = _of_bytes()[values]
+  for level in range(levels):
+    values = _apply(_zeros_behind(level), values[0::2]) ^ values[1::2]
+  return int(values[0] ^ start) ^ 0xFFFFFFFF
+
+
+@functools.cache
+def _of_bytes():
+  """Returns the remainder of each byte, `[256]` uint32."""
+  values = np.arange(256, dtype=np.uint32)
+  for _ in range(8):
+    values = np.where(values & 1, values >> 1 ^ _POLYNOMIAL, values >> 1).astype(np.uint32)
+  return values
+
+
+@functools.cache
+def _zeros_behind(level):
+  """Returns what 2**level zeros behind it make of a remainder, by its four bytes: `[4, 256]`."""
+  if level:
+    half = _zeros_behind(level - 1)
+    return _apply(half, half)
+  places = np.arange(256, dtype=np.uint32) << np.arange(0, 32, 8, dtype=np.uint32)[:, None]
+  return _of_bytes()[places & 0xFF] ^ places >> 8
+
+
+def _apply(tables, values):
+  return (tables[0][values & 0xFF] ^ tables[1][values >> 8 & 0xFF]
+          ^ tables[2][values >> 16 & 0xFF] ^ tables[3][values >> 24])

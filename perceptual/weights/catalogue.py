@@ -1,7 +1,8 @@
 """The published weights that can be converted: for each, its network and PyTorch's names.
 
 To add weights, add a row to `torchvision_modules.TRUNKS` or to `LPIPS_TRUNKS`: which of our layers
-is which of PyTorch's modules, which file holds them, and who publishes it.
+is which of PyTorch's modules, which file holds them, and who publishes it. Rows are listed without
+Keras, which is imported when a network or its modules are asked for.
 """
 
 import dataclasses
@@ -9,8 +10,7 @@ import functools
 import re
 from collections.abc import Callable
 
-from perceptual import errors, models
-from perceptual.models import linear_heads
+from perceptual import errors
 from perceptual.weights import torchvision_modules
 
 LPIPS_VERSIONS = ("0.1", "0.0")
@@ -26,8 +26,7 @@ class Entry:
     version: the publisher's name of the version.
     role: "trunk" for a network's weights, "heads" for linear heads.
     build: takes nothing and returns the `keras.Model` whose weights they are.
-    modules: our layers to PyTorch's modules, those of the whole published network; the model may
-      be a part of it.
+    make_modules: takes nothing and returns `modules`.
     path: the published file, below its publisher's address or the folder of a package.
     publisher: whose file it is, and where it is found.
     licence: an SPDX identifier of what its publisher distributes it under.
@@ -40,12 +39,17 @@ class Entry:
   version: str
   role: str
   build: Callable
-  modules: dict
+  make_modules: Callable
   path: str
   publisher: str
   licence: str
   published_sha256: str | None = None
   old_names: tuple | None = None
+
+  @functools.cached_property
+  def modules(self):
+    """Our layers to PyTorch's modules, also of layers that the model may be without."""
+    return self.make_modules()
 
   @property
   def file(self):
@@ -152,9 +156,8 @@ def _trunk_entries():
   for network, trunk in torchvision_modules.TRUNKS.items():
     yield Entry(
         name=network, network=network, version=version, role="trunk",
-        build=functools.partial(
-            models.build, network, num_classes=0, kernel_initializer="zeros"),
-        modules=trunk.modules, path=trunk.file,
+        build=functools.partial(_trunk, network), make_modules=trunk.make_modules,
+        path=trunk.file,
         publisher=f"torchvision's {network.removeprefix('torchvision_')}, {version}",
         licence="BSD-3-Clause", old_names=trunk.old_names)
 
@@ -164,12 +167,24 @@ def _head_entries():
     for version in LPIPS_VERSIONS:
       yield Entry(
           name=lpips_heads(net, version), network=f"lpips-{net}", version=version,
-          role="heads", build=functools.partial(linear_heads.linear_heads, trunk.channels),
-          modules={f"{tap}_head": f"lin{place}.model.1"
-                   for place, tap in enumerate(trunk.channels)},
+          role="heads", build=functools.partial(_heads, trunk.channels),
+          make_modules={f"{tap}_head": f"lin{place}.model.1"
+                        for place, tap in enumerate(trunk.channels)}.copy,
           path=f"v{version}/{net}.pth",
           publisher=f"the lpips package's lpips/weights/v{version}/{net}.pth",
           licence="BSD-2-Clause", published_sha256=trunk.published_sha256[version])
+
+
+def _trunk(network):
+  from perceptual import models
+
+  return models.build(network, num_classes=0, kernel_initializer="zeros")
+
+
+def _heads(channels):
+  from perceptual.models import linear_heads
+
+  return linear_heads.linear_heads(channels)
 
 
 _ENTRIES = {entry.name: entry for entry in (*_trunk_entries(), *_head_entries())}

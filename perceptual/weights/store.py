@@ -11,7 +11,7 @@ import warnings
 
 from perceptual import errors
 from perceptual.common.folders import weights_dir
-from perceptual.weights import catalogue, torch_layout
+from perceptual.weights import catalogue
 
 
 def paths(name, folder=None):
@@ -39,6 +39,8 @@ def load(name, folder=None):
     UserError: an unknown name; no such weights, saying how to get them; or files that are damaged,
       of other weights, or written by a version that builds the network otherwise.
   """
+  from perceptual.weights import torch_layout
+
   entry = catalogue.get(name)
   if not has(name, folder):
     raise errors.UserError(how_to_get([name], folder))

@@ -2,12 +2,14 @@
 
 To add one, add a row to `TRUNKS`. Modules are those of the whole published network: also of layers
 that a model may be without, such as its classifier, and the auxiliary classifiers that torchvision
-trained beside GoogLeNet and Inception v3 and no model here has.
+trained beside GoogLeNet and Inception v3 and no model here has. Networks, and Keras with them, are
+imported only when a row's modules are asked for.
 """
 
 import dataclasses
-
-from perceptual.models import densenet, efficientnet, googlenet, inception, torchvision_resnet, vgg
+import functools
+from collections.abc import Callable
+from functools import partial
 
 VERSION = "IMAGENET1K_V1"
 
@@ -17,19 +19,26 @@ class Trunk:
   """A network of torchvision's.
 
   Attributes:
-    modules: our layers to torchvision's modules.
+    make_modules: takes nothing and returns `modules`.
     file: the name of the file of its weights, `VERSION`.
     old_names: names that the file has but torchvision's module no longer has: a regular expression,
       and what `re.sub` makes of it. None where there are none.
   """
 
-  modules: dict
+  make_modules: Callable
   file: str
   old_names: tuple | None = None
+
+  @functools.cached_property
+  def modules(self):
+    """Our layers to torchvision's modules, a dict."""
+    return self.make_modules()
 
 
 def _vgg(depth, *, batch_norm=False):
   """VGG's layers by the place that torchvision gives them, ReLUs and max-pools counted."""
+  from perceptual.models import vgg
+
   modules, place = {}, 0
   for stage, count in enumerate(vgg.VARIANTS[depth], start=1):
     for number in range(1, count + 1):
@@ -44,6 +53,8 @@ def _vgg(depth, *, batch_norm=False):
 
 def _resnet(variant):
   """A ResNet's layers; only the first block of a layer may have a projection, `downsample`."""
+  from perceptual.models import torchvision_resnet
+
   variant = torchvision_resnet.VARIANTS[variant]
   modules = {"conv1": "conv1", "conv1_bn": "bn1"}
   for layer, count in enumerate(variant.blocks, start=1):
@@ -58,6 +69,8 @@ def _resnet(variant):
 
 def _densenet():
   """DenseNet's layers: torchvision's have the same names, with dots."""
+  from perceptual.models import densenet
+
   dense_layers = [f"denseblock{block}.denselayer{layer}"
                   for block, count in enumerate(densenet.BLOCKS, start=1)
                   for layer in range(1, count + 1)]
@@ -78,6 +91,8 @@ def _basic_convs(modules):
 
 def _efficientnet(variant):
   """An EfficientNet's layers; the first stage's blocks, which do not expand, lack a module."""
+  from perceptual.models import efficientnet
+
   modules = _conv_bn("stem_conv", "features.0")
   stages = zip(efficientnet.STAGES, efficientnet.stage_blocks(variant))
   for number, (stage, blocks) in enumerate(stages, start=1):
@@ -97,6 +112,37 @@ def _conv_bn(ours, theirs):
 
 def _squeeze_excite(ours, theirs):
   return {f"{ours}_reduce": f"{theirs}.fc1", f"{ours}_expand": f"{theirs}.fc2"}
+
+
+def _googlenet():
+  """GoogLeNet's layers, and the auxiliary classifiers."""
+  from perceptual.models import googlenet
+
+  return {
+      **_basic_convs({name: name for name in ("conv1", "conv2", "conv3")}),
+      **_basic_convs({f"{module}_{branch.replace('.', '_')}": f"{module}.{branch}"
+                      for module in googlenet.MODULES for branch in _GOOGLENET_BRANCHES}),
+      "logits": "fc",
+      **_basic_convs({name: f"{name}.conv" for name in _GOOGLENET_AUXILIARY}),
+      **{f"{name}_{layer}": f"{name}.{layer}"
+         for name in _GOOGLENET_AUXILIARY for layer in ("fc1", "fc2")},
+  }
+
+
+def _inception_v3():
+  """Inception v3's layers, and the auxiliary classifier."""
+  from perceptual.models import inception
+
+  return {
+      **_basic_convs({name: name for name in (
+          "Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "Conv2d_3b_1x1", "Conv2d_4a_3x3")}),
+      **_basic_convs({
+          f"{module}_{conv.name}": f"{module}.{conv.name}"
+          for module in inception.MODULES for conv in inception.convolutions(module)}),
+      "logits": "fc",
+      **_basic_convs({f"AuxLogits_{name}": f"AuxLogits.{name}" for name in ("conv0", "conv1")}),
+      "AuxLogits_fc": "AuxLogits.fc",
+  }
 
 
 _ALEXNET = {
@@ -121,46 +167,26 @@ _SQUEEZENET = {
 
 _GOOGLENET_BRANCHES = ("branch1", "branch2.0", "branch2.1", "branch3.0", "branch3.1", "branch4.1")
 _GOOGLENET_AUXILIARY = ("aux1", "aux2")
-_GOOGLENET = {
-    **_basic_convs({name: name for name in ("conv1", "conv2", "conv3")}),
-    **_basic_convs({f"{module}_{branch.replace('.', '_')}": f"{module}.{branch}"
-                    for module in googlenet.MODULES for branch in _GOOGLENET_BRANCHES}),
-    "logits": "fc",
-    **_basic_convs({name: f"{name}.conv" for name in _GOOGLENET_AUXILIARY}),
-    **{f"{name}_{layer}": f"{name}.{layer}"
-       for name in _GOOGLENET_AUXILIARY for layer in ("fc1", "fc2")},
-}
-
-_INCEPTION_V3 = {
-    **_basic_convs({name: name for name in (
-        "Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "Conv2d_3b_1x1", "Conv2d_4a_3x3")}),
-    **_basic_convs({
-        f"{module}_{conv.name}": f"{module}.{conv.name}"
-        for module in inception.MODULES for conv in inception.convolutions(module)}),
-    "logits": "fc",
-    **_basic_convs({f"AuxLogits_{name}": f"AuxLogits.{name}" for name in ("conv0", "conv1")}),
-    "AuxLogits_fc": "AuxLogits.fc",
-}
 
 # DenseNet's file is older than torchvision's rule that no name of a module has a dot.
 _DENSENET_OLD_NAMES = (r"(\.denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2")
 
 TRUNKS = {
-    "alexnet": Trunk(_ALEXNET, "alexnet-owt-7be5be79.pth"),
-    "vgg11": Trunk(_vgg(11), "vgg11-8a719046.pth"),
-    "vgg16": Trunk(_vgg(16), "vgg16-397923af.pth"),
-    "vgg16_bn": Trunk(_vgg(16, batch_norm=True), "vgg16_bn-6c64b313.pth"),
-    "vgg19": Trunk(_vgg(19), "vgg19-dcbb9e9d.pth"),
-    "densenet121": Trunk(
-        _densenet(), "densenet121-a639ec97.pth", _DENSENET_OLD_NAMES),
-    "torchvision_resnet18": Trunk(_resnet("resnet18"), "resnet18-f37072fd.pth"),
-    "torchvision_resnet50": Trunk(_resnet("resnet50"), "resnet50-0676ba61.pth"),
-    "resnext50_32x4d": Trunk(_resnet("resnext50_32x4d"), "resnext50_32x4d-7cdf4587.pth"),
-    "googlenet": Trunk(_GOOGLENET, "googlenet-1378be20.pth"),
-    "inception_v3": Trunk(_INCEPTION_V3, "inception_v3_google-0cc3c7bd.pth"),
-    "squeezenet1_1": Trunk(_SQUEEZENET, "squeezenet1_1-b8a52dc0.pth"),
+    "alexnet": Trunk(_ALEXNET.copy, "alexnet-owt-7be5be79.pth"),
+    "vgg11": Trunk(partial(_vgg, 11), "vgg11-8a719046.pth"),
+    "vgg16": Trunk(partial(_vgg, 16), "vgg16-397923af.pth"),
+    "vgg16_bn": Trunk(partial(_vgg, 16, batch_norm=True), "vgg16_bn-6c64b313.pth"),
+    "vgg19": Trunk(partial(_vgg, 19), "vgg19-dcbb9e9d.pth"),
+    "densenet121": Trunk(_densenet, "densenet121-a639ec97.pth", _DENSENET_OLD_NAMES),
+    "torchvision_resnet18": Trunk(partial(_resnet, "resnet18"), "resnet18-f37072fd.pth"),
+    "torchvision_resnet50": Trunk(partial(_resnet, "resnet50"), "resnet50-0676ba61.pth"),
+    "resnext50_32x4d": Trunk(
+        partial(_resnet, "resnext50_32x4d"), "resnext50_32x4d-7cdf4587.pth"),
+    "googlenet": Trunk(_googlenet, "googlenet-1378be20.pth"),
+    "inception_v3": Trunk(_inception_v3, "inception_v3_google-0cc3c7bd.pth"),
+    "squeezenet1_1": Trunk(_SQUEEZENET.copy, "squeezenet1_1-b8a52dc0.pth"),
     "torchvision_efficientnet_b0": Trunk(
-        _efficientnet("b0"), "efficientnet_b0_rwightman-7f5810bc.pth"),
+        partial(_efficientnet, "b0"), "efficientnet_b0_rwightman-7f5810bc.pth"),
     "torchvision_efficientnet_b7": Trunk(
-        _efficientnet("b7"), "efficientnet_b7_lukemelas-c5b4e57e.pth"),
+        partial(_efficientnet, "b7"), "efficientnet_b7_lukemelas-c5b4e57e.pth"),
 }

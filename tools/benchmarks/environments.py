@@ -6,8 +6,8 @@ For each of the extras tensorflow, jax, torch and onnxruntime it makes a virtual
 nothing else, installs the wheel with that extra, and there, away from the checkout: compares a pair
 by the built-in metric and by SSIM, and two folders; lists the metrics; loads the built-in metric in
 Python; and takes ten steps of training with it as the loss. It prints the size of what is installed
-and the seconds of the commands, each in a process of its own: medians over the rounds. Values of
-all environments are compared with each other.
+and the seconds of the commands, each in a process of its own, medians over the rounds: from start
+to end, and of all CPUs together, which other work on the machine changes less.
 
 Versions are the newest that setup.py allows. PIP_CONSTRAINT pins others, and PIP_EXTRA_INDEX_URL
 brings PyTorch's build for CPUs: see docs/installing.md. Takes some minutes and gigabytes.
@@ -17,6 +17,7 @@ import argparse
 import json
 import os
 import pathlib
+import resource
 import statistics
 import subprocess
 import sys
@@ -128,13 +129,20 @@ def _megabytes(environment):
 
 
 def _seconds(rounds, *command, where):
-  """Returns the seconds of a command, the median of some runs after one that is not counted."""
+  """Returns the seconds of a command, and those of all CPUs: medians, the first run left out."""
+  _run(*command, where=where)
   found = []
-  for _ in range(rounds + 1):
-    start = time.perf_counter()
+  for _ in range(rounds):
+    start = time.perf_counter(), _cpu_seconds()
     _run(*command, where=where)
-    found.append(time.perf_counter() - start)
-  return statistics.median(found[1:])
+    found.append((time.perf_counter() - start[0], _cpu_seconds() - start[1]))
+  return [statistics.median(values) for values in zip(*found)]
+
+
+def _cpu_seconds():
+  """Returns the seconds of all CPUs that ended processes of this one have taken."""
+  used = resource.getrusage(resource.RUSAGE_CHILDREN)
+  return used.ru_utime + used.ru_stime
 
 
 def _run(*command, where):
@@ -149,7 +157,8 @@ def _run(*command, where):
 
 def _table(found, rounds):
   lines = [
-      f"{os.cpu_count()} CPUs; medians of {rounds} rounds; PNG pairs of {_SIZE}x{_SIZE}", "",
+      f"{os.cpu_count()} CPUs; PNG pairs of {_SIZE}x{_SIZE}; medians of {rounds} rounds; in "
+      "parentheses the seconds of all CPUs together", "",
       f"| installed | size | a pair | a pair by SSIM | two folders of {_PAIRS} | value of the pair "
       "| loss over ten steps |", "|---|---|---|---|---|---|---|"]
   for extra, figures in found.items():
@@ -157,9 +166,13 @@ def _table(found, rounds):
     losses = (f"{figures['first_loss']:.3f} to {figures['last_loss']:.3f}"
               if "value" in figures else "-")
     lines.append(
-        f"| `perceptual[{extra}]` | {figures['megabytes']:,.0f} MB | {figures['pair']:.1f} s | "
-        f"{figures['ssim']:.1f} s | {figures['folders']:.1f} s | {value} | {losses} |")
+        f"| `perceptual[{extra}]` | {figures['megabytes']:,.0f} MB | {_time(figures['pair'])} | "
+        f"{_time(figures['ssim'])} | {_time(figures['folders'])} | {value} | {losses} |")
   return "\n".join(lines)
+
+
+def _time(seconds):
+  return "{:.1f} s ({:.1f})".format(*seconds)
 
 
 if __name__ == "__main__":

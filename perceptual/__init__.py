@@ -16,7 +16,7 @@ from perceptual.version import __version__
 _NAMES = {
     "load_image": "perceptual.data.images.loading",
     "load_metric": "perceptual.loading",
-    "list_metrics": "perceptual.loading",
+    "list_metrics": "perceptual.metrics.registry",
     "PerceptualLoss": "perceptual.losses",
     "PerceptualDistance": "perceptual.losses",
 }

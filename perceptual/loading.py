@@ -80,14 +80,6 @@ def load_in_keras(metric=None, **given):
   return loaded
 
 
-def list_metrics():
-  """Returns what can be loaded by name: a tuple of `metrics.registry.Spec`, one for each metric.
-
-  Of a row, `weights_available` looks for its weights when it is asked.
-  """
-  return registry.specs()
-
-
 def _found(source):
   """Returns what a source is: `(source in full, how it is made, kinds of options, their text)`."""
   if isinstance(source, str) and not _exists(source):

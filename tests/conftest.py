@@ -4,8 +4,6 @@ import gc
 import importlib.util
 import os
 import pathlib
-import subprocess
-import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
@@ -13,6 +11,8 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import pytest
+
+from tests import backend_process
 
 # Its tests, long and many, are handed out to the workers one by one; other files as a whole.
 _HANDED_OUT_SINGLY = "test_gin_runs.py"
@@ -50,21 +50,28 @@ def _is_slow(item):
   parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
   parameters = [value for value in parameters if isinstance(value, str)]  # arrays have no ==
   name = f"{item.path.relative_to(_TESTS).as_posix()}::{item.name}"
-  return (name.startswith(_SLOW) or "on_another_backend" in item.fixturenames
+  return bool(name.startswith(_SLOW) or _backend(item)
           or any(slow in parameters for slow in _SLOW_PARAMETERS))
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist, which reads the groups
 def pytest_collection_modifyitems(items):
   """Marks slow tests, and groups tests as workers get them.
 
-  Those that are handed out singly come last, so that the workers end together.
+  A file's tests go to one worker, and all tests of another backend to one, whose process they
+  share. Those that are handed out singly come last, so that the workers end together.
   """
   for item in items:
     if _is_slow(item):
       item.add_marker(pytest.mark.slow)
     if item.path.name != _HANDED_OUT_SINGLY:
-      item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+      item.add_marker(pytest.mark.xdist_group(_backend(item) or item.nodeid.partition("::")[0]))
   items.sort(key=lambda item: item.path.name == _HANDED_OUT_SINGLY)
+
+
+def _backend(item):
+  """Returns the backend that a test is tried on in another process; None for other tests."""
+  return item.callspec.params.get("on_another_backend") if hasattr(item, "callspec") else None
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -89,23 +96,15 @@ def testdata():
 
 @pytest.fixture(scope="session", params=["jax", "torch"])
 def on_another_backend(request):
-  """(code, *arguments) -> what a process of its own prints that runs the code on another backend.
+  """(code, *arguments) -> what the code prints that a process of another backend runs.
 
   A test that asks for this runs once for each backend; it skips, saying so, where that is missing.
   """
-  backend = request.param
-  if importlib.util.find_spec(backend) is None:
-    pytest.skip(f"{backend} is not installed: its backend of Keras is not tried")
-
-  def run(code, *arguments):
-    root = str(pathlib.Path(__file__).parents[1])
-    process = subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True,
-        env={**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": root})
-    assert process.returncode == 0, process.stderr
-    return process.stdout
-
-  return run
+  if importlib.util.find_spec(request.param) is None:
+    pytest.skip(f"{request.param} is not installed: its backend of Keras is not tried")
+  process = backend_process.BackendProcess(request.param)
+  yield process.run
+  process.close()
 
 
 @pytest.fixture(scope="session", autouse=True)

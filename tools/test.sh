@@ -8,7 +8,7 @@
 #
 # Files that are named are run whole: tools/test.sh tests/evaluation/test_scores.py -k ties
 # --all installs JAX, PyTorch and what an export is converted with, and runs their tests too. PyTorch's
-# build for CPUs will do; docs/exporting.md says how to get it.
+# build for CPUs will do; docs/installing.md says how to get it.
 # PERCEPTUAL_TESTDATA names a folder of published reference data; tests that need it skip without.
 # The exit status is pytest's.
 set -euo pipefail

@@ -1,6 +1,6 @@
 """Metrics as comparisons of files take them, on whatever is installed."""
 
-from perceptual.common import backends
+from perceptual.common import backends, packages
 
 
 def load(sources, *, by_onnx=False):
@@ -26,7 +26,7 @@ def _by_onnx(sources):
 
 
 def _by_keras(sources):
-  backends.choose()
+  backends.choose(purpose=f"Comparing by {packages.listed(sources, 'and')}")
   from perceptual import loading
 
   metrics = [loading.load_metric(source) for source in sources]

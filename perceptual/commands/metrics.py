@@ -44,7 +44,7 @@ def _specs():
   from perceptual.metrics import registry
 
   if FLAGS.metric is None:
-    return registry.specs()
+    return registry.list_metrics()
   spec = registry.find(FLAGS.metric)
   if spec is None:
     raise errors.UserError(f"Unknown metric {errors.shown(FLAGS.metric)}."

@@ -28,7 +28,7 @@ def choose(required=None, *, purpose=None):
 
   Args:
     required: the only backend that will do, one of `BACKENDS`; None if any will.
-    purpose: what needs that one, as the subject of a sentence: `'Training'`.
+    purpose: what needs it, as the subject of a sentence: `'Training'`.
 
   Returns:
     The backend, one of `BACKENDS`.
@@ -42,7 +42,7 @@ def choose(required=None, *, purpose=None):
     return _imported(required, purpose)
   chosen = os.environ.get(_VARIABLE)
   if not chosen:
-    chosen = required or _first_installed()
+    chosen = required or _first_installed(purpose)
   elif chosen not in BACKENDS:
     raise UserError(f"{_VARIABLE} must be {packages.listed(BACKENDS, 'or')}, not {chosen!r}.")
   elif required and chosen != required:
@@ -85,11 +85,12 @@ def _imported(required, purpose):
   return backend
 
 
-def _first_installed():
+def _first_installed(purpose):
   found = installed()
   if not found:
     commands = packages.listed([packages.install(backend) for backend in BACKENDS], "or")
-    raise UserError(f"Keras has no backend here. Install one: {commands}")
+    lacking = f"{purpose} needs a backend of Keras" if purpose else "Keras has no backend here"
+    raise UserError(f"{lacking}. Install one: {commands}")
   configured = _configured()
   return configured if configured in found else found[0]
 

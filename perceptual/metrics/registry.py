@@ -97,8 +97,12 @@ def find(name):
   return _published().get(name)
 
 
-def specs():
-  """Returns the `Spec` of every metric, a tuple, each kind together."""
+def list_metrics():
+  """Returns what can be loaded by name: a tuple of `Spec`, one for each metric, by kind.
+
+  Public as `perceptual.list_metrics`. Of a row, `weights_available` looks for its weights when it
+  is asked.
+  """
   return tuple({row.name: row for row in (*_static().values(), *_published().values())}.values())
 
 

@@ -49,8 +49,12 @@ def test_the_configuration_of_keras_is_followed_where_it_can_be(choose, tmp_path
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    ({}, 'Keras has no backend here. Install one: pip install "perceptual[tensorflow]", '
-     'pip install "perceptual[torch]" or pip install "perceptual[jax]"'),
+    ({"purpose": None}, "Keras has no backend here. Install one: "
+     'pip install "perceptual[tensorflow]", pip install "perceptual[torch]" or '
+     'pip install "perceptual[jax]"'),
+    ({"purpose": "Comparing by fsim"}, "Comparing by fsim needs a backend of Keras. Install one: "
+     'pip install "perceptual[tensorflow]", pip install "perceptual[torch]" or '
+     'pip install "perceptual[jax]"'),
     ({"variable": "jax"}, "KERAS_BACKEND is 'jax', and JAX is not installed: "
      'pip install "perceptual[jax]"'),
     ({"variable": "jax", "installed": ("tensorflow", "torch")},

@@ -28,6 +28,7 @@ class Compiled:
     self.has_taps, self.has_map = metric.has_taps, metric.has_map
     self.taps = metric.taps if metric.has_taps else ()
     self.trunk_key = metric.trunk_key
+    self._metric = metric
     self._joined = {}
     for name, images in _OF_IMAGES.items():
       function = getattr(metric, name)
@@ -37,25 +38,24 @@ class Compiled:
     self.from_features = tf.function(
         metric.from_features, autograph=False, reduce_retracing=True)
 
-  def joined(self, metrics):
+  def joined(self, metrics, *, per_tap=False):
     """Returns the `from_features` of several metrics of one trunk as one graph.
 
     TensorFlow computes once what they have in common, for instance features at norm one.
 
     Args:
       metrics: `{label: Compiled}`.
+      per_tap: whether the terms of each tap are returned too.
 
     Returns:
-      A function of the features of references and of candidates, to `{label: [batch]}`.
+      A function of the features of references and of candidates, as `Metric.joined` returns it.
     """
-
-    functions = tuple(metric.from_features for metric in metrics.values())
-    if functions not in self._joined:  # kept, for the next comparison by the same metrics
-      self._joined[functions] = tf.function(
-          lambda reference, candidate: [values(reference, candidate) for values in functions],
-          autograph=False, reduce_retracing=True)
-    graph = self._joined[functions]
-    return lambda reference, candidate: dict(zip(metrics, graph(reference, candidate)))
+    key = (*metrics.items(), per_tap)
+    if key not in self._joined:  # kept, for the next comparison by the same metrics
+      together = self._metric.joined(
+          {label: metric._metric for label, metric in metrics.items()}, per_tap=per_tap)
+      self._joined[key] = tf.function(together, autograph=False, reduce_retracing=True)
+    return self._joined[key]
 
   def __call__(self, reference, candidate):
     """Returns the value of each pair, `[batch]`."""

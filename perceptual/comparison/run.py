@@ -80,7 +80,8 @@ def inspect(pairing):
   Raises:
     UserError: if a pair of an explicit `Pairing` cannot be compared.
   """
-  inspected = headers.read_all(pairing.files, bit_depth=pairing.bit_depth)
+  inspected = headers.read_all(
+      pairing.files, bit_depth=pairing.bit_depth, view=pairing.view)
   refused = {}
   for pair, (reference, candidate) in enumerate(pairing.pairs):
     reason = _refusal(pairing.names(pair), inspected[reference], inspected[candidate])

@@ -1,9 +1,10 @@
 """What `perceptual evaluate` does with the sets that `perceptual prepare judged` wrote."""
 
 import dataclasses
+import functools
 
 from perceptual.commands import command_line, compared_metrics
-from perceptual.common import backends
+from perceptual.common import backends, packages
 
 PREFIX = "judged/"
 
@@ -79,7 +80,9 @@ def run(request):
             **dataclasses.asdict(one.view)},
         fingerprints={label: metric.fingerprint for label, metric in metrics.items()})
     boards[board.judged.name] = board
-  _conclude(boards, request, chosen)
+  images = {name: functools.partial(_image, one) for name, one in zip(boards, chosen)}
+  _show(boards, request.output_dir, report=request.report, command=request.command,
+        images=images)
 
 
 def rescore(folder, *, output_dir, report, command):
@@ -130,13 +133,11 @@ def _listed(chosen):
                    f"{one.judged.size:,} examples" for one in chosen)
 
 
-def _conclude(boards, request, chosen):
-  pictures = {name: (one.judged, one.view) for name, one in zip(boards, chosen)}
-  _show(boards, request.output_dir, report=request.report, command=request.command,
-        pictures=pictures)
+def _image(one, example, number):
+  return one.view(one.judged.image(one.judged.examples[example, number]))
 
 
-def _show(boards, output_dir, *, report, command, pictures=None):
+def _show(boards, output_dir, *, report, command, images=None):
   """Prints leaderboards, and writes what is not written yet."""
   from perceptual.evaluation import leaderboard, several_sets
 
@@ -148,4 +149,13 @@ def _show(boards, output_dir, *, report, command, pictures=None):
     print(f"\n{leaderboard.text(board)}")
   if summary:
     print(f"\n{several_sets.text(summary)}")
-  print(f"\nEvery distance and score, the leaderboard as text: {output_dir}")
+  print(f"\nEvery distance and score: {output_dir}")
+  if not report:
+    return
+  if not packages.is_installed("matplotlib"):
+    print(f"No figures and no page: they need Matplotlib ({packages.install('report')}).")
+    return
+  from perceptual.evaluation import leaderboard_page
+
+  leaderboard_page.write(boards, output_dir, summary=summary, images=images, command=command)
+  print(f"As a page, and as PNG and SVG: {output_dir}/{leaderboard_page.FILE}")

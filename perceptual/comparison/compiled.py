@@ -5,6 +5,7 @@ import re
 import tensorflow as tf
 
 from perceptual.errors import UserError
+from perceptual.metrics import sorting
 from perceptual.metrics.feature_metric import FeatureMetric
 
 _IMAGES = {dtype: tf.TensorSpec([None, None, None, 3], dtype) for dtype in ("uint8", "float32")}
@@ -36,7 +37,7 @@ class Compiled:
         function = _for_either_dtype(function, images)
       setattr(self, "_call" if name == "__call__" else name, _with_user_errors(function))
     self.from_features = tf.function(
-        metric.from_features, autograph=False, reduce_retracing=True)
+        _sorted_by_numpy(metric.from_features), autograph=False, reduce_retracing=True)
 
   def joined(self, metrics, *, per_tap=False):
     """Returns the `from_features` of several metrics of one trunk as one graph.
@@ -54,7 +55,8 @@ class Compiled:
     if key not in self._joined:  # kept, for the next comparison by the same metrics
       together = self._metric.joined(
           {label: metric._metric for label, metric in metrics.items()}, per_tap=per_tap)
-      self._joined[key] = tf.function(together, autograph=False, reduce_retracing=True)
+      self._joined[key] = tf.function(
+          _sorted_by_numpy(together), autograph=False, reduce_retracing=True)
     return self._joined[key]
 
   def __call__(self, reference, candidate):
@@ -64,9 +66,19 @@ class Compiled:
 
 def _for_either_dtype(function, images):
   """Returns a function of image batches as graphs, one for each dtype, made when first used."""
-  graphs = {dtype: tf.function(function, [spec] * images, autograph=False)
+  graphs = {dtype: tf.function(_sorted_by_numpy(function), [spec] * images, autograph=False)
             for dtype, spec in _IMAGES.items()}
   return lambda *batches: graphs[batches[0].dtype.name](*batches)
+
+
+def _sorted_by_numpy(function):
+  """Returns a function whose graphs sort by NumPy; they run here alone, and are never saved."""
+
+  def traced(*arguments):
+    with sorting.by_numpy():
+      return function(*arguments)
+
+  return traced
 
 
 def _with_user_errors(function):

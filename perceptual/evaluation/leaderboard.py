@@ -59,7 +59,7 @@ class Leaderboard:
     return is_better(self.differences, metric, other)
 
 
-def score(judged, distances, *, ranked=None, resampling=clustered.DEFAULT):
+def score(judged, distances, *, ranked=None, resampling=None):
   """Returns the `Leaderboard` of distances on a judged set.
 
   Args:
@@ -67,11 +67,12 @@ def score(judged, distances, *, ranked=None, resampling=clustered.DEFAULT):
     distances: `{column: [examples, candidates] float64}`, finite, lower is better.
     ranked: which of the columns are metrics that are ranked; None for all. The others are their
       taps.
-    resampling: a `clustered.Resampling`.
+    resampling: a `clustered.Resampling`; None for `resampling_for` the metrics that are ranked.
 
   Raises:
     UserError: there are fewer than ten examples, or a distance is not finite.
   """
+  resampling = resampling or resampling_for(len(distances if ranked is None else ranked))
   by_column = {column: _scores_of(judged, column, found, resampling)
                for column, found in distances.items()}
   by_score = {name: {column: found[name] for column, found in by_column.items()}
@@ -81,6 +82,17 @@ def score(judged, distances, *, ranked=None, resampling=clustered.DEFAULT):
   return Leaderboard(
       judged, distances, in_order(headline), by_score,
       paired.all_differences(headline, confidence=resampling.confidence))
+
+
+def resampling_for(metrics):
+  """Returns the `clustered.Resampling` with which that many metrics can be told apart.
+
+  A p value from draws is at least 2 / (draws + 1). Holm's method multiplies the smallest by the
+  number of comparisons, so that many metrics need many draws for any difference to be found.
+  """
+  comparisons = metrics * (metrics - 1) // 2
+  return clustered.Resampling(resamples=max(
+      clustered.DEFAULT.resamples, int(4 * comparisons / LEVEL)))
 
 
 def is_better(differences, metric, other):
@@ -161,8 +173,13 @@ def ceilings(judged):
 
 def notes(board):
   """Returns lines of text: why scores are missing."""
-  return [f"{column}, {heading(name)}: {value.note}" for name, found in board.scores.items()
-          for column, value in found.items() if value.note]
+  missing = {}
+  for name, found in board.scores.items():
+    for column, value in found.items():
+      if value.note:
+        missing.setdefault((column, value.note), []).append(heading(name))
+  return [f"{column}: {', '.join(headings)} {note}"
+          for (column, note), headings in missing.items()]
 
 
 def heading(score_name):

@@ -71,10 +71,10 @@ def summarise(boards):
 def text(summary):
   """Returns the leaderboard as text for a screen, the best mean first."""
   number = {metric: str(place) for place, metric in enumerate(summary.ranking, 1)}
-  head = ["", "metric", *(f"{title}, {leaderboard.heading(_column(summary, title))}"
+  head = ["", "metric", *(f"{title}, {leaderboard.heading(column(summary, title))}"
                           for title in summary.boards), MEAN, "better than"]
   lines = [[number[metric], metric,
-            *(leaderboard.cell(_column(summary, title), found[metric])
+            *(leaderboard.cell(column(summary, title), found[metric])
               for title, found in summary.scores.items()),
             leaderboard.in_short([int(number[other]) for other in summary.beaten(metric)])]
            for metric in summary.ranking]
@@ -93,7 +93,7 @@ def write(summary, output_dir):
   Raises:
     UserError: if the folder cannot be written.
   """
-  lines = [(metric, title, "" if title == MEAN else _column(summary, title), found[metric])
+  lines = [(metric, title, "" if title == MEAN else column(summary, title), found[metric])
            for title, found in summary.scores.items() for metric in summary.ranking]
   results.write(output_dir, {
       "leaderboard.csv": distance_files.table(
@@ -111,8 +111,8 @@ def write(summary, output_dir):
       "leaderboard.txt": f"{text(summary)}\n"})
 
 
-def _column(summary, title):
-  """The name of the score in the column of a set; that of the mean is shown as 2AFC is."""
+def column(summary, title):
+  """Returns the name of the score in the column of a set; that of the mean is shown as 2AFC is."""
   return "two_afc" if title == MEAN else COLUMN[summary.boards[title].judged.kind]
 
 

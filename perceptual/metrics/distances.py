@@ -38,6 +38,7 @@ from collections.abc import Callable
 from keras import ops
 
 from perceptual import errors
+from perceptual.metrics import sorting
 from perceptual.models import resizing
 
 # Added to the norm, as in the paper's listing and in LPIPS.
@@ -244,7 +245,7 @@ def _local_embedding(features):
 
 def _sorted_embedding(features):
   """Each channel's activations in ascending order: which values occur, but not where."""
-  return _unit(ops.sort(_positions(features), axis=1), axis=-1)
+  return _unit(sorting.ascending_positions(_positions(features)), axis=-1)
 
 
 def _pooled_embedding(features):

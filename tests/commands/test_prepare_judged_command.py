@@ -56,10 +56,14 @@ def test_a_study_is_prepared_and_counted(run, study, tmp_path):
   assert prepared.load_judged("mine", tmp_path).size == 12
 
 
-def test_a_doubt_is_a_line_beside_the_result(run, study, tmp_path):
+def test_scores_that_look_reversed_are_refused_unless_accepted(run, study, tmp_path):
+  arguments = (f"--source={study}", "--name=mine", COLUMNS, f"--data_dir={tmp_path / 'data'}",
+               "--direction=lower_is_better")
+  status, out, err = run(*arguments)
+  assert (status, out) == (1, "") and err[-1].startswith("error: judged/mine looks reversed: ")
+  assert not (tmp_path / "data").exists()
   with pytest.warns(UserWarning, match="looks reversed"):
-    status, out, _ = run(f"--source={study}", "--name=mine", COLUMNS, f"--data_dir={tmp_path}",
-                         "--direction=lower_is_better")
+    status, out, _ = run(*arguments, "--accept_reversed")
   assert status == 0 and "lower is better" in out
 
 

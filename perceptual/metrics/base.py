@@ -213,12 +213,13 @@ class Metric(abc.ABC):
 
 
 def _joined(reference, candidate, *, metrics, per_tap):
+  if not per_tap:
+    return {label: metric.from_features(reference, candidate) for label, metric in metrics.items()}
   found = {}
   for label, metric in metrics.items():
     terms = metric.terms_from_features(reference, candidate)
-    found[label] = sum(terms.values())
-    if per_tap:
-      found |= {f"{label}/{tap}": value for tap, value in terms.items()}
+    found |= {label: sum(terms.values()),
+              **{f"{label}/{tap}": value for tap, value in terms.items()}}
   return found
 
 

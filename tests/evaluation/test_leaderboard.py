@@ -100,7 +100,7 @@ def test_the_best_metric_stands_first_and_beats_by_more_than_chance(data_dir):
     ("triplets", ("--metric=mse",), "The metric mse is given twice."),
     ("triplets", ("--dataset=judged/triplets",), "A --dataset is given twice."),
     ("triplets", ("--dataset=graded",), "Several --dataset are for judged/NAME alone"),
-    ("triplets:size=9", (), "Unknown option of judged/triplets:size=9 'size'. Available: image_size"),
+    ("triplets:size=9", (), "Unknown option of judged/triplets:size=9 'size'"),
     ("triplets", ("--crop=25",), "32x24 pixels, too small for a crop of 25."),
     ("triplets", ("--distances=l3",), "Unknown distance 'l3'. Available: local"),
     ("triplets", ("--from_distances=x",), "--metric and --from_distances exclude each other."),
@@ -163,7 +163,8 @@ def test_a_page_with_its_pictures_and_again_from_distances(data_dir, tmp_path, c
 def test_a_metric_that_gives_nan_is_named_and_nothing_is_written(data_dir, tmp_path, capsys,
                                                                  monkeypatch):
   broken = loading.load_metric("mse")
-  monkeypatch.setattr(type(broken), "_values", lambda self, *images: np.full(2, np.nan, "f"))
+  monkeypatch.setattr(
+      type(broken), "_values", lambda self, *images: np.full(len(images[0]), np.nan))
   assert _evaluate(data_dir, tmp_path / "out", "triplets") == 1
   assert "error: mse is NaN, which is no number." in capsys.readouterr().err
   assert not (tmp_path / "out").exists()

@@ -3,9 +3,9 @@
 Every example is brought to one form, a choice between two images, or for same/different pairs a
 pair. What people say is between -1 and 1, and so is what a metric says: the sign of the difference
 of its distances, times the share of all examples whose difference is smaller. A metric disagrees
-by half the difference of the two: 1 where people are unanimous and the metric is surer than
-anywhere of the contrary. Where votes are known one is added for either answer (Laplace), so that
-one person alone is not taken for unanimity.
+where the two have opposite signs, by the geometric mean of their sizes: 1 where people are
+unanimous and the metric is surer than anywhere of the contrary. Where votes are known one is added
+for either answer (Laplace), so that one person alone is not taken for unanimity.
 """
 
 import dataclasses
@@ -37,7 +37,7 @@ class Choices:
 
   def of(self, metric):
     """Returns `[choices]`, how much one metric disagrees with people, from 0 to 1."""
-    return np.abs(self.people - self.metrics[metric]) / 2
+    return np.sqrt(np.maximum(0.0, -self.people * self.metrics[metric]))
 
   def of_all(self):
     """Returns `[choices]`, how much the metrics disagree with people in the mean."""
@@ -64,7 +64,7 @@ def choices(board):
 
 
 def most(disagreement, references, count):
-  """Returns the indices of the choices of most disagreement, at most a few of one reference.
+  """Returns the indices of the choices of most disagreement, a list, few of one reference.
 
   Args:
     disagreement: `[choices]`.
@@ -73,7 +73,7 @@ def most(disagreement, references, count):
   """
   chosen, seen = [], {}
   for place in np.argsort(-disagreement, kind="stable"):
-    if len(chosen) == count:
+    if len(chosen) == count or not disagreement[place] > 0:
       break
     name = references[place]
     if seen.get(name, 0) < MOST_A_REFERENCE:

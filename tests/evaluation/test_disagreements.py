@@ -20,7 +20,7 @@ def test_a_metric_that_is_wrong_in_one_place_is_found_there(kind):
   found = disagreements.choices(leaderboard.score(judged, {"wrong": wrong}))
   best, = disagreements.most(found.of("wrong"), found.references, 1)
   assert 7 in found.images[best][:, 0]
-  assert found.of("wrong")[best] == found.of_all()[best] > 0.5
+  assert found.of("wrong")[best] == found.of_all()[best] > 0.3
   assert found.images.shape[1] == (2 if kind == "jnd" else 3)
 
 
@@ -43,5 +43,13 @@ def test_one_vote_is_not_taken_for_unanimity():
 
 def test_one_reference_does_not_fill_the_page():
   names = np.array(["x"] * 50 + ["y"] * 2)
-  chosen = disagreements.most(np.linspace(1, 0, 52), names, 10)
+  chosen = disagreements.most(np.linspace(1, 0.1, 52), names, 10)
   assert chosen == [0, 1, 50, 51]
+
+
+@pytest.mark.parametrize("kind", boards.KINDS)
+def test_where_a_metric_agrees_with_all_there_is_nothing_to_show(kind):
+  found = disagreements.choices(boards.board(kind))
+  if kind != "jnd":  # shares of people have another middle than ranks
+    assert disagreements.most(found.of("right"), found.references, 9) == []
+  assert len(disagreements.most(found.of("random"), found.references, 9)) == 9

@@ -61,9 +61,10 @@ flags.DEFINE_list(
 flags.DEFINE_bool(
     "by_tap", False, "judged/NAME: score each tap of networks alone too, into scores.csv and "
     "distances.csv.", flag_values=FLAGS)
-flags.DEFINE_string(
+flags.DEFINE_multi_string(
     "from_distances", None, "Instead of metrics and a set: the output folder of an evaluation on "
-    "judged/NAME, whose scores are computed again from its distances.csv.", flag_values=FLAGS)
+    "judged/NAME, whose scores are computed again from its distances.csv; several make one "
+    "leaderboard.", flag_values=FLAGS)
 flags.DEFINE_bool(
     "report", True, "judged/NAME: draw the leaderboard and write leaderboard.html.",
     flag_values=FLAGS)

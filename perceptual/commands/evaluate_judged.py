@@ -2,9 +2,11 @@
 
 import dataclasses
 import functools
+import re
 
 from perceptual.commands import command_line, compared_metrics
 from perceptual.common import backends, packages
+from perceptual.errors import UserError
 
 PREFIX = "judged/"
 
@@ -85,21 +87,27 @@ def run(request):
         images=images)
 
 
-def rescore(folder, *, output_dir, report, command):
-  """Computes every score again from the `distances.csv` of an earlier evaluation.
+def rescore(folders, *, output_dir, report, command):
+  """Computes every score again from the `distances.csv` of earlier evaluations.
 
   Args:
-    folder: its output folder.
+    folders: their output folders; several, of the same metrics, make one leaderboard.
     output_dir: the folder of the results.
     report: whether pictures and the page are written.
     command: the command line as text.
   """
   from perceptual.evaluation import distance_files, leaderboard
 
-  judged, distances, ranked, kept = distance_files.read(folder)
-  board = leaderboard.score(judged, distances, ranked=ranked)
-  leaderboard.write(board, output_dir, **kept)
-  _show({judged.name: board}, output_dir, report=report, command=command)
+  boards = {}
+  for folder in folders:
+    judged, distances, ranked, kept = distance_files.read(folder)
+    if judged.name in boards:
+      raise UserError(f"{folder} is a second evaluation on judged/{judged.name}: give one of each.")
+    boards[judged.name] = leaderboard.score(judged, distances, ranked=ranked)
+    place = re.sub(r"[^\w.-]+", "-", judged.name)
+    leaderboard.write(boards[judged.name],
+                      output_dir if len(folders) == 1 else f"{output_dir}/{place}", **kept)
+  _show(boards, output_dir, report=report, command=command)
 
 
 def _chosen(request):

@@ -14,6 +14,7 @@ from perceptual.commands import cli
 from perceptual.data.images.view import View
 from perceptual.data.judged import prepare_judged, prepared
 from perceptual.evaluation import answers, distance_files, leaderboard
+from tests.evaluation import boards
 
 _METRICS = ("mse", "psnr", "ssim")
 
@@ -168,3 +169,21 @@ def test_a_metric_that_gives_nan_is_named_and_nothing_is_written(data_dir, tmp_p
   assert _evaluate(data_dir, tmp_path / "out", "triplets") == 1
   assert "error: mse is NaN, which is no number." in capsys.readouterr().err
   assert not (tmp_path / "out").exists()
+
+
+def test_earlier_evaluations_make_one_leaderboard(tmp_path, capsys):
+  folders = [tmp_path / kind for kind in ("2afc", "jnd")]
+  for folder in folders:
+    leaderboard.write(boards.board(folder.name, name=folder.name), folder, fingerprints={},
+                      settings={})
+  asked = [f"--from_distances={folder}" for folder in folders]
+  for arguments, status, said in (
+      (asked, 0, "2afc, 2AFC %  jnd, JND mAP %"),
+      (asked[:1] * 2, 1, "2afc is a second evaluation on judged/2afc: give one of each.")):
+    with pytest.raises(SystemExit) as stopped:
+      cli.main(["evaluate", *arguments, f"--output_dir={tmp_path / 'all'}", "--noreport"])
+    assert (stopped.value.code or 0) == status
+    out, err = capsys.readouterr()
+    assert said in (err if status else out)
+  assert (tmp_path / "all" / "leaderboard.csv").is_file()
+  assert (tmp_path / "all" / "jnd" / "distances.csv").is_file()

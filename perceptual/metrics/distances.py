@@ -21,6 +21,8 @@ of the other. Every distance is symmetric, not negative, and exactly zero for id
 its gradient is finite wherever the features are, zero vectors included, and zero for identical
 features.
 
+`sort` sorts by NumPy in graphs that run at once on a CPU and ask for it (`sorting`).
+
 Distances without parameters are asked for by name, by `get`, which adds several of them too:
 `local+sort`. `linear` makes the learned one, the `lin` of LPIPS, from its weights.
 

@@ -104,18 +104,27 @@ _PARTS = {"trunks": _trunks, "distances": _distances, "memory": _memory}
 
 
 def _in_turns(judged, choices, rounds, *, per_tap=False):
-  """Returns `{label: {"seconds", "times_first"}}`, medians over rounds; the first has no taps."""
-  seconds = {label: [] for label in choices}
+  """Returns medians over rounds of the time of passes; the first has no taps.
+
+  Returns:
+    `{label: {"seconds", "times_first", "cpu_seconds", "cpu_times_first"}}`; the latter two count
+    the time that the process had on all CPUs, which other work on the machine hardly alters.
+  """
+  clocks = {"": time.perf_counter, "cpu_": time.process_time}
+  found = {label: {clock: [] for clock in clocks} for label in choices}
   for number in range(1 + rounds):
     for place, (label, metrics) in enumerate(choices.items()):
-      start = time.perf_counter()
+      starts = {clock: now() for clock, now in clocks.items()}
       _measure(judged, metrics, per_tap=per_tap and place > 0)
       if number:  # the first round traces graphs
-        seconds[label].append(time.perf_counter() - start)
-  medians = {label: statistics.median(found) for label, found in seconds.items()}
+        for clock, now in clocks.items():
+          found[label][clock].append(now() - starts[clock])
+  medians = {label: {clock: statistics.median(seconds) for clock, seconds in by_clock.items()}
+             for label, by_clock in found.items()}
   first = next(iter(medians.values()))
-  return {label: {"seconds": median, "times_first": median / first}
-          for label, median in medians.items()}
+  return {label: {key: value for clock, median in by_clock.items() for key, value in (
+      (f"{clock}seconds", median), (f"{clock}times_first", median / first[clock]))}
+          for label, by_clock in medians.items()}
 
 
 def _measure(judged, metrics, *, per_tap):

@@ -119,8 +119,10 @@ def _disagreements(board, image):
               (float(disagreement[choice]), f"{disagreement[choice]:.2f}")]
              for place, choice in enumerate(chosen, 1)]
     heads = ["a", "b"] if found.images.shape[1] == 3 else ["distorted"]
-    yield node("p", node("b", title))
-    yield table(["", "reference", *heads, "disagreement"], lines, sortable=True, aria_label=title)
+    yield node("p", node("b", title), "" if lines else ": none")
+    if lines:
+      yield table(["", "reference", *heads, "disagreement"], lines, sortable=True,
+                  aria_label=title)
 
 
 def _cells(board, found, choice, image):

@@ -267,6 +267,13 @@ class ExportedMetric(base.Metric):
     self._require("has_taps", "taps")
     return distances.summed(self.tap_distances, reference, candidate)
 
+  def terms_from_features(self, reference, candidate):
+    """Returns `{tap: [batch] float32}`: the terms whose sum is `from_features`."""
+    from perceptual.metrics import distances
+
+    self._require("has_taps", "taps")
+    return distances.per_tap(self.tap_distances, reference, candidate)
+
   def __reduce__(self):
     return _loaded_again, (self._handle, self.source)
 

@@ -3,35 +3,55 @@
 from perceptual.common import backends, packages
 
 
-def load(sources, *, by_onnx=False):
+def load(sources, *, distances=(), by_onnx=False):
   """Returns `{label: metric}` for `perceptual.comparison`.
 
   Args:
     sources: what `load_metric` takes, at least one.
+    distances: names of further distances between the features of each network, which become
+      metrics of their own, as `vgg16:distance=style`.
     by_onnx: whether ONNX Runtime is asked first; where it lacks one of the metrics, Keras runs all.
 
   Raises:
-    UserError: as `load_metric`; no backend is installed; or a source is given twice.
+    UserError: as `load_metric`; no backend is installed; a source is given twice; or there is no
+      such distance.
   """
   from perceptual.comparison import scoring
 
-  return scoring.labelled(sources, _by_onnx(sources) if by_onnx else _by_keras(sources))
+  found = [None] if distances or not by_onnx else _by_onnx(sources)
+  if None not in found:
+    return scoring.labelled(sources, found)
+  return _by_keras(sources, distances)
 
 
 def _by_onnx(sources):
   from perceptual.comparison import onnx_runtime
 
-  found = [onnx_runtime.find(source) for source in sources]
-  return _by_keras(sources) if None in found else found
+  return [onnx_runtime.find(source) for source in sources]
 
 
-def _by_keras(sources):
+def _by_keras(sources, distances):
   backends.choose(purpose=f"Comparing by {packages.listed(sources, 'and')}")
   from perceptual import loading
+  from perceptual.comparison import scoring
 
-  metrics = [loading.load_metric(source) for source in sources]
+  metrics = scoring.labelled(sources, [loading.load_metric(source) for source in sources])
+  metrics |= _with_distances(metrics, distances)
   if backends.choose() != "tensorflow":
     return metrics
   from perceptual.comparison import compiled
 
-  return [compiled.Compiled(metric) for metric in metrics]
+  return {label: compiled.Compiled(metric) for label, metric in metrics.items()}
+
+
+def _with_distances(metrics, names):
+  """Returns the networks among `{label: metric}` with other distances, by what loads these."""
+  from perceptual.metrics import distances
+  from perceptual.metrics.feature_metric import FeatureMetric
+
+  wanted = [distances.get(name) for name in names]
+  return {
+      f"{label}{',' if ':' in label else ':'}distance={distance.name}":
+          metric.with_tap_distances(metric.at_taps(distance.name))
+      for label, metric in metrics.items() if isinstance(metric, FeatureMetric)
+      for distance in wanted if distance.name != metric.distance_name}

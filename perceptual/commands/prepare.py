@@ -122,6 +122,9 @@ flags.DEFINE_list(
 flags.DEFINE_string(
     "table", None, "judged: the CSV of judgements, where the source holds several.",
     flag_values=FLAGS)
+flags.DEFINE_bool(
+    "accept_reversed", False, "judged: prepare answers that look reversed all the same.",
+    flag_values=FLAGS)
 flags.DEFINE_bool("dry_run", False, "Print what would be made, and stop.", flag_values=FLAGS)
 flags.mark_flag_as_required("data_dir", flag_values=FLAGS)
 
@@ -202,7 +205,8 @@ def _judged():
     columns[column] = called
   return prepare_judged.prepare(
       FLAGS.source, FLAGS.data_dir, name=FLAGS.name or FLAGS.layout, layout=FLAGS.layout,
-      table=FLAGS.table, columns=columns, direction=FLAGS.direction, overwrite=FLAGS.overwrite)
+      table=FLAGS.table, columns=columns, direction=FLAGS.direction, overwrite=FLAGS.overwrite,
+      accept_reversed=FLAGS.accept_reversed)
 
 
 _PREPARERS = {"bapps": _bapps, "graded": _graded, "teacher": _teacher, "judged": _judged}

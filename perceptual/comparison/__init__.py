@@ -17,8 +17,9 @@ and, where it has them,
     features(images)                        `{tap: [batch, ...]}`, what the network finds in images,
     from_features(features, features)       the value from them,
     trunk_key                               a hashable: metrics of equal ones have equal features
-    joined(metrics)                         the `from_features` of several of one trunk as one
-                                            function, to `{label: values}`: quicker, and optional
+    joined(metrics, per_tap=False)          the values of several of one trunk from features as one
+                                            function, to `{label: values}`, with `per_tap` the terms
+                                            `{label/tap: values}` too
 
 The last four let an image that stands in many pairs, or that many metrics look at, go through a
 network once. A metric raises `UserError` for images it cannot take, for instance too small ones.

@@ -100,7 +100,7 @@ def batches(pairing, headers, pairs, *, batch_size=None):
 def read(pairing, found):
   """Yields the `Images` of `Batch`es, in order; threads decode the next ones meanwhile."""
   images = (_ImageCache if shares_images(pairing) else _Decoder)(
-      pairing.files, pairing.bit_depth)
+      pairing.files, pairing.bit_depth, pairing.view)
   return in_order.map_in_order(
       lambda batch: _read(batch, pairing.pairs, images), found, ahead=_AHEAD)
 
@@ -143,9 +143,10 @@ def _read(batch, pairs, images):
 class _Decoder:
   """Decodes files by their index."""
 
-  def __init__(self, files, bit_depth):
+  def __init__(self, files, bit_depth, view):
     self._files = files
     self._bit_depth = bit_depth
+    self._view = view
 
   def read(self, file, batch):
     """Returns the image of a `Batch` as its other images are; raises `UnreadableImage`."""
@@ -157,14 +158,15 @@ class _Decoder:
   def _image(self, file):
     path = self._files[file]
     name = printable(path)
-    return decoding.decode(loading.read_bytes(path, name), name, bit_depth=self._bit_depth)
+    return self._view(
+        decoding.decode(loading.read_bytes(path, name), name, bit_depth=self._bit_depth))
 
 
 class _ImageCache(_Decoder):
   """Keeps the images used last, within a number of bytes; used by several threads."""
 
-  def __init__(self, files, bit_depth):
-    super().__init__(files, bit_depth)
+  def __init__(self, files, bit_depth, view):
+    super().__init__(files, bit_depth, view)
     self._cache = cache.Cache(_IMAGE_CACHE_BYTES)
     self._lock = threading.Lock()
 

@@ -6,6 +6,7 @@ import re
 import tensorflow as tf
 
 from perceptual.errors import UserError
+from perceptual.metrics import sorting
 from perceptual.metrics.feature_metric import FeatureMetric
 
 _IMAGES = {dtype: tf.TensorSpec([None, None, None, 3], dtype) for dtype in ("uint8", "float32")}
@@ -36,32 +37,32 @@ class Compiled:
         function = _for_either_dtype(function, images)
       setattr(self, "_call" if name == "__call__" else name, _with_user_errors(function))
     self.from_features = tf.function(
-        metric.from_features, autograph=False, reduce_retracing=True)
+        _sorted_by_numpy(metric.from_features), autograph=False, reduce_retracing=True)
 
   @functools.cached_property
   def trunk_key(self):
     """A hashable: metrics of equal ones have equal features of equal images. None without taps."""
     return self._metric.trunk_key
 
-  def joined(self, metrics):
+  def joined(self, metrics, *, per_tap=False):
     """Returns the `from_features` of several metrics of one trunk as one graph.
 
     TensorFlow computes once what they have in common, for instance features at norm one.
 
     Args:
       metrics: `{label: Compiled}`.
+      per_tap: whether the terms of each tap are returned too.
 
     Returns:
-      A function of the features of references and of candidates, to `{label: [batch]}`.
+      A function of the features of references and of candidates, as `Metric.joined` returns it.
     """
-
-    functions = tuple(metric.from_features for metric in metrics.values())
-    if functions not in self._joined:  # kept, for the next comparison by the same metrics
-      self._joined[functions] = tf.function(
-          lambda reference, candidate: [values(reference, candidate) for values in functions],
-          autograph=False, reduce_retracing=True)
-    graph = self._joined[functions]
-    return lambda reference, candidate: dict(zip(metrics, graph(reference, candidate)))
+    key = (*metrics.items(), per_tap)
+    if key not in self._joined:  # kept, for the next comparison by the same metrics
+      together = self._metric.joined(
+          {label: metric._metric for label, metric in metrics.items()}, per_tap=per_tap)
+      self._joined[key] = tf.function(
+          _sorted_by_numpy(together), autograph=False, reduce_retracing=True)
+    return self._joined[key]
 
   def __call__(self, reference, candidate):
     """Returns the value of each pair, `[batch]`."""
@@ -70,9 +71,19 @@ class Compiled:
 
 def _for_either_dtype(function, images):
   """Returns a function of image batches as graphs, one for each dtype, made when first used."""
-  graphs = {dtype: tf.function(function, [spec] * images, autograph=False)
+  graphs = {dtype: tf.function(_sorted_by_numpy(function), [spec] * images, autograph=False)
             for dtype, spec in _IMAGES.items()}
   return lambda *batches: graphs[batches[0].dtype.name](*batches)
+
+
+def _sorted_by_numpy(function):
+  """Returns a function whose graphs sort by NumPy; they run here alone, and are never saved."""
+
+  def traced(*arguments):
+    with sorting.by_numpy():
+      return function(*arguments)
+
+  return traced
 
 
 def _with_user_errors(function):

@@ -9,6 +9,8 @@ from perceptual.common.progress import progress
 from perceptual.comparison.pairing import printable
 from perceptual.data.images import decoding, loading
 from perceptual.data.images.decoding import UnreadableImage
+from perceptual.data.images.view import WHOLE
+from perceptual.errors import UserError
 
 _PROGRESS_FROM = 1000  # files: fewer take less than a second
 
@@ -17,10 +19,11 @@ class Header(NamedTuple):
   """The head of an image file.
 
   Attributes:
-    size: height and width in pixels, upright.
+    size: height and width in pixels, upright, after the view.
     notes: what is altered on the way to the metric, for instance `first of 12 frames`.
-    stamp: size in bytes, time of the last change in nanoseconds and, where it matters, the bit
-      depth that the user gave: another file, or one read in another way, has another stamp.
+    stamp: size in bytes, time of the last change in nanoseconds and, where they matter, the bit
+      depth and the view that the user gave: another file, or one read in another way, has another
+      stamp.
     deep: whether it is read as float, since it has more than 8 bits.
   """
 
@@ -30,32 +33,38 @@ class Header(NamedTuple):
   deep: bool = False
 
 
-def read(path, *, bit_depth=None):
+def read(path, *, bit_depth=None, view=WHOLE):
   """Returns the `Header` of a file.
 
   Args:
     path: of the file.
     bit_depth: see `loading.load_image`.
+    view: a `view.View`.
 
   Raises:
-    UnreadableImage: if it is no image, or cannot be opened.
+    UnreadableImage: if it is no image, cannot be opened, or is too small for the view.
   """
   name = printable(path)
   with loading.opened(path, name) as stream:
     status = os.fstat(stream.fileno())
     head = decoding.read_head(stream, name)
   given = (bit_depth,) if bit_depth is not None and head.depth.may_be_less else ()
+  try:
+    size = view.size_of(head.size)
+  except UserError as error:
+    raise UnreadableImage(name, str(error)) from None
+  viewed = () if view == WHOLE else view.stamp
   return Header(
-      size=head.size, notes=(*head.notes, *(f"read as {bits} bits" for bits in given)),
-      stamp=(status.st_size, status.st_mtime_ns, *given), deep=head.depth.kept)
+      size=size, notes=(*head.notes, *(f"read as {bits} bits" for bits in given)),
+      stamp=(status.st_size, status.st_mtime_ns, *given, *viewed), deep=head.depth.kept)
 
 
-def read_all(paths, *, bit_depth=None):
+def read_all(paths, *, bit_depth=None, view=WHOLE):
   """Returns for each path its `Header`, or the `UnreadableImage` that reading it raised."""
 
   def read_or_error(path):
     try:
-      return read(pathlib.Path(path), bit_depth=bit_depth)
+      return read(pathlib.Path(path), bit_depth=bit_depth, view=view)
     except UnreadableImage as error:
       return error
 

@@ -6,6 +6,7 @@ A line holds the names of the two files, their stamps and the values. Lines are 
 batch at a time; a torn one at the end, left by a crash of the machine, is taken off.
 """
 
+import contextlib
 import fcntl
 import json
 import math
@@ -37,6 +38,8 @@ class Journal:
     """
     self.path = expanded(folder) / FILE
     head = _line({"journal": _FORMAT, "columns": list(columns), "fingerprints": fingerprints})
+    self._head_size = len(head)
+    self._made = [folder for folder in self.path.parents if not folder.exists()]
     try:
       self.path.parent.mkdir(parents=True, exist_ok=True)
       self._file = self.path.open("a+b", buffering=0)
@@ -55,8 +58,17 @@ class Journal:
   def __enter__(self):
     return self
 
-  def __exit__(self, *error):
+  def __exit__(self, error, *_):
+    if error is not None and self._size == self._head_size:
+      self._remove()
     self._file.close()
+
+  def _remove(self):
+    """Removes a journal without values, and the folders that were made for it."""
+    self.path.unlink()
+    with contextlib.suppress(OSError):  # something else lies there by now
+      for folder in self._made:
+        folder.rmdir()
 
   def load(self, pairing, headers):
     """Returns the values of pairs whose files have not changed since they were compared.

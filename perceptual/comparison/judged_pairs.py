@@ -9,20 +9,23 @@ import numpy as np
 
 from perceptual.comparison import run
 from perceptual.comparison.pairing import Pairing
+from perceptual.data.images.view import WHOLE
 
 
-def measure(judged, metrics, *, output_dir=None, batch_size=None):
+def measure(judged, metrics, *, view=WHOLE, per_tap=False, output_dir=None, batch_size=None):
   """Returns the distances of metrics on a judged set.
 
   Args:
     judged: `data.judged.prepared.PreparedJudgements`.
     metrics: `{label: metric}`, as `run.compare` takes them.
+    view: the `view.View` in which images are compared.
+    per_tap: whether the terms of each tap are wanted, of metrics that have them.
     output_dir: a folder for the journal from which a killed run goes on; None for none.
     batch_size: pairs in a call of a metric; None for what suits the images' size.
 
   Returns:
-    `{label: [examples, candidates] float64}`, lower is better for every metric: the values of a
-    similarity come with their sign changed.
+    `{label: [examples, candidates] float64}`, with `per_tap` `{label/tap: ...}` too; lower is
+    better for every metric: the values of a similarity come with their sign changed.
 
   Raises:
     UserError: an image is missing, has changed or is too small for a metric.
@@ -33,8 +36,10 @@ def measure(judged, metrics, *, output_dir=None, batch_size=None):
   pairing = Pairing(
       about=f"judged/{judged.name}", files=tuple(
           judged.directory / image.file for image in judged.images),
-      pairs=pairs.astype(np.int32), explicit=True)
-  found = run.compare(run.inspect(pairing), metrics, output_dir=output_dir, batch_size=batch_size)
-  return {label: np.where(lower, 1.0, -1.0)
-          * found.of(label)[example_of.reshape(judged.examples[:, 1:].shape)]
-          for label, lower in found.lower_is_better.items()}
+      pairs=pairs.astype(np.int32), explicit=True, view=view)
+  found = run.compare(run.inspect(pairing), metrics, output_dir=output_dir, batch_size=batch_size,
+                      per_tap=per_tap)
+  similarities = {label for label, lower in found.lower_is_better.items() if not lower}
+  return {column: (-1.0 if column in similarities else 1.0)
+          * found.of(column)[example_of.reshape(judged.examples[:, 1:].shape)]
+          for column in found.columns}

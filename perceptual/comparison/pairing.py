@@ -17,6 +17,7 @@ import numpy as np
 from perceptual.common.files import expanded
 from perceptual.data.images import folders as image_folders
 from perceptual.data.images import formats, image_files
+from perceptual.data.images.view import WHOLE, View
 from perceptual.errors import UserError
 
 COLUMNS = ("reference", "candidate")  # of a CSV of pairs
@@ -49,6 +50,7 @@ class Pairing:
     explicit: whether every pair was named by the user, so that one that cannot be compared is an
       error.
     bit_depth: how many bits the samples of 16-bit files have; None for what each declares.
+    view: the size to which images are brought.
   """
 
   about: str
@@ -58,6 +60,7 @@ class Pairing:
   skipped: tuple[Skipped, ...] = ()
   explicit: bool = False
   bit_depth: int | None = None
+  view: View = WHOLE
 
   def names(self, pair):
     """Returns the printable names of the reference and the candidate of a pair, by its index."""

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from perceptual.comparison.html import node
+from perceptual.common.html import node
 from perceptual.comparison.tables import number
 
 _BINS = 30

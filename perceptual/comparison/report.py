@@ -1,18 +1,15 @@
 """A comparison as one HTML page that needs nothing else: no other file, no network, no library."""
 
-import base64
 import datetime
-import io
 import itertools
 import json
 
 import numpy as np
 from matplotlib import colors
-from PIL import Image
 
-from perceptual.common import files
+from perceptual.common import files, pages
+from perceptual.common.html import node, table
 from perceptual.comparison import heatmaps, plots, ranking, result_files, summary
-from perceptual.comparison.html import node, page, table
 from perceptual.comparison.pairing import Skipped
 from perceptual.comparison.tables import DIRECTIONS, number
 from perceptual.version import __version__
@@ -24,81 +21,13 @@ _CLIPS_SHOWN = 500
 _PICTURE = 512  # pixels, the longer side of the images, which can be enlarged
 _MAP = 256  # pixels, the longer side of the heat maps
 
-_POLICY = ("default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
-           "script-src 'unsafe-inline'")
 _STYLE = """
-:root { color-scheme: light dark; --line: #8886; --bar: #3a78c2; --mean: #c2410c; }
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; padding: 0 1rem; }
-h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2.5rem; }
-h1, td { overflow-wrap: break-word; } td { max-width: 32rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; }
-th, td { border-bottom: 1px solid var(--line); padding: .35rem .75rem; text-align: left;
-  vertical-align: top; }
-th { background: Canvas; position: sticky; top: 0; white-space: nowrap; }
-th button { background: none; border: 0; color: inherit; cursor: pointer; font: inherit; padding: 0;
-  text-decoration: underline dotted; }
-th[aria-sort=ascending] button::after { content: " \\2191"; }
-th[aria-sort=descending] button::after { content: " \\2193"; }
-td.number { font-variant-numeric: tabular-nums; text-align: right; white-space: nowrap; }
-td img { cursor: zoom-in; display: block; min-width: 8rem; width: 12rem; }
-dialog { background: Canvas; border: 1px solid var(--line); color: CanvasText; max-width: 96vw;
-  text-align: center; } dialog::backdrop { background: #000c; }
-dialog img { cursor: pointer; display: block; height: min(84vh, 90vw); margin: 0 auto;
-  max-width: 90vw; object-fit: contain; }
-td small { display: block; } .files { display: block; overflow-wrap: anywhere; width: 13rem; }
+.files { display: block; overflow-wrap: anywhere; width: 13rem; }
 .plots { display: flex; flex-wrap: wrap; gap: 1rem; } svg { max-width: 100%; width: 30rem; }
 svg text { fill: CanvasText; font-size: 11px; } .bar, .dot { fill: var(--bar); }
 .dot { fill-opacity: .5; }
 .mean { stroke: var(--mean); stroke-dasharray: 4 3; } .axis { stroke: CanvasText; }
 .scale { display: inline-block; height: .8em; width: 10em; vertical-align: baseline; }
-pre { border: 1px solid var(--line); overflow-x: auto; padding: .75rem; }
-"""
-_SCRIPT = """
-for (const button of document.querySelectorAll("th button")) {
-  button.addEventListener("click", () => {
-    const heading = button.closest("th"), body = heading.closest("table").tBodies[0];
-    const order = heading.getAttribute("aria-sort") === "ascending" ? "descending" : "ascending";
-    for (const other of heading.parentNode.cells) other.removeAttribute("aria-sort");
-    heading.setAttribute("aria-sort", order);
-    const value = row => row.cells[heading.cellIndex].dataset.value ??
-        row.cells[heading.cellIndex].textContent;
-    const compare = (a, b) => {
-      if (a === "" || b === "") return (a === "") - (b === "");  // what is missing comes last
-      const difference = Number(a) - Number(b);
-      const result = Number.isNaN(difference) ? a.localeCompare(b) : difference;
-      return order === "ascending" ? result : -result;
-    };
-    body.append(...[...body.rows].sort((a, b) => compare(value(a), value(b))));
-  });
-}
-// The viewer: a picture at full size; a click or the arrow keys flip through those of its pair.
-const viewer = document.querySelector("dialog");
-let pictures = [], shown = 0;
-const show = place => {
-  shown = (place + pictures.length) % pictures.length;
-  viewer.querySelector("img").src = pictures[shown].src;
-  viewer.querySelector("img").alt = pictures[shown].alt;
-  viewer.querySelector("p").textContent = pictures[shown].alt;
-};
-for (const picture of document.querySelectorAll("td img")) {
-  const open = () => {
-    pictures = [...picture.closest("tr").querySelectorAll("img")];
-    show(pictures.indexOf(picture));
-    viewer.showModal();
-  };
-  picture.addEventListener("click", open);
-  picture.addEventListener("keydown", event => { if (event.key === "Enter") open(); });
-}
-if (viewer) {
-  viewer.querySelector("img").addEventListener("click", () => show(shown === 0 ? 1 : 0));
-  viewer.addEventListener("keydown", event => {
-    if (event.key === " ") { event.preventDefault(); show(shown === 0 ? 1 : 0); }
-    if (event.key === "ArrowRight") show(shown + 1);
-    if (event.key === "ArrowLeft") show(shown - 1);
-  });
-  viewer.addEventListener("click", event => { if (event.target === viewer) viewer.close(); });
-}
 """
 
 
@@ -116,16 +45,12 @@ def write(comparison, maps, output_dir, *, settings, command=None):
     UserError: if it cannot be written.
   """
   title = f"perceptual compare: {comparison.pairing.about}"
-  head = [node("meta", charset="utf-8"),
-          node("meta", http_equiv="Content-Security-Policy", content=_POLICY),
-          node("meta", name="viewport", content="width=device-width, initial-scale=1"),
-          node("title", title), node("style", _STYLE)]
-  body = [node("h1", title), *_counts(comparison), *_summary(comparison), *_clips(comparison),
+  body = [*_counts(comparison), *_summary(comparison), *_clips(comparison),
           *_distributions(comparison), *_pairs(comparison, maps), *_skipped(comparison),
-          *_provenance(comparison, settings, command), _viewer(), node("script", _SCRIPT)]
+          *_provenance(comparison, settings, command)]
   folder = files.expanded(output_dir)
   with result_files.writing(folder):
-    files.write_text(folder / FILE, page(head, [node("main", *body)]))
+    files.write_text(folder / FILE, pages.document(title, body, style=_STYLE))
 
 
 def _counts(comparison):
@@ -223,27 +148,13 @@ def _files(comparison, pair):
 def _pictures(comparison, found, maps):
   """The cells of one pair: reference, candidate and a heat map of each metric that has one."""
   reference, candidate = comparison.pairing.names(found.pair)
-  cells = [_picture(found.reference, _PICTURE, f"reference {reference}"),
-           _picture(found.candidate, _PICTURE, f"candidate {candidate}")]
+  cells = [pages.picture(found.reference, longest=_PICTURE, alt=f"reference {reference}"),
+           pages.picture(found.candidate, longest=_PICTURE, alt=f"candidate {candidate}")]
   for label, top in maps.tops.items():
-    cells.append("" if label not in found.maps else _picture(
-        heatmaps.over(found.candidate, found.maps[label], top), _MAP,
-        f"heat map of {label}, {candidate}"))
+    cells.append("" if label not in found.maps else pages.picture(
+        heatmaps.over(found.candidate, found.maps[label], top), longest=_MAP,
+        alt=f"heat map of {label}, {candidate}"))
   return cells
-
-
-def _picture(pixels, longest, alt):
-  image = Image.fromarray(pixels)
-  image.thumbnail((longest, longest))
-  stream = io.BytesIO()
-  image.save(stream, "JPEG", quality=90, subsampling=0)
-  data = base64.b64encode(stream.getvalue()).decode("ascii")
-  return node("img", src=f"data:image/jpeg;base64,{data}", alt=alt, tabindex="0")
-
-
-def _viewer():
-  """What a picture is enlarged in; the script fills it."""
-  return node("dialog", node("img", alt=""), node("p"), aria_label="Picture")
 
 
 def _scale():

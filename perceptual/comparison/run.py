@@ -80,7 +80,8 @@ def inspect(pairing):
   Raises:
     UserError: if a pair of an explicit `Pairing` cannot be compared.
   """
-  inspected = headers.read_all(pairing.files, bit_depth=pairing.bit_depth)
+  inspected = headers.read_all(
+      pairing.files, bit_depth=pairing.bit_depth, view=pairing.view)
   refused = {}
   for pair, (reference, candidate) in enumerate(pairing.pairs):
     reason = _refusal(pairing.names(pair), inspected[reference], inspected[candidate])
@@ -170,7 +171,7 @@ def _resume(book, inspected, values):
     values[pair] = row
   if changed:
     warnings.warn(f"{changed} of the pairs in {book.path} are compared again, since their files "
-                  "have changed.", stacklevel=3)
+                  "or the sizes at which these are looked at have changed.", stacklevel=3)
 
 
 def _score(images, scorer, pairing, values):

@@ -51,20 +51,18 @@ class Scorer:
       # To find the key, weights are hashed: not for a single metric that sees each image once.
       key = metric.trunk_key if reuse or len(metrics) > 1 else None
       self.columns += (label, *(f"{label}/{tap}" for tap in terms))
-      if terms:
-        self._scorers.append(_PerTap(label, metric))
-      elif key is not None:
+      if key is not None:
         by_trunk[key][label] = metric
       else:
-        self._scorers.append(_Whole(label, metric))
+        self._scorers.append((_PerTap if terms else _Whole)(label, metric))
     for sharing in by_trunk.values():
       if reuse:
         capacity = batches.FEATURE_CACHE_BYTES // len(by_trunk)
-        self._scorers.append(_OnceAnImage(sharing, capacity))
+        self._scorers.append(_OnceAnImage(sharing, capacity, per_tap=per_tap))
       elif len(sharing) > 1:
-        self._scorers.append(_OnceABatch(sharing))
+        self._scorers.append(_OnceABatch(sharing, per_tap=per_tap))
       else:
-        self._scorers += [_Whole(*only) for only in sharing.items()]
+        self._scorers += [(_PerTap if per_tap else _Whole)(*only) for only in sharing.items()]
 
   def __call__(self, images, files):
     """Returns the values of a batch, and what went wrong.
@@ -126,11 +124,11 @@ class _PerTap:
 class _OnceABatch:
   """Several metrics of one trunk, which sees each batch once."""
 
-  def __init__(self, metrics):
+  def __init__(self, metrics, *, per_tap):
     self.labels = tuple(metrics)
     first = next(iter(metrics.values()))
     self._features = first.features
-    self._values = first.joined(metrics)
+    self._values = first.joined(metrics, per_tap=per_tap)
 
   def __call__(self, images, files):
     both = self._features(np.concatenate(images.padded()))
@@ -142,11 +140,11 @@ class _OnceABatch:
 class _OnceAnImage:
   """Metrics of one trunk, which sees each image once, as long as memory allows."""
 
-  def __init__(self, metrics, capacity):
+  def __init__(self, metrics, capacity, *, per_tap):
     self.labels = tuple(metrics)
     first = next(iter(metrics.values()))
     self._network = first.features
-    self._values = first.joined(metrics)
+    self._values = first.joined(metrics, per_tap=per_tap)
     self._cache = Cache(capacity)
 
   def __call__(self, images, files):

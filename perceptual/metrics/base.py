@@ -8,6 +8,7 @@ What not every metric can do is asked, not tried: `has_taps`, `has_map`.
 
 import abc
 import copy
+import functools
 import os
 
 import numpy as np
@@ -166,17 +167,22 @@ class Metric(abc.ABC):
     """A hashable: metrics of equal ones have equal features of equal images. None without taps."""
     return None
 
-  def joined(self, metrics):
+  def terms_from_features(self, reference, candidate):
+    """Returns `{tap: [batch] float32}`: the terms whose sum is `from_features`."""
+    raise UserError(f"{self.name} has no taps.")
+
+  def joined(self, metrics, *, per_tap=False):
     """Returns the `from_features` of several metrics of one trunk as one function.
 
     Args:
       metrics: `{label: metric}`, of one `trunk_key`.
+      per_tap: whether the terms of each tap are returned too.
 
     Returns:
-      A function of the features of references and of candidates, to `{label: [batch]}`.
+      A function of the features of references and of candidates, to `{label: [batch]}` and, with
+      `per_tap`, `{label/tap: [batch]}`.
     """
-    return lambda reference, candidate: {
-        label: metric.from_features(reference, candidate) for label, metric in metrics.items()}
+    return functools.partial(_joined, metrics=metrics, per_tap=per_tap)
 
   def loaded_from(self, source):
     """Returns this metric, knowing what loads it again: for `load_metric`.
@@ -204,6 +210,17 @@ class Metric(abc.ABC):
   def _require(self, capability, what):
     if not getattr(self, capability):
       raise UserError(f"{self.name} has no {what}.")
+
+
+def _joined(reference, candidate, *, metrics, per_tap):
+  if not per_tap:
+    return {label: metric.from_features(reference, candidate) for label, metric in metrics.items()}
+  found = {}
+  for label, metric in metrics.items():
+    terms = metric.terms_from_features(reference, candidate)
+    found |= {label: sum(terms.values()),
+              **{f"{label}/{tap}": value for tap, value in terms.items()}}
+  return found
 
 
 def with_files_read(images, float_range):

@@ -21,6 +21,8 @@ of the other. Every distance is symmetric, not negative, and exactly zero for id
 its gradient is finite wherever the features are, zero vectors included, and zero for identical
 features.
 
+`sort` sorts by NumPy in graphs that run at once on a CPU and ask for it (`sorting`).
+
 Distances without parameters are asked for by name, by `get`, which adds several of them too:
 `local+sort`. `linear` makes the learned one, the `lin` of LPIPS, from its weights.
 
@@ -40,6 +42,7 @@ from collections.abc import Callable
 from keras import ops
 
 from perceptual import errors
+from perceptual.metrics import sorting
 from perceptual.models import resizing
 
 # Added to the norm, as in the paper's listing and in LPIPS.
@@ -251,7 +254,7 @@ def _local_embedding(features):
 
 def _sorted_embedding(features):
   """Each channel's activations in ascending order: which values occur, but not where."""
-  return _unit(ops.sort(_positions(features), axis=1), axis=-1)
+  return _unit(sorting.ascending_positions(_positions(features)), axis=-1)
 
 
 def _pooled_embedding(features):

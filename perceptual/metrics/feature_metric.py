@@ -130,6 +130,10 @@ class FeatureMetric(base.Metric):
     """Returns the distance `[batch]` float32 between images of which `features` were computed."""
     return distances.summed(self.tap_distances, reference, candidate)
 
+  def terms_from_features(self, reference, candidate):
+    """Returns `{tap: [batch] float32}`: the terms whose sum is `from_features`."""
+    return distances.per_tap(self.tap_distances, reference, candidate)
+
   def with_tap_distances(self, tap_distances):
     """Returns this metric with other distances at its taps: `{tap: distances.Distance}`."""
     metric = copy.copy(self)

@@ -1,10 +1,8 @@
 """A study as one HTML page that needs nothing else: its figures, its tables, what is missing."""
 
-import base64
-
 from perceptual import errors
-from perceptual.common import files
-from perceptual.comparison.html import node, page, table
+from perceptual.common import files, pages
+from perceptual.common.html import node, table
 from perceptual.studies.analyses import registry as analyses
 from perceptual.studies.analyses import table as tables
 from perceptual.studies.figures import registry as figures
@@ -16,17 +14,7 @@ FILE = "report.html"
 TABLES = ("optimum", "correlations", "functions", "class_subsets", "frontier")
 _SHOWN = 60  # rows of a table; the CSV files hold all
 
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; }
-h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2.5rem; }
-figure { margin: 0; } img { background: white; max-width: 100%; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-size: 13px; }
-th, td { border-bottom: 1px solid #8886; padding: .2rem .6rem; text-align: left; }
-td.number { font-variant-numeric: tabular-nums; text-align: right; }
-.lacks { color: #a33; }
-"""
+_STYLE = ".lacks { color: #a33; } table { font-size: 13px; }\n"
 
 
 def write(data, output_dir, *, title, note="", report=lambda line: None):
@@ -51,13 +39,9 @@ def write(data, output_dir, *, title, note="", report=lambda line: None):
   for name, rows in found.items():
     if rows:
       tables.write_csv(folder / f"table_{name}.csv", rows)
-  head = [node("meta", charset="utf-8"),
-          node("meta", http_equiv="Content-Security-Policy", content=_POLICY),
-          node("meta", name="viewport", content="width=device-width, initial-scale=1"),
-          node("title", title), node("style", _STYLE)]
-  body = [node("h1", title), *_about(data, note), *_missing(outcomes), *_figures(outcomes),
-          *_gains(outcomes), *_tables(found), node("p", f"Made by perceptual {__version__}.")]
-  files.write_text(folder / FILE, page(head, [node("main", *body)]))
+  body = [*_about(data, note), *_missing(outcomes), *_figures(outcomes), *_gains(outcomes),
+          *_tables(found), node("p", f"Made by perceptual {__version__}.")]
+  files.write_text(folder / FILE, pages.document(title, body, style=_STYLE))
   return folder / FILE
 
 
@@ -96,9 +80,8 @@ def _figures(outcomes):
     if picture is None:
       continue
     title = figures.FIGURES[outcome.name].title
-    encoded = base64.b64encode(picture.read_bytes()).decode()
     yield node("h2", title)
-    yield node("figure", node("img", src=f"data:image/png;base64,{encoded}", alt=title),
+    yield node("figure", pages.drawing(picture.read_bytes(), alt=title),
                node("figcaption", _caption(outcome.name), f" Numbers: {outcome.name}.csv."))
 
 

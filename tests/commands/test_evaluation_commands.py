@@ -577,7 +577,8 @@ def test_images_and_metrics_that_cannot_be_compared(run, exported, photographs, 
 @pytest.mark.parametrize(("arguments", "message"), [
     (("evaluate", "--dataset=bapps/3afc", "--metric=ssim", "--output_dir=out"),
      "unknown --dataset=bapps/3afc. available: bapps/2afc, bapps/jnd, graded"),
-    (("evaluate",), "required but not given: --dataset, --output_dir"),
+    (("evaluate",), "required but not given: --output_dir"),
+    (("evaluate", "--metric=ssim", "--output_dir=out"), "required but not given: --dataset"),
     (("export",), "required but not given: --export_dir"),
     (("compare",), "name a reference and its candidates"),
 ])

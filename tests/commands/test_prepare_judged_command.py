@@ -58,10 +58,14 @@ def test_a_study_is_prepared_and_counted(run, study, tmp_path, monkeypatch):
   assert prepared.load_judged("mine", tmp_path).size == 12
 
 
-def test_a_doubt_is_a_line_beside_the_result(run, study, tmp_path):
+def test_scores_that_look_reversed_are_refused_unless_accepted(run, study, tmp_path):
+  arguments = (f"--source={study}", "--name=mine", COLUMNS, f"--data_dir={tmp_path / 'data'}",
+               "--direction=lower_is_better")
+  status, out, err = run(*arguments)
+  assert (status, out) == (1, "") and err[-1].startswith("error: judged/mine looks reversed: ")
+  assert not (tmp_path / "data").exists()
   with pytest.warns(UserWarning, match="looks reversed"):
-    status, out, _ = run(f"--source={study}", "--name=mine", COLUMNS, f"--data_dir={tmp_path}",
-                         "--direction=lower_is_better")
+    status, out, _ = run(*arguments, "--accept_reversed")
   assert status == 0 and "lower is better" in out
 
 
@@ -88,4 +92,60 @@ def test_mistakes_are_one_line_and_write_nothing(run, study, tmp_path, arguments
 def test_a_wrong_command_line(run, tmp_path, arguments, message):
   status, _, err = run(*arguments, f"--data_dir={tmp_path / 'data'}")
   assert status == 2 and err[-1].startswith(f"error: {message} Try ")
+  assert not (tmp_path / "data").exists()
+
+
+# Bad input: one line each, and nothing is written
+
+
+def _edit(old, new):
+  def spoil(study):
+    table = study / "ratings.csv"
+    text = table.read_text()
+    assert old in text
+    table.write_text(text.replace(old, new, 1))
+  return spoil
+
+
+def _votes(study):
+  rows = ["reference,a,b,p,votes_a,votes_b"]
+  rows += [f"0.png,{level}.png,{level + 1}.png,0.25,3,{2 if level == 5 else 1}"
+           for level in range(1, 12)]
+  (study / "ratings.csv").write_text("\n".join(rows))
+
+
+def _reversed(study):
+  table = study / "ratings.csv"
+  rows = [line.split(",") for line in table.read_text().splitlines()[1:]]
+  table.write_text("\n".join(["original,coded,mos", *(
+      f"{reference},{coded},{5 - float(score)}" for reference, coded, score in rows)]))
+
+
+def _fewer(study):
+  table = study / "ratings.csv"
+  table.write_text("\n".join(table.read_text().splitlines()[:10]))
+
+
+def _resized(study):
+  Image.new("RGB", (16, 12)).save(study / "7.png")
+
+
+@pytest.mark.parametrize("spoil, message", [
+    (_reversed, "judged/mine looks reversed: images of larger squared error"),
+    (_votes, "ratings.csv line 6: votes do not add up: 2 of 5 is 0.4, p is 0.25."),
+    (_edit("0.png,7.png", "gone.png,7.png"), "1 image not in "),
+    (_edit("0.png,7.png", "0.png,6.png"),
+     "ratings.csv line 7 and ratings.csv line 8 judge the same images (0.png, 6.png) differently"),
+    (_fewer, "ratings.csv: 9 opinions to score; at least 10 are needed."),
+    (_edit("4.0", "nan"), "ratings.csv line 4: score is 'nan', not a finite number."),
+    (_resized, "ratings.csv line 8: the images differ in size: 0.png 16x16, 7.png 12x16."),
+], ids=["reversed", "votes that do not add up", "a reference missing", "a contradiction",
+        "fewer than ten", "NaN", "sizes that differ"])
+def test_bad_input(spoil, message, run, study, tmp_path):
+  spoil(study)
+  options = () if spoil is _votes else (COLUMNS, "--direction=higher_is_better")
+  status, out, err = run(f"--source={study}", "--name=mine", f"--data_dir={tmp_path / 'data'}",
+                         *options)
+  assert (status, out) == (1, "")
+  assert err[-1].startswith(f"error: {message}"), err[-1]
   assert not (tmp_path / "data").exists()

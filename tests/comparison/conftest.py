@@ -63,6 +63,10 @@ class Tapped(Featured):
     value = self(reference, candidate)
     return {"high": 0.75 * value, "low": 0.25 * value}
 
+  def terms_from_features(self, reference, candidate):
+    value = self.from_features(reference, candidate)
+    return {"high": 0.75 * value, "low": 0.25 * value}
+
 
 class Likeness(Difference):
   """A similarity: infinite for the same image, and without a map."""

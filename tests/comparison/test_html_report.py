@@ -13,8 +13,8 @@ import pytest
 import scipy.stats
 from PIL import Image
 
+from perceptual.common.html import node, page
 from perceptual.comparison import heatmaps, pairing, plots, report
-from perceptual.comparison.html import node, page
 
 _EVIL = "<img src=x onerror=alert(1)>\"'&amp;.png"
 _VOID = {"meta", "img", "br", "hr", "input", "link"}

@@ -2,16 +2,19 @@
 
 import csv
 import json
+import re
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import perceptual
-from perceptual import scores
+from perceptual import loading, scores
 from perceptual.commands import cli
+from perceptual.data.images.view import View
 from perceptual.data.judged import prepare_judged, prepared
-from perceptual.evaluation import leaderboard
+from perceptual.evaluation import answers, distance_files, leaderboard
+from tests.evaluation import boards
 
 _METRICS = ("mse", "psnr", "ssim")
 
@@ -31,6 +34,7 @@ def data_dir(tmp_path_factory):
         opinions.append(f"{name}0.png,{name}{level}.png,{5 - level + rng.normal() / 4:.3f}")
     triplets += [f"{name}0.png,{name}{a}.png,{name}{b}.png,{0.1 if a < b else 0.9}"
                  for a, b in ((1, 3), (4, 2), (2, 5), (5, 1))]
+    triplets.append(f"{name}0.png,{name}1.png,{name}4.png,0.8")  # on which no metric agrees
   (source / "opinions.csv").write_text("\n".join(opinions))
   (source / "triplets.csv").write_text("\n".join(triplets))
   for name, options in (("opinions", {"direction": "higher_is_better"}), ("triplets", {})):
@@ -42,7 +46,7 @@ def _evaluate(data_dir, output_dir, name, *more):
   with pytest.raises(SystemExit) as stopped:
     cli.main(["evaluate", *(f"--metric={metric}" for metric in _METRICS),
               f"--dataset=judged/{name}", f"--data_dir={data_dir}", f"--output_dir={output_dir}",
-              *more])
+              "--noreport", *more])
   return stopped.value.code
 
 
@@ -78,26 +82,110 @@ def test_from_files_to_leaderboard(name, data_dir, tmp_path, capsys):
 
 
 def test_the_best_metric_stands_first_and_beats_by_more_than_chance(data_dir):
-  judged = prepared.load_judged("opinions", data_dir)
+  judged = answers.of(prepared.load_judged("opinions", data_dir))
   rng = np.random.default_rng(1)
-  right = -judged.answers[:, None]
+  right = -judged.values[:, None]
   board = leaderboard.score(judged, {"noise": rng.normal(size=right.shape), "right": right})
-  assert board.ranked() == ["right", "noise"]
+  assert board.ranking == ("right", "noise") and board.beaten("right") == ["noise"]
   assert board.scores["srcc"]["right"].value == pytest.approx(1)
   lines = leaderboard.text(board).splitlines()
-  assert next(line for line in lines if line.startswith("right")).endswith("noise")
+  assert next(line for line in lines if "right" in line).endswith(" 2")
   constant = leaderboard.score(judged, {"constant": np.ones_like(right), "right": right})
-  assert constant.ranked() == ["right", "constant"]
-  assert "constant, SRCC: undefined" in leaderboard.text(constant)
+  assert constant.ranking == ("right", "constant")
+  assert "constant: SRCC, KRCC, PLCC, RMSE, SRCC within" in leaderboard.text(constant)
+  assert "undefined: every distance is the same" in leaderboard.text(constant)
 
 
 @pytest.mark.parametrize(("name", "more", "message"), [
     ("nothing", (), "No judged set 'nothing' in "),
     ("opinions", ("--gin_param=evaluate.resamples = 2",), "Gin settings have no effect"),
     ("triplets", ("--metric=mse",), "The metric mse is given twice."),
+    ("triplets", ("--dataset=judged/triplets",), "A --dataset is given twice."),
+    ("triplets", ("--dataset=graded",), "Several --dataset are for judged/NAME alone"),
+    ("triplets:size=9", (), "Unknown option of judged/triplets:size=9 'size'"),
+    ("triplets", ("--crop=25",), "32x24 pixels, too small for a crop of 25."),
+    ("triplets", ("--distances=l3",), "Unknown distance 'l3'. Available: local"),
+    ("triplets", ("--from_distances=x",), "--metric and --from_distances exclude each other."),
 ])
 def test_mistakes_are_one_line_and_nothing_is_written(
     name, more, message, data_dir, tmp_path, capsys):
   assert _evaluate(data_dir, tmp_path / "out", name, *more) in (1, 2)
   error, = capsys.readouterr().err.splitlines()
   assert message in error and not (tmp_path / "out").exists()
+
+
+def test_a_size_of_its_own_for_each_set_and_one_leaderboard(data_dir, tmp_path, capsys):
+  """The second set is scored by its own crop, the first by the flag: as views of the files say."""
+  assert not _evaluate(data_dir, tmp_path, "triplets", "--dataset=judged/opinions:crop=16",
+                       "--image_size=20")
+  out = capsys.readouterr().out
+  assert "triplets at 20 pixels, 2AFC %  opinions at 20 pixels, cropped to 16, 2AFC %" in out
+  judged = prepared.load_judged("opinions", data_dir)
+  view = View(image_size=20, crop=16)
+  reference, candidate = (view(judged.image(index))[None] for index in judged.examples[0])
+  expected = float(np.asarray(perceptual.load_metric("mse")(reference, candidate))[0])
+  with (tmp_path / "opinions-image_size20-crop16" / "distances.csv").open(newline="") as stream:
+    assert float(next(csv.DictReader(stream))["mse"]) == pytest.approx(expected, rel=1e-5)
+  assert json.loads((tmp_path / "leaderboard.json").read_text())["ranking"]
+
+
+def test_every_distance_and_tap_of_a_network_in_one_pass(data_dir, tmp_path):
+  with pytest.raises(SystemExit) as stopped:
+    cli.main(["evaluate", "--metric=gaussian-resnet3", "--dataset=judged/triplets", "--by_tap",
+              "--distances=local,style", f"--data_dir={data_dir}", f"--output_dir={tmp_path}",
+              "--noreport"])
+  assert not stopped.value.code
+  _, distances, ranked, _ = distance_files.read(tmp_path)
+  assert ranked == ["gaussian-resnet3", "gaussian-resnet3:distance=style"]
+  assert set(distances) - set(ranked) == {f"{label}/reduction_1" for label in ranked}
+  for label in ranked:  # a label is what loads the metric
+    expected = _distances(prepared.load_judged("triplets", data_dir), perceptual.load_metric(label))
+    np.testing.assert_allclose(distances[label], expected, rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(distances[f"{label}/reduction_1"], expected, rtol=1e-4, atol=1e-7)
+
+
+def test_a_page_with_its_pictures_and_again_from_distances(data_dir, tmp_path, capsys):
+  with pytest.raises(SystemExit):
+    cli.main(["evaluate", "--metric=mse", "--metric=psnr", "--dataset=judged/triplets",
+              f"--data_dir={data_dir}", f"--output_dir={tmp_path / 'first'}"])
+  page = (tmp_path / "first" / "leaderboard.html").read_text("utf-8")
+  assert "judged/triplets" in page and "--dataset=judged/triplets" in page
+  assert page.count("data:image/png;base64,") == 2
+  assert page.count("data:image/jpeg;base64,") == 2 * 3 * 3  # by all and by the best: 3 triplets
+  assert not re.findall(r"""(?:src|href)=["'](?!data:)""", page)
+  for name in ("leaderboard", "agreement"):
+    assert Image.open(tmp_path / "first" / f"{name}.png").width == 1400
+    assert (tmp_path / "first" / f"{name}.svg").read_text("utf-8").startswith("<?xml")
+  with pytest.raises(SystemExit):
+    cli.main(["evaluate", f"--from_distances={tmp_path / 'first'}", "--noreport",
+              f"--output_dir={tmp_path / 'again'}"])
+  for name in ("distances.csv", "scores.csv", "scores.json", "leaderboard.txt"):
+    assert (tmp_path / "again" / name).read_text() == (tmp_path / "first" / name).read_text()
+
+
+def test_a_metric_that_gives_nan_is_named_and_nothing_is_written(data_dir, tmp_path, capsys,
+                                                                 monkeypatch):
+  broken = loading.load_metric("mse")
+  monkeypatch.setattr(
+      type(broken), "_values", lambda self, *images: np.full(len(images[0]), np.nan))
+  assert _evaluate(data_dir, tmp_path / "out", "triplets") == 1
+  assert "error: mse is NaN, which is no number." in capsys.readouterr().err
+  assert not (tmp_path / "out").exists()
+
+
+def test_earlier_evaluations_make_one_leaderboard(tmp_path, capsys):
+  folders = [tmp_path / kind for kind in ("2afc", "jnd")]
+  for folder in folders:
+    leaderboard.write(boards.board(folder.name, name=folder.name), folder, fingerprints={},
+                      settings={})
+  asked = [f"--from_distances={folder}" for folder in folders]
+  for arguments, status, said in (
+      (asked, 0, "2afc, 2AFC %  jnd, JND mAP %"),
+      (asked[:1] * 2, 1, "2afc is a second evaluation on judged/2afc: give one of each.")):
+    with pytest.raises(SystemExit) as stopped:
+      cli.main(["evaluate", *arguments, f"--output_dir={tmp_path / 'all'}", "--noreport"])
+    assert (stopped.value.code or 0) == status
+    out, err = capsys.readouterr()
+    assert said in (err if status else out)
+  assert (tmp_path / "all" / "leaderboard.csv").is_file()
+  assert (tmp_path / "all" / "jnd" / "distances.csv").is_file()

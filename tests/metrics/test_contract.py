@@ -82,7 +82,7 @@ def test_taps_are_all_there_or_not_at_all(metric):
   if not metric.has_taps:
     assert metric.trunk_key is None
     for call in (lambda: metric.features(reference), lambda: metric.per_tap(reference, candidate),
-                 lambda: metric.from_features({}, {})):
+                 lambda: metric.from_features({}, {}), lambda: metric.terms_from_features({}, {})):
       with pytest.raises(UserError, match=f"{metric.name} has no taps"):
         call()
     return
@@ -93,6 +93,10 @@ def test_taps_are_all_there_or_not_at_all(metric):
   np.testing.assert_allclose(metric.from_features(*features), expected, rtol=1e-5)
   joined = metric.joined({"a": metric, "b": metric})(*features)
   np.testing.assert_allclose(joined["b"], expected, rtol=1e-5)
+  terms = metric.joined({"a": metric}, per_tap=True)(*features)
+  assert list(terms) == ["a", *(f"a/{tap}" for tap in metric.taps)]
+  np.testing.assert_allclose(terms["a"], expected, rtol=1e-5)
+  np.testing.assert_allclose(sum(terms[f"a/{tap}"] for tap in metric.taps), expected, rtol=1e-5)
 
 
 def test_both_candidates_are_measured_as_distances(metric):

@@ -12,6 +12,7 @@ import datetime
 import hashlib
 import posixpath
 import shutil
+import warnings
 
 import numpy as np
 
@@ -65,7 +66,7 @@ class Report:
 
 
 def prepare(source, data_dir, *, name, layout=None, table=None, columns=None, direction=None,
-            overwrite=False):
+            overwrite=False, accept_reversed=False):
   """Checks a judged set whole, and writes `<data_dir>/judged/<name>`.
 
   Args:
@@ -77,13 +78,15 @@ def prepare(source, data_dir, *, name, layout=None, table=None, columns=None, di
     columns: without a layout, `{name in from_table: name in the CSV}`.
     direction: without a layout, of opinions: one of `from_table.DIRECTIONS`.
     overwrite: whether to replace a set of this name.
+    accept_reversed: whether answers that look reversed give a warning, and no error.
 
   Returns:
     A `Report`.
 
   Raises:
     UserError: an option is illegal, the set is there already, the judgements are not as they should
-      be, an image is missing or does not decode, or the images of an example differ in size.
+      be or look reversed, an image is missing or does not decode, or the images of an example
+      differ in size.
   """
   directory = prepared.directory_of(name, data_dir)
   if prepared.is_complete(directory) and not overwrite:
@@ -97,6 +100,7 @@ def prepare(source, data_dir, *, name, layout=None, table=None, columns=None, di
     with tfds_files.unfinished(directory, overwrite=overwrite, resume=True) as building:
       try:
         altered = _write(building, judged, source, provenance)
+        _check_direction(prepared.read(building, name), judged.itself, accept_reversed)
       except UserError:
         shutil.rmtree(building)
         raise
@@ -104,10 +108,17 @@ def prepare(source, data_dir, *, name, layout=None, table=None, columns=None, di
     _remove_empty(made)
     raise
   result = prepared.load_judged(name, data_dir)
-  reversed_answers.warn_if_reversed(result, judged.itself)
   named = set(judged.image_names)
   return Report(result, sum(image_files.is_image_name(file) and file not in named
                             for file in found.names), altered)
+
+
+def _check_direction(judged, itself, accept_reversed):
+  doubt = reversed_answers.doubt(judged, itself)
+  if doubt and not accept_reversed:
+    raise UserError(f"{doubt} If it is right as it is: --accept_reversed.")
+  if doubt:
+    warnings.warn(doubt, stacklevel=3)
 
 
 def _read(found, layout, table, columns, direction):

@@ -169,6 +169,19 @@ def load_judged(name, data_dir):
     there = ", ".join(available(data_dir)) or "none"
     raise errors.UserError(f"No judged set {name!r} in {data_dir}: prepare it first (perceptual "
                            f"prepare judged). There are: {there}.")
+  return read(directory, name)
+
+
+def read(directory, name):
+  """Returns the `PreparedJudgements` that lie in a folder, whole.
+
+  Args:
+    directory: the folder.
+    name: of the set.
+
+  Raises:
+    UserError: as `load_judged`.
+  """
   try:
     info = json.loads((directory / _INFO).read_text("utf-8"))
     texts = {file: (directory / file).read_text("utf-8") for file in (_EXAMPLES, _IMAGES)}

@@ -5,8 +5,6 @@ be the share for the other candidate. The squared error of pixels orders images 
 set hardly ever the wrong way round.
 """
 
-import warnings
-
 import numpy as np
 
 # At most so many references are looked at, and so many examples of each, spread evenly.
@@ -22,17 +20,16 @@ _REMEDY = {"opinions": "the other --direction", "2afc": "the share of the other 
            "jnd": "the share of people who saw a difference"}
 
 
-def warn_if_reversed(judged, itself=()):
-  """Warns where the answers of a `prepared.PreparedJudgements` look reversed.
+def doubt(judged, itself=()):
+  """Returns why the answers of a set look reversed, a sentence and a question, or an empty string.
 
   Args:
-    judged: the set.
+    judged: a `prepared.PreparedJudgements`.
     itself: opinions of references compared with themselves, which should be the best.
   """
   reason = _of_itself(judged, itself) or _of_pixels(judged)
-  if reason:
-    warnings.warn(f"judged/{judged.name} looks reversed: {reason}. Is it {_REMEDY[judged.kind]}?",
-                  stacklevel=2)
+  return (f"judged/{judged.name} looks reversed: {reason}. Is it {_REMEDY[judged.kind]}?"
+          if reason else "")
 
 
 def _of_itself(judged, itself):

@@ -191,22 +191,26 @@ def test_answers_the_right_way_round_give_no_warning(opinions, tmp_path):
 
 
 def test_opinions_of_the_wrong_direction_are_told(opinions, tmp_path):
-  with pytest.warns(UserWarning, match=r"looks reversed: images of larger squared error .*-1\.00"):
+  doubt = r"looks reversed: images of larger squared error .*-1\.00"
+  with pytest.raises(UserError, match=f"{doubt}.*If it is right as it is: --accept_reversed"):
     prepare(opinions, tmp_path / "data", direction="lower_is_better")
+  assert not (tmp_path / "data").exists()
+  with pytest.warns(UserWarning, match=doubt):
+    prepare(opinions, tmp_path / "data", direction="lower_is_better", accept_reversed=True)
 
 
 def test_references_that_score_worse_than_their_versions_are_told(opinions, tmp_path):
   with (opinions / "scores.csv").open("a") as file:
     file.write("photos/r0.png,photos/r0.png,5\n")
   with (pytest.warns(UserWarning, match="Left out 1 opinion of an image with itself"),
-        pytest.warns(UserWarning, match="references compared with themselves have 5 in the mean")):
+        pytest.raises(UserError, match="references compared with themselves have 5 in the mean")):
     prepare(opinions, tmp_path / "data", direction="lower_is_better")
 
 
 def test_votes_for_the_other_candidate_are_told(triplets, tmp_path):
   table = triplets / "triplets.csv"
   table.write_text(table.read_text().replace("votes_a,votes_b", "votes_b,votes_a"))
-  with pytest.warns(UserWarning, match="looks reversed: people preferred the candidate of the lar"):
+  with pytest.raises(UserError, match="looks reversed: people preferred the candidate of the lar"):
     prepare(triplets, tmp_path / "data")
 
 
@@ -215,7 +219,7 @@ def test_shares_that_saw_a_difference_are_told(pairs, tmp_path):
   rows = [line.split(",") for line in table.read_text().splitlines()[1:]]
   studies.write_csv(table, [(*row[:2], 1 - float(row[2])) for row in rows],
                     ("reference", "distorted", "same"))
-  with pytest.warns(UserWarning, match="share of people who saw a difference"):
+  with pytest.raises(UserError, match="share of people who saw a difference"):
     prepare(pairs, tmp_path / "data")
 
 

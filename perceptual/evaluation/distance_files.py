@@ -1,0 +1,106 @@
+"""`distances.csv`, from which every score can be computed again without a network or an image.
+
+    example, reference, candidate, number, answer, votes, then a column a metric and tap
+
+A line is one candidate of one example; lower is better in every column. What no line can say (the
+kind of judgements, their direction, which columns are ranked) is in `scores.json` beside it.
+"""
+
+import csv
+import io
+import json
+
+import numpy as np
+
+from perceptual.common import files
+from perceptual.errors import UserError
+from perceptual.evaluation import answers
+
+DISTANCES, SCORES = "distances.csv", "scores.json"
+_ABOUT = ("example", "reference", "candidate", "number", "answer", "votes")
+_CANDIDATES = {"2afc": 2, "jnd": 1, "opinions": 1}
+
+
+def as_csv(judged, distances):
+  """Returns the text of `distances.csv`.
+
+  Args:
+    judged: `answers.Answers`.
+    distances: `{column: [examples, candidates] float64}`.
+  """
+  votes = [""] * judged.size if judged.votes is None else judged.votes
+  return table([*_ABOUT, *distances], (
+      [example, judged.references[example], candidate, number, judged.values[example],
+       votes[example], *(found[example, number] for found in distances.values())]
+      for example, candidates in enumerate(judged.candidates)
+      for number, candidate in enumerate(candidates)))
+
+
+def read(folder):
+  """Returns what an evaluation wrote: `(answers.Answers, distances, ranked, about)`.
+
+  Args:
+    folder: its output folder, with `distances.csv` and `scores.json`.
+
+  Returns:
+    The answers; `{column: [examples, candidates] float64}`; the columns that are ranked, in the
+    order of the file; and `{"settings", "fingerprints"}` as they were.
+
+  Raises:
+    UserError: a file is missing, or is not as an evaluation writes it.
+  """
+  folder = files.expanded(folder)
+  texts = {name: _text(folder / name) for name in (DISTANCES, SCORES)}
+  try:
+    about = json.loads(texts[SCORES])
+    head, *rows = csv.reader(io.StringIO(texts[DISTANCES]))
+    if tuple(head[:len(_ABOUT)]) != _ABOUT or len(set(head)) < len(head):
+      raise ValueError("the head is not that of an evaluation")
+    judged, distances = _parsed(head[len(_ABOUT):], rows, about)
+    ranked = [column for column in distances if column in about["ranking"]]
+    kept = {name: about[name] for name in ("settings", "fingerprints")}
+  except (ValueError, KeyError, TypeError, IndexError) as error:
+    raise UserError(f"{folder / DISTANCES} and {SCORES} are not as perceptual evaluate writes them "
+                    f"for a judged set: {error}.") from None
+  return judged, distances, ranked, kept
+
+
+def table(head, rows):
+  """Returns a CSV as text.
+
+  Args:
+    head: names of columns.
+    rows: an iterable of lists of values.
+  """
+  stream = io.StringIO()
+  writer = csv.writer(stream, lineterminator="\n")
+  writer.writerow(head)
+  writer.writerows(rows)
+  return stream.getvalue()
+
+
+def _text(path):
+  try:
+    return path.read_text("utf-8")
+  except OSError as error:
+    raise UserError(f"{path} cannot be read: {error.strerror}. Give the output folder of an "
+                    "evaluation on a judged set.") from None
+
+
+def _parsed(columns, rows, about):
+  each = _CANDIDATES[about["kind"]]
+  expected = [[str(i // each), str(i % each)] for i in range(len(rows))]
+  if [[row[0], row[3]] for row in rows] != expected or not rows:
+    raise ValueError("its examples are not in a row, from 0")
+  first = rows[::each]
+  votes = [row[5] for row in first]
+  judged = answers.Answers(
+      name=about["judged_set"], kind=about["kind"], note=about["note"],
+      higher_is_better=about["higher_is_better"], values=np.array([float(row[4]) for row in first]),
+      votes=np.array([int(vote) for vote in votes]) if all(votes) else None,
+      references=np.array([row[1] for row in first]),
+      candidates=np.array([row[2] for row in rows]).reshape(-1, each),
+      provenance=about["provenance"])
+  values = np.array([[float(cell) for cell in row[len(_ABOUT):]] for row in rows])
+  by_column = values.reshape(len(first), each, len(columns))
+  return judged, {column: by_column[:, :, place] for place, column in enumerate(columns)}

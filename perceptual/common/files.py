@@ -5,6 +5,7 @@ What was renamed is on the disk: the file is synced before, its folder after.
 
 import contextlib
 import csv
+import ctypes
 import errno
 import io
 import os
@@ -69,6 +70,29 @@ def put(temporary, path):
   sync(temporary)
   os.replace(temporary, path)
   sync(os.path.dirname(path) or ".")
+
+
+def sync_folder(folder):
+  """Returns once all files of a folder and of those inside it are on the disk."""
+  for path, _, names in os.walk(folder):
+    for name in names:
+      sync(os.path.join(path, name))
+    sync(path)
+
+
+def exchanged(one, other):
+  """Exchanges two files or folders of one disk in a single step; returns whether that is possible.
+
+  Linux can (renameat2, RENAME_EXCHANGE) on most of its file systems.
+  """
+  here = -100  # AT_FDCWD: relative paths start from the working directory
+  exchange = 2  # RENAME_EXCHANGE
+  renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+  if renameat2 is None or renameat2(
+      here, os.fsencode(one), here, os.fsencode(other), exchange) != 0:
+    return False
+  sync(os.path.dirname(other) or ".")
+  return True
 
 
 @contextlib.contextmanager

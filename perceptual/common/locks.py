@@ -65,7 +65,7 @@ def _lock(descriptor, path):
       raise
     kernels = isinstance(error, BlockingIOError)
   holder = _holder(descriptor)
-  if kernels or (holder and not _has_ended(holder)):
+  if kernels or (holder and not (holder[1] == socket.gethostname() and has_ended(holder[0]))):
     process, host, since = holder or ("unknown", "an unknown host", "an unknown time")
     raise UserError(f"{path.parent} is being written by process {process} on {host}, since "
                     f"{since}: wait for it, or end it" + ("." if kernels else
@@ -76,18 +76,16 @@ def _holder(descriptor):
   """Returns `(process, host, since)` as the file says; None if it says nothing."""
   try:
     about = json.loads(os.pread(descriptor, 4096, 0))
-    return about["process"], about["host"], about["since"]
+    return int(about["process"]), about["host"], about["since"]
   except (ValueError, KeyError, TypeError):
     return None
 
 
-def _has_ended(holder):
-  process, host, _ = holder
-  if host != socket.gethostname():
-    return False
+def has_ended(process):
+  """Whether no process of this number runs on this host."""
   try:
-    os.kill(int(process), 0)
-  except (ProcessLookupError, ValueError, OverflowError):
+    os.kill(process, 0)
+  except (ProcessLookupError, OverflowError):
     return True
   except PermissionError:
     pass

@@ -17,13 +17,17 @@ import shutil
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from perceptual.common.files import expanded
+from perceptual import errors
+from perceptual.common import files
 from perceptual.common.progress import progress
 from perceptual.errors import UserError
 
 UNFINISHED = ".unfinished"
 _RECORD_OVERHEAD = 16  # a TFRecord's length and two checksums, in bytes
 _REPLACED = ".replaced"
+
+# Directory of a data set that this process reads -> the command that prepares it again.
+_opened = {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +43,7 @@ class DatasetName:
 
   def directory(self, data_dir):
     """The directory of this data set's files: `<data_dir>/<name>/<config>/<version>`."""
-    return expanded(data_dir) / self.name / self.config / self.version
+    return files.folder_for_tensorflow(data_dir) / self.name / self.config / self.version
 
 
 def write_dataset(data_dir, *, name, config, version, features, splits, description="",
@@ -167,6 +171,8 @@ def unfinished(directory, *, overwrite=False, resume=False):
   require_free(directory, overwrite=overwrite)
   building = directory.with_name(directory.name + UNFINISHED)
   with _locked(building):
+    _put_back(directory)
+    require_free(directory, overwrite=overwrite)
     if not resume:
       clear(building)
     try:
@@ -207,12 +213,24 @@ def clear(directory):
 
 
 def _replace(building, directory):
-  """Renames `building` to `directory`; an older `directory` goes only once that can succeed."""
+  """Renames `building` to `directory`, for good; an older one gives way in the same step."""
+  files.sync_folder(building)
   old = directory.with_name(directory.name + _REPLACED)
-  shutil.rmtree(old, ignore_errors=True)
+  if directory.exists() and files.exchanged(building, directory):
+    shutil.rmtree(building, ignore_errors=True)
+    return
   if directory.exists():
     directory.rename(old)
   building.rename(directory)
+  files.sync(directory.parent)
+  shutil.rmtree(old, ignore_errors=True)
+
+
+def _put_back(directory):
+  """Finds again the data set that a killed run had put aside for its own."""
+  old = directory.with_name(directory.name + _REPLACED)
+  if old.exists() and not directory.exists():
+    old.rename(directory)
   shutil.rmtree(old, ignore_errors=True)
 
 
@@ -241,6 +259,7 @@ def require_complete(directory, *, prepared_by):
   command = f"perceptual prepare {prepared_by} --data_dir={data_dir}"
   if directory.exists():
     fault = _fault(directory)
+    _opened[directory] = command
     if fault is not None:
       raise UserError(
           f"The data set in {directory} is not whole: {fault}. Prepare it again, with: {command}")
@@ -251,15 +270,49 @@ def require_complete(directory, *, prepared_by):
     raise UserError(f"No data set in {directory}: prepare it first, with: {command}")
 
 
+def open_builder(directory, *, prepared_by):
+  """Returns the `tfds.core.DatasetBuilder` of a whole data set, as `require_complete` demands."""
+  require_complete(directory, prepared_by=prepared_by)
+  try:
+    return tfds.builder_from_directory(directory)
+  except Exception as error:  # of damaged JSON TFDS raises anything
+    raise UserError(f"The data set in {directory} is damaged ({errors.first_line(error)}). Prepare "
+                    f"it again, with: {_opened[pathlib.Path(directory)]}") from None
+
+
+def damaged_record():
+  """Returns a `UserError` that names a file with a damaged record, or None.
+
+  TensorFlow tells of damage without the name of the file. Looked through are the data sets that
+  this process has opened.
+  """
+  for directory, command in _opened.items():
+    for path in sorted(directory.glob("*.tfrecord*")):
+      try:
+        for _ in tf.data.TFRecordDataset(os.fspath(path)):
+          pass
+      except tf.errors.OpError as error:
+        return UserError(f"{path} is damaged ({errors.first_line(error)}). Prepare the data set "
+                         f"again, with: {command} --overwrite")
+  return None
+
+
 def _fault(directory):
   """What keeps `directory` from being a whole data set, in words; None where nothing does."""
   try:
-    info = json.loads((directory / "dataset_info.json").read_text())
-  except (OSError, json.JSONDecodeError):
+    return _fault_of_files(directory, json.loads(
+        (directory / "dataset_info.json").read_text("utf-8")))
+  except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
     return "dataset_info.json is missing or damaged"
+
+
+def _fault_of_files(directory, info):
+  """The same, by the sizes that `dataset_info.json` tells of."""
   if not (directory / "features.json").is_file():
     return "features.json is missing"
-  for split in info.get("splits", []):
+  if not info["splits"]:
+    return "dataset_info.json tells of no splits"
+  for split in info["splits"]:
     lengths = [int(length) for length in split.get("shardLengths", [])]
     template = shard_template(directory, info["name"], split["name"])
     paths = template.sharded_filepaths(len(lengths))

@@ -167,8 +167,8 @@ def parse(files, params=()):
     params: bindings such as `'train.batch_size = 64'`.
 
   Raises:
-    UserError: for a missing file, an import, an include of itself, a syntax error, an unknown configurable or parameter, an
-      undefined macro, and a macro that nothing refers to.
+    UserError: for a missing file, an import, an include of itself, a syntax error, an unknown
+      configurable or parameter, an undefined macro, and a macro that nothing refers to.
   """
   files = [expanded(file) for file in files]
   for file in files:
@@ -189,7 +189,7 @@ def parse(files, params=()):
                     ) from None
   except UnicodeDecodeError as error:
     raise UserError(f"A gin file is not text in UTF-8: {errors.first_line(error)}.") from None
-  except (tokenize.TokenError, ValueError, TypeError, SyntaxError, OSError, NameError, ImportError) as error:
+  except (tokenize.TokenError, ValueError, TypeError, SyntaxError, OSError, NameError) as error:
     raise UserError(_explained(error)) from None
   finally:
     logging.disable(disabled)

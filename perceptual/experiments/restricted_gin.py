@@ -6,6 +6,7 @@ any module that Python finds, and dynamic registration makes every function of i
 
 import contextlib
 import os
+from typing import ClassVar
 
 from gin import config, config_parser
 
@@ -30,9 +31,9 @@ def restricted():
 
 
 class _Parser(config_parser.ConfigParser):
-  """Gin's parser, which gin makes anew for each file, while it still reads those that include it."""
+  """Gin's parser, of which gin makes one for each file, while it still reads those around it."""
 
-  open_files = []
+  open_files: ClassVar = []
 
   def __init__(self, string_or_filelike, parser_delegate):
     self._file = getattr(string_or_filelike, "name", None)
@@ -48,6 +49,6 @@ class _Parser(config_parser.ConfigParser):
       self.open_files.pop()
     elif isinstance(statement, config_parser.ImportStatement):
       raise UserError(
-          f"{self._file or 'A binding'} has '{statement.format()}': imports are refused, since they "
-          "run code. Gin files say values alone.")
+          f"{self._file or 'A binding'} has '{statement.format()}': imports are refused, since "
+          "they run code. Gin files say values alone.")
     return statement

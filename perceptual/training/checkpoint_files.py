@@ -1,7 +1,7 @@
 """The files of checkpoints: complete or not there, verified by checksums, two kept of a kind.
 
     step-40.index, step-40.data-00000-of-00001    what TensorFlow wrote
-    step-40.json                                  the size and SHA-256 of each, and what else is noted
+    step-40.json                                  size and SHA-256 of each, and what else is noted
     checkpoint                                    for TensorFlow's own tools: the newest
 
 The JSON file is written last. Checkpoints of earlier versions have none: their tensors are read

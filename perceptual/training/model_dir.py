@@ -17,7 +17,8 @@
     .lock                       while a process writes here: which one
 
 Of last and of the best there are two each: the newest, and the one before it in case the newest is
-damaged. Checkpoints key variables by `variable.path`, so they can be read, and checked, without Keras.
+damaged. Checkpoints key variables by `variable.path`, so they can be read, and checked, without
+Keras.
 """
 
 import json

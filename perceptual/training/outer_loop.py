@@ -73,7 +73,8 @@ class OuterLoop:
     Raises:
       UserError: if training diverges, and then the checkpoints saved before stay; or if another
         process writes to the folder.
-      errors.Stopped: if the process was asked to stop (SIGTERM): the run is saved.
+      errors.Stopped: if the process was asked to stop (SIGTERM), and then the run is saved; or if
+        another worker has ended.
     """
     if self.is_complete and not self._metrics.was_rebuilt:
       return self._metrics.rows
@@ -82,7 +83,8 @@ class OuterLoop:
       if self.is_complete:
         self._metrics.write()
       else:
-        self._train(config or {})
+        with resuming.ended_by_lost_workers(self._strategy):
+          self._train(config or {})
     return self._metrics.rows
 
   def _alone(self):
@@ -185,7 +187,8 @@ class OuterLoop:
     if self._checkpoints.last is None and len(trained) > 1:  # it saves after each evaluation
       raise UserError(
           f"{self.folder.path} has lost checkpoints/last: metrics.csv tells of step "
-          f"{trained[-1]['step']}. Nothing was changed; put it back, or choose another --model_dir.")
+          f"{trained[-1]['step']}. Nothing was changed: put it back, or choose another "
+          "--model_dir.")
 
   def _rows_there(self):
     """The lines of metrics.csv, none if they cannot be read."""

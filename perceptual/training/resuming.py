@@ -1,9 +1,12 @@
 """When a folder may be taken up again: by the run it was made for, on all workers at one step."""
 
+import contextlib
 import json
+import sys
 
 import tensorflow as tf
 
+from perceptual import errors
 from perceptual.errors import UserError
 
 # Another network, other images or another score make another run, as does another way to learn a
@@ -44,6 +47,25 @@ def _flat(data, prefix=""):
     nested = isinstance(value, dict)
     flat.update(_flat(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value})
   return flat
+
+
+# What a collective operation raises where one of its workers does not answer.
+_NO_ANSWER = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError,
+              tf.errors.DeadlineExceededError, tf.errors.InternalError, tf.errors.UnknownError)
+
+
+@contextlib.contextmanager
+def ended_by_lost_workers(strategy):
+  """A context that ends by one line and `errors.Stopped` where another worker has ended."""
+  try:
+    yield
+  except _NO_ANSWER as error:
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+      raise
+    print("error: another worker has ended, or cannot be reached "
+          f"({errors.first_line(error)[:200]}). Give all workers their commands again to go on "
+          "from the last checkpoint.", file=sys.stderr, flush=True)
+    raise errors.Stopped from None
 
 
 def check_workers(step, strategy):

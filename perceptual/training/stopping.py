@@ -1,4 +1,4 @@
-"""Being asked to stop: SIGTERM, as clouds and schedulers send it before they take a machine away."""
+"""Being asked to stop: SIGTERM, which clouds and schedulers send before they take a machine."""
 
 import signal
 import threading

@@ -218,5 +218,5 @@ def open_prepared(kind, data_dir):
   if kind not in KINDS:
     raise errors.unknown("BAPPS config", kind, KINDS)
   directory = _directory(kind, data_dir)
-  tfds_files.require_complete(directory, prepared_by="bapps")
-  return tfds.builder_from_directory(directory)
+  return tfds_files.open_builder(directory, prepared_by="bapps")
+

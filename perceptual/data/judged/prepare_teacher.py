@@ -80,9 +80,8 @@ def open_prepared(data_dir, split="val"):
     UserError: if `data_dir` holds no whole one.
   """
   directory = _directory(data_dir, split)
-  tfds_files.require_complete(
+  return tfds_files.open_builder(
       directory, prepared_by=f"teacher --split={split} --source=DIR_OR_TAR")
-  return tfds.builder_from_directory(directory)
 
 
 def prepare(source, data_dir, metric, *, split="val", seed=0, per_image=1, image_size=64,

@@ -260,8 +260,7 @@ def builder(dataset, data_dir, *, prepared_by):
     UserError: if `data_dir` does not hold it, or a half-written one.
   """
   directory = dataset.directory(data_dir)
-  tfds_files.require_complete(directory, prepared_by=prepared_by)
-  return tfds.builder_from_directory(directory)
+  return tfds_files.open_builder(directory, prepared_by=prepared_by)
 
 
 def _report_in(directory):

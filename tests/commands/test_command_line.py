@@ -226,3 +226,41 @@ def test_a_warning_is_one_line():
       """)
   assert process.communicate() == (
       "", "warning: superres/ has 3 examples, 10856 are published\n")
+
+
+# Faults of the machine, and runs that end early.
+
+
+@pytest.mark.parametrize(("error", "line"), [
+    (OSError(28, "No space left on device", "/data/a.csv"),
+     "error: /data/a.csv: No space left on device. What was complete before is untouched; the same "
+     "command goes on from there.\n"),
+    (PermissionError(13, "Permission denied", "/data"), "error: /data: Permission denied. What"),
+    (OSError(27, "File too large"), "error: File too large. What was complete before is"),
+])
+def test_a_fault_of_the_machine_is_one_line_and_status_1(apples, capsys, error, line):
+  assert _run(_raising(error), apples, "--basket=b") == 1
+  err = capsys.readouterr().err
+  assert err.startswith(line)
+  assert err.count("\n") == 1
+
+
+def test_a_fault_of_the_machine_as_tensorflow_tells_it(apples, capsys):
+  tf = pytest.importorskip("tensorflow")
+  error = tf.errors.ResourceExhaustedError(
+      None, None, "{{function_node __wrapped__SaveV2}} /runs/a/step-4_temp/part; No space left on "
+      "device [Op:SaveV2]")
+  assert _run(_raising(error), apples, "--basket=b") == 1
+  assert capsys.readouterr().err.startswith(
+      "error: /runs/a/step-4_temp/part: No space left on device. What")
+
+
+def test_a_missing_file_is_still_a_bug(apples):
+  with pytest.raises(FileNotFoundError):
+    command_line.run(_raising(FileNotFoundError(2, "No such file")), apples, _DOC,
+                     ["apples", "--basket=b"])
+
+
+def test_a_run_that_was_stopped_has_a_status_of_its_own(apples, capsys):
+  assert _run(_raising(errors.Stopped()), apples, "--basket=b") == 75
+  assert capsys.readouterr().err == ""

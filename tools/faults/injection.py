@@ -1,72 +1,67 @@
-"""Crashes on request: ends a process at its n-th change of the disk, as a power failure would.
+"""Ends this process at its n-th change of the disk, as a power failure would, for `crashes`.
 
-    python -m tools.faults.injection STEPS HALF -- perceptual arguments ...
-
-Counted are opens for writing, writes, renames, removals, and the saves of TensorFlow. The process
-ends by `os._exit` before the n-th; with HALF, a write that is counted n-th reaches the disk by its
-first half. With STEPS of 0 nothing is ended, and the count is printed last, as `changes N`.
+Counted below one folder are opens for writing, writes, syncs, renames, removals, and the saves of
+TensorFlow. The process ends by `os._exit` before the n-th; of a write, the first half may be done.
 """
 
 import builtins
+import io
 import os
-import pathlib
-import sys
 
-EXIT = 86  # of a process that was ended
+EXIT = 86  # status of a process that was ended
 
 
 class Injector:
-  """Counts changes of the disk below some folder, and ends the process at one of them."""
+  """Counts changes of the disk and ends the process at one of them.
+
+  Attributes:
+    count: the number of changes so far.
+  """
 
   def __init__(self, folder, end_at=0, half=False):
-    """Takes the folder, the number of the change before which to end (0 for none), and HALF."""
+    """Takes the folder, the number of the change before which to end, and whether to do half of it.
+
+    Args:
+      folder: changes below it are counted.
+      end_at: 0 for no end.
+      half: where that change is a write, whether its first half is done.
+    """
     self.count = 0
     self._folder = os.path.realpath(folder)
     self._end_at = end_at
     self._half = half
 
   def install(self):
-    """Puts itself in the place of what changes the disk."""
+    """Takes the place of what changes the disk, in Python and in TensorFlow, for good."""
     for name in ("rename", "replace", "unlink", "remove", "rmdir", "mkdir", "truncate"):
       setattr(os, name, self._counted(getattr(os, name)))
-    builtins.open = self._opened(builtins.open)
-    pathlib.io.open = builtins.open
-    self._install_in_tensorflow()
-
-  def _install_in_tensorflow(self):
-    """Counts what TensorFlow writes, which does not pass through Python's files."""
+    os.fsync = self._counted(os.fsync)
+    builtins.open = io.open = self._counted_open(builtins.open)
     import tensorflow as tf
 
-    tf.train.Checkpoint.write = self._counted_method(tf.train.Checkpoint.write)
-    tf.io.TFRecordWriter.write = self._counted_method(tf.io.TFRecordWriter.write, always=True)
+    tf.train.Checkpoint.write = self._counted(tf.train.Checkpoint.write, position=1)
     tf.saved_model.save = self._counted(tf.saved_model.save, position=1)
+    tf.io.TFRecordWriter.write = self._counted(tf.io.TFRecordWriter.write)
 
   def _counted(self, function, position=0):
     def call(*arguments, **options):
-      if len(arguments) > position and self._is_ours(arguments[position]):
+      if len(arguments) > position and self._counts(arguments[position], options):
         self._change()
       return function(*arguments, **options)
     return call
 
-  def _counted_method(self, method, always=False):
-    def call(owner, path, *arguments, **options):
-      if always or self._is_ours(path):
-        self._change()
-      return method(owner, path, *arguments, **options)
-    return call
-
-  def _opened(self, real_open):
+  def _counted_open(self, real_open):
     def call(file, mode="r", *arguments, **options):
-      if not set(mode) & set("wax+") or not self._is_ours(file):
+      if not set(mode) & set("wax+") or not self._counts(file, options):
         return real_open(file, mode, *arguments, **options)
       self._change()
-      opened = real_open(file, mode, *arguments, **options)
-      return _CountedFile(opened, self._change) if hasattr(opened, "write") else opened
+      return _CountedFile(real_open(file, mode, *arguments, **options), self._change)
     return call
 
-  def _is_ours(self, path):
-    if not isinstance(path, (str, bytes, os.PathLike)):
-      return False
+  def _counts(self, path, options):
+    """Whether something is in the folder, or is named in a way that does not tell."""
+    if options.get("dir_fd") is not None or not isinstance(path, (str, bytes, os.PathLike)):
+      return True
     return os.path.realpath(os.fsdecode(path)).startswith(self._folder)
 
   def _change(self, file=None, data=None):
@@ -101,21 +96,3 @@ class _CountedFile:
 
   def __iter__(self):
     return iter(self._file)
-
-
-def main(argv):
-  """Runs a command with an injector; see above."""
-  folder, end_at, half = argv[0], int(argv[1]), argv[2] == "half"
-  from perceptual.commands import cli, command_line
-
-  command_line.configure_runtime()
-  injector = Injector(folder, end_at, half)
-  injector.install()
-  try:
-    cli.main(argv[4:])
-  finally:
-    print(f"changes {injector.count}", flush=True)
-
-
-if __name__ == "__main__":
-  main(sys.argv[1:])

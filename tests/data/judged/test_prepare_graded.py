@@ -212,7 +212,7 @@ def test_the_features_are_those_that_evaluation_reads(prepared):
 
 def test_killed_between_its_kinds_the_same_command_goes_on(prepared, folder, tmp_path):
   """And ends as if it had not been killed; another command does not."""
-  whole_dir, whole = prepared
+  _, whole = prepared
   options = {"seed": 5, "per_image": 3, "under": "val"}
   first = graded.KINDS[0]
   prepare_graded.prepare(folder, tmp_path, kinds=(first,), **options)

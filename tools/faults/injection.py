@@ -7,6 +7,7 @@ TensorFlow. The process ends by `os._exit` before the n-th; of a write, the firs
 import builtins
 import io
 import os
+import sys
 
 EXIT = 86  # status of a process that was ended
 
@@ -37,8 +38,9 @@ class Injector:
       setattr(os, name, self._counted(getattr(os, name)))
     os.fsync = self._counted(os.fsync)
     builtins.open = io.open = self._counted_open(builtins.open)
-    import tensorflow as tf
-
+    tf = sys.modules.get("tensorflow")
+    if tf is None:
+      return
     tf.train.Checkpoint.write = self._counted(tf.train.Checkpoint.write, position=1)
     tf.saved_model.save = self._counted(tf.saved_model.save, position=1)
     tf.io.TFRecordWriter.write = self._counted(tf.io.TFRecordWriter.write)

@@ -13,6 +13,7 @@ import pathlib
 import re
 import shutil
 
+from perceptual.common import locks
 from perceptual.errors import UserError
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # two letters at least: C:/ is a drive
@@ -114,7 +115,7 @@ def beside(path):
 
 
 def remove_leftovers(folder, names):
-  """Removes what killed processes have left of `beside`; call it where no other one writes.
+  """Removes what killed processes of this machine have left of `beside`.
 
   Args:
     folder: the folder; it need not be there.
@@ -123,7 +124,7 @@ def remove_leftovers(folder, names):
   stems = {(pathlib.Path(name).stem, pathlib.Path(name).suffix) for name in names}
   for path in pathlib.Path(folder).glob(".*"):
     stem, _, process = path.name[1:].removesuffix(path.suffix).rpartition(".")
-    if process.isdecimal() and (stem, path.suffix) in stems:
+    if (stem, path.suffix) in stems and process.isdecimal() and locks.has_ended(int(process)):
       remove(path)
 
 

@@ -62,7 +62,8 @@ def test_a_file_is_synced_before_it_is_renamed_and_its_folder_after(monkeypatch,
 
 def test_leftovers_of_killed_processes_go_and_nothing_else(tmp_path):
   kept = ["metrics.csv", ".metrics.csv", ".metrics.12x.csv", ".other.12.csv", "metrics.12.csv"]
-  for name in (*kept, ".metrics.12.csv", ".m.etrics.7.json"):
+  kept.append(f".metrics.{os.getpid()}.csv")  # of a process that runs
+  for name in (*kept, ".metrics.4194305.csv", ".m.etrics.4194306.json"):
     (tmp_path / name).touch()
   files.remove_leftovers(tmp_path, ["metrics.csv", "m.etrics.json"])
   assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)

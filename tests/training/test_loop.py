@@ -620,7 +620,7 @@ def test_lost_lines_of_scores_are_said(make, trained):
 
 
 def test_leftovers_of_killed_runs_go_and_others_stay(make, trained):
-  for name in (".metrics.123.csv", ".training.99.png", ".mine.csv"):
+  for name in (".metrics.4194305.csv", ".training.4194305.png", ".mine.csv"):
     (trained / name).touch()
   (trained / "checkpoints" / "best_score" / "step-8_temp").mkdir()
   make(train_steps=8).train()

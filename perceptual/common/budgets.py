@@ -45,7 +45,7 @@ def read_npz(path):
     for member in archive.infolist():
       name = member.filename.removesuffix(".npy")
       if name == member.filename or name in arrays:
-        raise ValueError(f"{member.filename} is not an array of its own name")
+        raise ValueError(f"it holds other things than arrays: {member.filename}")
       arrays[name] = _read_npy(archive.read(member), member.filename)
   return arrays
 
@@ -57,7 +57,10 @@ def _read_npy(data, name):
              (2, 0): np.lib.format.read_array_header_2_0}
   if version not in readers:
     raise ValueError(f"{name} is of an unknown version of .npy, {version}")
-  shape, _, dtype = readers[version](file)
+  try:
+    shape, _, dtype = readers[version](file)
+  except Exception as error:  # NumPy parses it as Python
+    raise ValueError(f"the header of {name} is damaged") from error
   if dtype.hasobject or math.prod(shape) * dtype.itemsize != len(data) - file.tell():
     raise ValueError(f"{name} does not hold the array {list(shape)} that its header tells of")
   return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)

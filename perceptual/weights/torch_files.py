@@ -63,12 +63,12 @@ class _Tensor:
 
   def of(self, values):
     """Returns the tensor as an array of its own, given the storage's values."""
-    if math.prod(self.size) > len(values):
-      raise ValueError("a tensor is larger than its storage")
     last = self.offset + sum((n - 1) * step for n, step in zip(self.size, self.strides))
     if min(self.offset, *self.size, *self.strides, 0) < 0 or (
         math.prod(self.size) and last >= len(values)):
       raise ValueError("a tensor reaches beyond its storage")
+    if math.prod(self.size) > len(values):
+      raise ValueError("a tensor is larger than its storage")
     return np.lib.stride_tricks.as_strided(
         values[self.offset:], self.size, [step * values.itemsize for step in self.strides]).copy()
 

@@ -284,8 +284,10 @@ def _read_refused(path, reason):
 
 def test_a_tensor_larger_than_its_storage_is_refused(write):
   storage = Storage("0", np.float32([1.0]))
-  _read_refused(write({"a": Tensor(storage, 0, (10**6, 10**6), (0, 0))}, [storage]),
-                "a tensor is larger than its storage")
+  for size, reason in (((2,), "a tensor is larger than its storage"),
+                       ((10**6, 10**6), "its tensors have 4,000,000,000,000 bytes, of 4 bytes")):
+    _read_refused(
+        write({"a": Tensor(storage, 0, size, (0,) * len(size))}, [storage]), reason)
 
 
 def test_many_tensors_of_one_storage_are_refused(write):

@@ -67,6 +67,7 @@ def run(folder, places):
       outcomes[str(name)][outcome] += 1
       if outcome == FAULT:
         faults.append(f"{name}, {what}")
+    print(f"{name}: {dict(outcomes[str(name)])}", flush=True)
   return outcomes, faults
 
 

@@ -52,6 +52,7 @@ def run(command, folder, made, crashes, seed=0):
     if status != injection.EXIT:
       faults.append(f"{what}: it ended with status {status} instead")
       continue
+    print(what, flush=True)
     status = commands.in_child(functools.partial(_run, command, folder))
     found = commands.contents_in_child(folder / "out")
     if status != 0:

@@ -155,7 +155,7 @@ def read_metrics(path):
     if not all("step" in row for row in rows):
       raise ValueError("a line has no step")
     return rows
-  except (ValueError, TypeError) as error:
+  except (ValueError, TypeError, csv.Error) as error:
     raise errors.UserError(f"{path} is damaged: {errors.first_line(error)}") from None
 
 

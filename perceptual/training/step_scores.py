@@ -58,7 +58,10 @@ def lines(path):
   """
   if not path.exists():
     return []
-  head, *found = path.read_text("utf-8").splitlines() or [""]
+  try:
+    head, *found = path.read_text("utf-8").splitlines() or [""]
+  except UnicodeDecodeError as error:
+    raise errors.UserError(f"{path} is damaged: {errors.first_line(error)}.") from None
   found = [line.partition(",")[::2] for line in found]
   commas = len(COLUMNS) - 2
   if head != ",".join(COLUMNS) or not all(

@@ -259,8 +259,9 @@ def require_complete(directory, *, prepared_by):
   command = f"perceptual prepare {prepared_by} --data_dir={data_dir}"
   if directory.exists():
     fault = _fault(directory)
-    _opened[directory] = command
-    if fault is not None:
+    if fault is None:
+      _opened[directory] = command
+    else:
       raise UserError(
           f"The data set in {directory} is not whole: {fault}. Prepare it again, with: {command}")
   elif directory.with_name(directory.name + UNFINISHED).exists():

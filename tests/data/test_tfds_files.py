@@ -188,7 +188,8 @@ def test_features_that_are_damaged_are_one_line(tmp_path, text):
     tfds_files.open_builder(directory, prepared_by="x")
 
 
-def test_the_file_of_a_damaged_record_is_named(tmp_path):
+def test_the_file_of_a_damaged_record_is_named(tmp_path, monkeypatch):
+  monkeypatch.setattr(tfds_files, "_opened", {})
   directory = write(tmp_path, shards=3)
   tfds_files.open_builder(directory, prepared_by="graded")
   assert tfds_files.damaged_record() is None

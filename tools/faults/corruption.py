@@ -8,17 +8,14 @@ to end bit-equal with an undisturbed run, or to be refused in one line with noth
 a table by file.
 """
 
+import argparse
 import collections
 import functools
 import pathlib
 import shutil
-
-from absl import app, flags
+import sys
 
 from tools.faults import commands
-
-_FOLDER = flags.DEFINE_string("folder", None, "Where to work; emptied.", required=True)
-_PLACES = flags.DEFINE_integer("places", 6, "How many bytes of each file are flipped, in turn.")
 
 _MIDDLE, _END = 4, 6
 EQUAL, REFUSED, FAULT = "bit-equal", "refused in one line", "fault"
@@ -99,15 +96,19 @@ def table(outcomes):
   return "\n".join(lines)
 
 
-def main(argv):
-  del argv
+def main():
+  """Runs the campaign; see above. Returns the exit status."""
+  parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+  parser.add_argument("--folder", type=pathlib.Path, required=True, help="where to work; emptied")
+  parser.add_argument("--places", type=int, default=6, help="bytes of each file that are flipped")
+  given = parser.parse_args()
   commands.import_all()
-  folder = pathlib.Path(_FOLDER.value).absolute()
+  folder = given.folder.absolute()
   shutil.rmtree(folder, ignore_errors=True)
-  outcomes, faults = run(folder, _PLACES.value)
+  outcomes, faults = run(folder, given.places)
   print("\n".join([*faults, table(outcomes)]), flush=True)
   return 1 if faults else 0
 
 
 if __name__ == "__main__":
-  app.run(main)
+  sys.exit(main())

@@ -8,20 +8,14 @@ compared with what the undisturbed run left: bit for bit, but for what tells of 
 table. FAULTS_LOG names a file for what the commands print.
 """
 
+import argparse
 import functools
 import pathlib
 import random
 import shutil
-
-from absl import app, flags
+import sys
 
 from tools.faults import commands, injection
-
-_FOLDER = flags.DEFINE_string("folder", None, "Where to work; emptied.", required=True)
-_COMMANDS = flags.DEFINE_multi_enum(
-    "command", list(commands.COMMANDS), list(commands.COMMANDS), "What to end; by default all.")
-_CRASHES = flags.DEFINE_integer("crashes", 60, "How many crashes of each command.")
-_SEED = flags.DEFINE_integer("seed", 0, "Of the choice among the changes.")
 
 
 def run(command, folder, made, crashes, seed=0):
@@ -102,17 +96,24 @@ def table(results):
   return "\n".join(lines)
 
 
-def main(argv):
-  del argv
+def main():
+  """Runs the campaign; see above. Returns the exit status."""
+  parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+  parser.add_argument("--folder", type=pathlib.Path, required=True, help="where to work; emptied")
+  parser.add_argument("--command", choices=commands.COMMANDS, action="append",
+                      help="what to end; by default each")
+  parser.add_argument("--crashes", type=int, default=60, help="of each command")
+  parser.add_argument("--seed", type=int, default=0, help="of the choice among the changes")
+  given = parser.parse_args()
   commands.import_all()
-  folder = pathlib.Path(_FOLDER.value).absolute()
+  folder = given.folder.absolute()
   shutil.rmtree(folder, ignore_errors=True)
   results = {}
-  for command in _COMMANDS.value:
+  for command in given.command or commands.COMMANDS:
     for needed in commands.COMMANDS[command].needs:
       if not (folder / "made" / needed / "out").exists():
         run(needed, folder / "work", folder / "made", 0)
-    results[command] = run(command, folder / "work", folder / "made", _CRASHES.value, _SEED.value)
+    results[command] = run(command, folder / "work", folder / "made", given.crashes, given.seed)
     for fault in results[command][2]:
       print(fault, flush=True)
     print(table(results), flush=True)
@@ -120,4 +121,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-  app.run(main)
+  sys.exit(main())

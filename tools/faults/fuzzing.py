@@ -1,6 +1,6 @@
 """Campaign (d): readers of files that strangers send, given damaged ones.
 
-    python -m tools.faults.fuzzing [--reader=images] [--inputs=100000] [--seed=0] [--memory_gb=4]
+    python -m tools.faults.fuzzing [--reader=images] [--inputs=100000] [--seed=0] [--memory_gb=16]
 
 Whole files are changed at random: bits flipped, bytes set to extremes, parts cut, doubled, moved or
 taken from another file. A reader may return what it read or refuse it by the one exception that it
@@ -8,18 +8,19 @@ documents, within the limits of time and memory. Everything else is a fault; the
 base 64. Prints a table.
 """
 
+import argparse
 import base64
 import io
 import pathlib
 import random
 import resource
 import signal
+import sys
 import tarfile
 import tempfile
 import time
 
 import numpy as np
-from absl import app, flags
 from PIL import Image
 
 from perceptual.common import budgets
@@ -27,11 +28,6 @@ from perceptual.data.images import archives, image_files
 from perceptual.data.judged import source_files
 from perceptual.errors import UserError
 from perceptual.weights import torch_files
-
-_READERS = flags.DEFINE_multi_string("reader", [], "Which readers; by default all.")
-_INPUTS = flags.DEFINE_integer("inputs", 100_000, "How many files for each reader.")
-_SEED = flags.DEFINE_integer("seed", 0, "Of the changes.")
-_MEMORY = flags.DEFINE_float("memory_gb", 4.0, "Address space of this process, at most.")
 
 SECONDS = 10  # for one input
 _EXTREMES = (b"\0", b"\xff", b"\x7f", b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f", b"\0\0\0\x80")
@@ -156,18 +152,24 @@ def limit_time():
   signal.signal(signal.SIGALRM, stop)
 
 
-def main(argv):
-  del argv
+def main():
+  """Runs the campaign; see above. Returns the exit status."""
+  parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+  parser.add_argument("--reader", choices=READERS, action="append", help="by default all")
+  parser.add_argument("--inputs", type=int, default=100_000, help="files for each reader")
+  parser.add_argument("--seed", type=int, default=0, help="of the changes")
+  parser.add_argument("--memory_gb", type=float, default=16.0, help="address space at most")
+  given = parser.parse_args()
   limit_time()
-  resource.setrlimit(resource.RLIMIT_AS, (int(_MEMORY.value * 2**30),) * 2)
+  resource.setrlimit(resource.RLIMIT_AS, (int(given.memory_gb * 2**30),) * 2)
   print("| reader | inputs | read | refused | faults | inputs/s |\n|---|---|---|---|---|---|")
   failed = False
-  for name in _READERS.value or READERS:
+  for name in given.reader or READERS:
     begin = time.monotonic()
-    accepted, faults = run(name, _INPUTS.value, _SEED.value)
+    accepted, faults = run(name, given.inputs, given.seed)
     failed |= bool(faults)
-    numbers = (_INPUTS.value, accepted, _INPUTS.value - accepted - len(faults), len(faults),
-               round(_INPUTS.value / (time.monotonic() - begin)))
+    numbers = (given.inputs, accepted, given.inputs - accepted - len(faults), len(faults),
+               round(given.inputs / (time.monotonic() - begin)))
     print(" | ".join([f"| {name}", *(f"{number:,}" for number in numbers)]), "|", flush=True)
     for fault in faults[:5]:
       print(fault, flush=True)
@@ -175,4 +177,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-  app.run(main)
+  sys.exit(main())

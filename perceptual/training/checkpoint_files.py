@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+import zlib
 
 import tensorflow as tf
 
@@ -50,8 +51,8 @@ def write(checkpoint, folder, step, *, notes=None):
   try:
     checkpoint.write(prefix(writing, step))
     written = sorted(writing.iterdir())  # the data before the index
-    about = {"files": {path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)}
-                       for path in written}, "notes": notes}
+    about = _summed({"files": {path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+                               for path in written}, "notes": notes})
     record = folder / f"step-{step}.json"
     record.unlink(missing_ok=True)  # of a checkpoint of this step that is being replaced
     for path in written:
@@ -151,11 +152,21 @@ def _was_never_complete(folder, step):
       folder / f"step-{step}.json").exists()
 
 
+def _summed(about):
+  """Returns what a record says with a checksum of that."""
+  return {**about, "crc32": zlib.crc32(json.dumps(about, sort_keys=True).encode())}
+
+
 def _read_record(folder, step):
+  """Returns a record, None if there is none; of a damaged one `ValueError` or the like is raised."""
+  path = folder / f"step-{step}.json"
   try:
-    return json.loads((folder / f"step-{step}.json").read_text("utf-8"))
+    about = json.loads(path.read_text("utf-8"))
   except FileNotFoundError:
     return None
+  if _summed({key: about[key] for key in ("files", "notes")}) != about:
+    raise ValueError(f"{path} is damaged")
+  return about
 
 
 def _fault_of_tensors(path):

@@ -165,7 +165,7 @@ class OuterLoop:
   def _resume(self):
     """Restores the last checkpoint, if there is one, and notes what has changed since."""
     self._checkpoints = checkpoints.Checkpoints(self.folder, self._trainer, self._is_chief)
-    self._refuse_lost_checkpoints()
+    resuming.refuse_lost_checkpoints(self.folder, self._checkpoints.last)
     before = self.folder.read_run() if self._checkpoints.last else None
     self._changes = resuming.changes(before, self._as_data(), folder=self.folder.path)
     self.first_step = self._checkpoints.restore()
@@ -180,22 +180,6 @@ class OuterLoop:
       if found is not None:
         self._checkpoints.check_best(name, *found)
     self._trainer.train_dataset = self._distributed(self._train_batches)
-
-  def _refuse_lost_checkpoints(self):
-    """Raises `UserError` if a run that has saved itself would be started from zero."""
-    trained = [row for row in self._rows_there() if row["step"]]
-    if self._checkpoints.last is None and len(trained) > 1:  # it saves after each evaluation
-      raise UserError(
-          f"{self.folder.path} has lost checkpoints/last: metrics.csv tells of step "
-          f"{trained[-1]['step']}. Nothing was changed: put it back, or choose another "
-          "--model_dir.")
-
-  def _rows_there(self):
-    """The lines of metrics.csv, none if they cannot be read."""
-    try:
-      return records.read_metrics(self.folder.metrics)
-    except UserError:
-      return []
 
   def _peaks(self):
     """Name of a best checkpoint -> (step, value) of the best evaluation so far, or None."""

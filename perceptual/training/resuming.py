@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from perceptual import errors
 from perceptual.errors import UserError
+from perceptual.training import records
 
 # Another network, other images or another score make another run, as does another way to learn a
 # metric: weights do not fit, or what was best cannot be compared. The rest of a recipe may change
@@ -66,6 +67,23 @@ def ended_by_lost_workers(strategy):
           f"({errors.first_line(error)[:200]}). Give all workers their commands again to go on "
           "from the last checkpoint.", file=sys.stderr, flush=True)
     raise errors.Stopped from None
+
+
+def refuse_lost_checkpoints(folder, last):
+  """Raises `UserError` if a run that has saved itself would be started from zero.
+
+  Args:
+    folder: `model_dir.ModelDir`.
+    last: the path of the last checkpoint, or None.
+  """
+  try:
+    rows = records.read_metrics(folder.metrics)
+  except UserError:  # with a checkpoint that is put right, without one it says nothing
+    return
+  if last is None and sum(row["step"] > 0 for row in rows) > 1:  # it saves after each evaluation
+    raise UserError(
+        f"{folder.path} has lost checkpoints/last: metrics.csv tells of step {rows[-1]['step']}. "
+        "Nothing was changed: put it back, or choose another --model_dir.")
 
 
 def check_workers(step, strategy):

@@ -286,6 +286,10 @@ def test_what_was_noted_comes_back(folder, saved):
   assert kept.notes() is None, "not restored"
   kept.restore()
   assert kept.notes() == {"told": 20}
+  record = saved / "step-20.json"
+  record.write_text(record.read_text().replace('"told": 20', '"told": 21'))
+  assert kept.notes() is None, "nothing is believed of a record that was changed"
+  assert checkpoint_files.fault(saved, 20) is None, "and the tensors are whole"
 
 
 def test_best_weights_that_are_damaged_are_said_and_those_before_are_the_bar(folder):

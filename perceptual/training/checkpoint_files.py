@@ -158,7 +158,7 @@ def _summed(about):
 
 
 def _read_record(folder, step):
-  """Returns a record, None if there is none; of a damaged one `ValueError` or the like is raised."""
+  """Returns a record, None if there is none; a damaged one raises `ValueError` or the like."""
   path = folder / f"step-{step}.json"
   try:
     about = json.loads(path.read_text("utf-8"))

@@ -33,6 +33,7 @@ from absl import flags
 from absl import logging as absl_logging
 
 from perceptual import errors
+from perceptual.commands import log_lines
 from perceptual.common import backends, packages
 
 _HELP = ("--help", "-h", "-help")
@@ -160,6 +161,7 @@ def _run(main, flag_values, doc, argv):
     print(_help(doc, flag_values))
     return 0
   arguments = _parse(flag_values, argv)
+  log_lines.choose()
   configure_runtime()
   return main(arguments)
 

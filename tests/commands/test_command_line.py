@@ -1,5 +1,6 @@
 """What every command does with a command line, shown on a small one."""
 
+import json
 import os
 import signal
 import subprocess
@@ -264,3 +265,15 @@ def test_a_missing_file_is_still_a_bug(apples):
 def test_a_run_that_was_stopped_has_a_status_of_its_own(apples, capsys):
   assert _run(_raising(errors.Stopped()), apples, "--basket=b") == 75
   assert capsys.readouterr().err == ""
+
+
+def test_every_command_can_log_as_json(apples, capsys, monkeypatch):
+  monkeypatch.setattr(sys, "stderr", sys.stderr)  # put back afterwards
+  monkeypatch.setenv("PERCEPTUAL_LOG", "json")
+  assert _run(_raising(errors.UserError("no such basket")), apples, "--basket=b") == 1
+  about = json.loads(capsys.readouterr().err)
+  assert (about["level"], about["message"]) == ("ERROR", "error: no such basket")
+  monkeypatch.undo()
+  monkeypatch.setenv("PERCEPTUAL_LOG", "xml")
+  assert _run(_raising(None), apples, "--basket=b") == 1
+  assert "Unknown PERCEPTUAL_LOG 'xml'. Available: plain, time, json." in capsys.readouterr().err

@@ -65,6 +65,9 @@ def write(checkpoint, folder, step, *, notes=None):
 def keep_newest(folder):
   """Names the newest checkpoint to TensorFlow's tools, and removes all but the newest `KEPT`."""
   there = steps(folder)
+  if not there:
+    (folder / "checkpoint").unlink(missing_ok=True)
+    return
   files.write_text(folder / "checkpoint",
                    f'model_checkpoint_path: "step-{there[-1]}"\n'
                    f'all_model_checkpoint_paths: "step-{there[-1]}"\n')

@@ -122,7 +122,7 @@ def _read_fingerprint(path):
   except OSError as error:
     raise UserError(f"{path.parent} is not an exported metric: {FINGERPRINT} cannot be read: "
                     f"{error.strerror}.") from None
-  except ValueError:
+  except (ValueError, RecursionError):
     fingerprint = None
   needed = _OF_ALL | (_OF_NETWORKS if isinstance(fingerprint, dict) and "taps" in fingerprint
                       else set())

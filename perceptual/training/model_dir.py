@@ -197,7 +197,7 @@ def read_json(path):
     return json.loads(path.read_text("utf-8"))
   except FileNotFoundError:
     return None
-  except (OSError, ValueError) as error:
+  except (OSError, ValueError, RecursionError) as error:
     raise errors.UserError(f"{path} cannot be read: {errors.first_line(error)}") from None
 
 

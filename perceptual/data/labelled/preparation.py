@@ -268,7 +268,7 @@ def _report_in(directory):
   try:
     fields = json.loads((pathlib.Path(directory) / "metadata.json").read_text())
     return Report(**_with_int_labels(fields))
-  except (OSError, json.JSONDecodeError, TypeError, KeyError):
+  except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
     return None
 
 

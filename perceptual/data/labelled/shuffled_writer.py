@@ -112,7 +112,7 @@ class ShuffledWriter:
     """Goes on from an earlier run's state, if it left one that fits and whose files are whole."""
     try:
       self._state = json.loads((self._work / _STATE).read_text())
-    except (OSError, json.JSONDecodeError):
+    except (OSError, ValueError, RecursionError):
       return False
     files = {path.name: path for path in self._work.glob("*" + _WAITING)}
     whole = all(

@@ -10,12 +10,24 @@ _QUOTED.maxstring = _QUOTED.maxother = 200
 
 _SUGGESTIONS = 5
 
+STOPPED = 75  # EX_TEMPFAIL of sysexits.h: try again later
+
 
 class UserError(ValueError):
   """A wrong input: the message names the culprit and what would be right.
 
   Libraries raise it; commands print it as one line and exit with status 1.
   """
+
+
+class Stopped(SystemExit):
+  """A run has ended before its end and can be taken up again: the process exits with `STOPPED`.
+
+  It is not an `Exception`, so that whoever runs many runs does not go on with the next one.
+  """
+
+  def __init__(self):
+    super().__init__(STOPPED)
 
 
 def unknown(kind, name, available):

@@ -17,7 +17,7 @@ import pathlib
 
 from perceptual import errors
 from perceptual.common import packages
-from perceptual.common.files import expanded
+from perceptual.common.files import expanded, folder_for_tensorflow
 from perceptual.errors import UserError
 from perceptual.metrics import base, options, registry
 from perceptual.metrics.options import NAMES, TEXT
@@ -221,6 +221,8 @@ class ExportedMetric(base.Metric):
     if is_handle:
       packages.require("tensorflow", "tensorflow_hub", extra="hub", purpose="A TF Hub handle")
     packages.require("tensorflow", extra="tensorflow", purpose="An exported metric")
+    if not is_handle:
+      folder_for_tensorflow(handle)
     import tensorflow as tf
 
     try:

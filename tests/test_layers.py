@@ -83,7 +83,8 @@ def test_a_forbidden_import_is_found():
 
 
 def test_gin_is_imported_by_the_experiments_alone():
-  assert _users("gin") == {"perceptual.experiments.config", "perceptual.experiments.private_gin"}
+  assert _users("gin") == {
+      f"perceptual.experiments.{name}" for name in ("config", "private_gin", "restricted_gin")}
 
 
 def test_absl_flags_are_imported_by_the_commands_alone():

@@ -18,7 +18,7 @@ from perceptual.export import saved_model
 from perceptual.metrics import bundled, classical, fixed_features
 from perceptual.metrics.feature_metric import FeatureMetric
 from perceptual.models import taps
-from perceptual.training import model_dir
+from perceptual.training import checkpoint_files, model_dir
 from perceptual.weights import catalogue
 
 _PUBLISHED = [row.name for row in perceptual.list_metrics() if row.kind == "network"]
@@ -35,7 +35,7 @@ def trained(tmp_path_factory):
   model = models.build("resnet4", **_OPTIONS)
   checkpoint = tf.train.Checkpoint(
       weights=model_dir.keyed_by_path(model.weights), step=tf.Variable(7))
-  tf.train.CheckpointManager(checkpoint, str(folder.checkpoint("best_score")), 1).save()
+  checkpoint_files.write(checkpoint, folder.checkpoint("best_score"), 7)
   return folder.path
 
 

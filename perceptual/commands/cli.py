@@ -22,6 +22,7 @@ COMMANDS = {
     "export": ("perceptual.commands.export", "write a trained network as a metric: one SavedModel"),
     "convert": ("perceptual.commands.convert", "convert PyTorch weights, such as LPIPS's"),
     "compare": ("perceptual.commands.compare", "compare images: pairs, folders, clips, lists"),
+    "doctor": ("perceptual.commands.doctor", "say what is installed, and which devices are seen"),
 }
 
 _HELP = """\

@@ -14,13 +14,16 @@ A command is a module with a docstring that teaches, its own flags, and a `main`
       command_line.run(main, FLAGS, __doc__)
 
 Flags live in a `FlagValues` of the module's own, so several commands fit in one process. Exit
-statuses: 0 done, 1 a `UserError`, 2 a wrong command line, 130 interrupted, 141 nobody reads the
-output any more; anything else that is raised is a bug and keeps its traceback.
+statuses: 0 done, 1 a `UserError` or a fault of the machine, 2 a wrong command line, 75 stopped
+before the end, to be taken up by the same command, 130 interrupted, 141 nobody reads the output any
+more; anything else that is raised is a bug and keeps its traceback.
 """
 
 import difflib
+import errno
 import logging
 import os
+import re
 import shutil
 import sys
 import textwrap
@@ -30,6 +33,7 @@ from absl import flags
 from absl import logging as absl_logging
 
 from perceptual import errors
+from perceptual.commands import log_lines
 from perceptual.common import backends, packages
 
 _HELP = ("--help", "-h", "-help")
@@ -44,11 +48,18 @@ _DEFAULT_ENVIRONMENT = {
     "GRPC_VERBOSITY": "ERROR",
 }
 
+# What a machine fails by, through no fault of the program.
+_MACHINE_FAULTS = tuple(getattr(errno, name) for name in (
+    "ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "EIO", "EMFILE", "ENFILE", "ESTALE"))
+
 # Extra of setup.py -> what commands that need it import in any case.
 _LIBRARIES = {
     "tensorflow": ("tensorflow",),
     "train": ("tensorflow", "tensorflow_datasets", "orbit", "gin"),
 }
+
+
+_UNTOUCHED = "What was complete before is untouched; the same command goes on from there."
 
 
 class UsageError(errors.UserError):
@@ -150,6 +161,7 @@ def _run(main, flag_values, doc, argv):
     print(_help(doc, flag_values))
     return 0
   arguments = _parse(flag_values, argv)
+  log_lines.choose()
   configure_runtime()
   return main(arguments)
 
@@ -240,7 +252,31 @@ def _user_error(error):
     error = error.__context__
   if isinstance(error, ModuleNotFoundError):
     return packages.explained(error)
-  return error if isinstance(error, errors.UserError) else None
+  if isinstance(error, errors.UserError):
+    return error
+  return _damaged_record(error) or _machine_fault(error)
+
+
+def _damaged_record(error):
+  """The `UserError` that names the file of a record that TensorFlow found damaged; or None."""
+  readers = sys.modules.get("perceptual.data.tfds_files")
+  if type(error).__name__ != "DataLossError" or readers is None:
+    return None
+  return readers.damaged_record()
+
+
+def _machine_fault(error):
+  """The `UserError` of a full or read-only disk and the like, as Python or TensorFlow tell it."""
+  if isinstance(error, OSError) and error.errno in _MACHINE_FAULTS:
+    where = f"{error.filename}: " if error.filename else ""
+    return errors.UserError(f"{where}{os.strerror(error.errno)}. {_UNTOUCHED}")
+  if type(error).__module__.startswith("tensorflow."):
+    reasons = "|".join(re.escape(os.strerror(number)) for number in _MACHINE_FAULTS)
+    match = re.search(rf"(?:(/[^;]*); )?({reasons})", str(error))
+    if match:
+      where = f"{match[1]}: " if match[1] else ""
+      return errors.UserError(f"{where}{match[2]}. {_UNTOUCHED}")
+  return None
 
 
 def _fail(message, status):

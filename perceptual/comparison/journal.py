@@ -2,8 +2,8 @@
 
     OUTPUT_DIR/journal.jsonl    a head: what the values are; then a line a pair
 
-A line holds the names of the two files, their stamps and the values. Lines are appended whole, a
-batch at a time; a torn one at the end, left by a crash of the machine, is taken off.
+A line holds the names of the two files, their stamps, the values and a checksum. Lines are appended
+whole, a batch at a time; a torn one at the end, left by a crash of the machine, is taken off.
 """
 
 import contextlib
@@ -11,6 +11,7 @@ import fcntl
 import json
 import math
 import os
+import zlib
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from perceptual.common.files import expanded
 from perceptual.errors import UserError
 
 FILE = "journal.jsonl"
-_FORMAT = 1
+_FORMAT = 2
 
 
 class Journal:
@@ -114,10 +115,10 @@ class Journal:
     lines = []
     for pair, row in zip(pairs, values):
       files = pairing.pairs[pair]
-      lines.append(_line({
+      lines.append(_line(_summed({
           "files": [os.fspath(pairing.files[file]) for file in files],
           "stamps": [headers[file].stamp for file in files],
-          "values": [plain(value) for value in row]}))
+          "values": [plain(value) for value in row]})))
     self._append(b"".join(lines))
 
   def _append(self, data):
@@ -162,9 +163,12 @@ class Journal:
     """Returns the names, stamps and values of a line."""
     try:
       data = json.loads(line)
-      return (data["files"], [tuple(stamp) for stamp in data["stamps"]],
+      if _summed({key: data[key] for key in ("files", "stamps", "values")}) != data:
+        raise ValueError("changed since it was written")
+      reference, candidate = data["files"]
+      return ([reference, candidate], [tuple(stamp) for stamp in data["stamps"]],
               [float(value) for value in data["values"]])
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
       raise UserError(
           f"{self.path} is damaged at line {number}; remove it to begin anew.") from None
 
@@ -203,8 +207,13 @@ def _columns(head):
   """What a head says its values are, for people."""
   try:
     return ", ".join(json.loads(head)["columns"])
-  except (ValueError, TypeError, KeyError):
+  except (ValueError, TypeError, KeyError, RecursionError):
     return "something else"
+
+
+def _summed(data):
+  """Returns data with a checksum of it."""
+  return {**data, "crc32": zlib.crc32(_line(data))}
 
 
 def _line(data):

@@ -39,6 +39,7 @@ def write(comparison, output_dir, *, settings, heatmaps=None):
   """
   output_dir = files.expanded(output_dir)
   with writing(output_dir):
+    files.remove_leftovers(output_dir, NAMES)
     with _open(output_dir / "results.csv") as stream:
       _write_rows(rows(comparison, output_dir, heatmaps), stream)
     with _open(output_dir / "skipped.csv") as stream:

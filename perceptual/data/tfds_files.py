@@ -15,13 +15,17 @@ import pathlib
 import shlex
 import shutil
 
-from perceptual.common.files import expanded
+from perceptual import errors
+from perceptual.common import files
 from perceptual.common.progress import progress
 from perceptual.errors import UserError
 
 UNFINISHED = ".unfinished"
 _RECORD_OVERHEAD = 16  # a TFRecord's length and two checksums, in bytes
 _REPLACED = ".replaced"
+
+# Directory of a data set that this process reads -> the command that prepares it again.
+_opened = {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +41,7 @@ class DatasetName:
 
   def directory(self, data_dir):
     """The directory of this data set's files: `<data_dir>/<name>/<config>/<version>`."""
-    return expanded(data_dir) / self.name / self.config / self.version
+    return files.folder_for_tensorflow(data_dir) / self.name / self.config / self.version
 
 
 def write_dataset(data_dir, *, name, config, version, features, splits, description="",
@@ -174,6 +178,8 @@ def unfinished(directory, *, overwrite=False, resume=False):
   require_free(directory, overwrite=overwrite)
   building = directory.with_name(directory.name + UNFINISHED)
   with _locked(building):
+    _put_back(directory)
+    require_free(directory, overwrite=overwrite)
     if not resume:
       clear(building)
     try:
@@ -214,12 +220,24 @@ def clear(directory):
 
 
 def _replace(building, directory):
-  """Renames `building` to `directory`; an older `directory` goes only once that can succeed."""
+  """Renames `building` to `directory`, for good; an older one gives way in the same step."""
+  files.sync_folder(building)
   old = directory.with_name(directory.name + _REPLACED)
-  shutil.rmtree(old, ignore_errors=True)
+  if directory.exists() and files.exchanged(building, directory):
+    shutil.rmtree(building, ignore_errors=True)
+    return
   if directory.exists():
     directory.rename(old)
   building.rename(directory)
+  files.sync(directory.parent)
+  shutil.rmtree(old, ignore_errors=True)
+
+
+def _put_back(directory):
+  """Finds again the data set that a killed run had put aside for its own."""
+  old = directory.with_name(directory.name + _REPLACED)
+  if old.exists() and not directory.exists():
+    old.rename(directory)
   shutil.rmtree(old, ignore_errors=True)
 
 
@@ -248,7 +266,9 @@ def require_complete(directory, *, prepared_by):
   command = f"perceptual prepare {prepared_by} --data_dir={data_dir}"
   if directory.exists():
     fault = _fault(directory)
-    if fault is not None:
+    if fault is None:
+      _opened[directory] = command
+    else:
       raise UserError(
           f"The data set in {directory} is not whole: {fault}. Prepare it again, with: {command}")
   elif directory.with_name(directory.name + UNFINISHED).exists():
@@ -260,14 +280,14 @@ def require_complete(directory, *, prepared_by):
 
 def split_files(directory):
   """Returns the TFRecord files of each split of a whole data set, `{split: [pathlib.Path]}`."""
-  info = json.loads((directory / "dataset_info.json").read_text())
+  info = json.loads((directory / "dataset_info.json").read_text("utf-8"))
   return {split["name"]: _shards(directory, info["name"], split) for split in info["splits"]}
 
 
 def metadata(directory):
   """Returns the `metadata` that a whole data set was written with; none is `{}`."""
   file = directory / "metadata.json"
-  return json.loads(file.read_text()) if file.is_file() else {}
+  return json.loads(file.read_text("utf-8")) if file.is_file() else {}
 
 
 def _shards(directory, name, split):
@@ -277,15 +297,52 @@ def _shards(directory, name, split):
           for i in range(count)]
 
 
+def open_builder(directory):
+  """Returns the `tfds.core.DatasetBuilder` of a data set that `require_complete` let pass."""
+  import tensorflow_datasets as tfds
+
+  try:
+    return tfds.builder_from_directory(directory)
+  except Exception as error:  # of damaged JSON TFDS raises anything
+    raise UserError(f"The data set in {directory} is damaged ({errors.first_line(error)}). Prepare "
+                    f"it again, with: {_opened[pathlib.Path(directory)]}") from None
+
+
+def damaged_record():
+  """Returns a `UserError` that names a file with a damaged record, or None.
+
+  TensorFlow tells of damage without the name of the file. Looked through are the data sets that
+  this process has opened.
+  """
+  import tensorflow as tf
+
+  for directory, command in _opened.items():
+    for path in sorted(directory.glob("*.tfrecord*")):
+      try:
+        for _ in tf.data.TFRecordDataset(os.fspath(path)):
+          pass
+      except tf.errors.OpError as error:
+        return UserError(f"{path} is damaged ({errors.first_line(error)}). Prepare the data set "
+                         f"again, with: {command} --overwrite")
+  return None
+
+
 def _fault(directory):
   """What keeps `directory` from being a whole data set, in words; None where nothing does."""
   try:
-    info = json.loads((directory / "dataset_info.json").read_text())
-  except (OSError, json.JSONDecodeError):
+    return _fault_of_files(directory, json.loads(
+        (directory / "dataset_info.json").read_text("utf-8")))
+  except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
     return "dataset_info.json is missing or damaged"
+
+
+def _fault_of_files(directory, info):
+  """The same, by the sizes that `dataset_info.json` tells of."""
   if not (directory / "features.json").is_file():
     return "features.json is missing"
-  for split in info.get("splits", []):
+  if not info["splits"]:
+    return "dataset_info.json tells of no splits"
+  for split in info["splits"]:
     lengths = [int(length) for length in split.get("shardLengths", [])]
     paths = _shards(directory, info["name"], split)
     for path in paths:

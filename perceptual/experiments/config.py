@@ -26,6 +26,7 @@ import functools
 import inspect
 import logging
 import re
+import tokenize
 
 import gin
 
@@ -35,7 +36,7 @@ from perceptual.data.judged import judged_sets
 from perceptual.data.labelled import augment, class_subsets, registry
 from perceptual.errors import UserError
 from perceptual.evaluation import scoring
-from perceptual.experiments import gin_files, private_gin, sweeps
+from perceptual.experiments import gin_files, private_gin, restricted_gin, sweeps
 from perceptual.training import learning_settings, optimizers, schedules, settings
 
 TRAINING = ("network", "images", "augmentation", "class_subset", "judged", *schedules.SCHEDULES,
@@ -47,6 +48,8 @@ STUDY = ("study", "sweep")
 _RECIPE_PARTS = {"augmentation": augment.Augmentation, **schedules.SCHEDULES,
                  **optimizers.OPTIMIZERS, "class_subset": class_subsets.ClassSubset,
                  "sweep": sweeps.Sweep}
+
+_CIRCLE = "The gin bindings refer to one another in a circle, as x = %x does."
 
 for _place in gin_files.places():
   gin.add_config_file_search_path(str(_place))
@@ -60,6 +63,8 @@ def _strip_gin_context(configurable):
       return configurable(*args, **kwargs)
     except UserError as error:
       raise UserError(errors.first_line(error)) from None
+    except RecursionError:
+      raise UserError(_CIRCLE) from None
   return call
 
 
@@ -162,8 +167,8 @@ def parse(files, params=()):
     params: bindings such as `'train.batch_size = 64'`.
 
   Raises:
-    UserError: for a missing file, a syntax error, an unknown configurable or parameter, an
-      undefined macro, and a macro that nothing refers to.
+    UserError: for a missing file, an import, an include of itself, a syntax error, an unknown
+      configurable or parameter, an undefined macro, and a macro that nothing refers to.
   """
   files = [expanded(file) for file in files]
   for file in files:
@@ -172,13 +177,19 @@ def parse(files, params=()):
   disabled = logging.root.manager.disable
   logging.disable(logging.ERROR)  # gin logs every place where it finds an included file missing
   try:
-    gin.parse_config_files_and_bindings([str(file) for file in files], list(params),
-                                        finalize_config=False)
+    with restricted_gin.restricted():
+      gin.parse_config_files_and_bindings([str(file) for file in files], list(params),
+                                          finalize_config=False)
     _check_macros()
     gin.finalize()
-  except UserError:
-    raise
-  except (ValueError, TypeError, SyntaxError, OSError, NameError, ImportError) as error:
+  except UserError as error:
+    raise UserError(errors.first_line(error)) from None
+  except (RecursionError, MemoryError):
+    raise UserError("The gin bindings are nested too deeply, or refer to one another in a circle."
+                    ) from None
+  except UnicodeDecodeError as error:
+    raise UserError(f"A gin file is not text in UTF-8: {errors.first_line(error)}.") from None
+  except (tokenize.TokenError, ValueError, TypeError, SyntaxError, OSError, NameError) as error:
     raise UserError(_explained(error)) from None
   finally:
     logging.disable(disabled)

@@ -11,12 +11,12 @@ A metric without a network has a fingerprint alone.
 import json
 import pathlib
 import warnings
-import zipfile
 
 import keras
 import numpy as np
 
 from perceptual import errors
+from perceptual.common import budgets
 from perceptual.common.files import expanded
 from perceptual.errors import UserError
 from perceptual.metrics import classical, distances, networks
@@ -122,7 +122,7 @@ def _read_fingerprint(path):
   except OSError as error:
     raise UserError(f"{path.parent} is not an exported metric: {FINGERPRINT} cannot be read: "
                     f"{error.strerror}.") from None
-  except ValueError:
+  except (ValueError, RecursionError):
     fingerprint = None
   needed = _OF_ALL | (_OF_NETWORKS if isinstance(fingerprint, dict) and "taps" in fingerprint
                       else set())
@@ -157,7 +157,8 @@ def _read_trunk(folder):
 
 def _read_channel_weights(path):
   try:
-    with np.load(path, allow_pickle=False) as archive:
-      return dict(archive)
-  except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    return budgets.read_npz(path)
+  except UserError:
+    raise
+  except (OSError, *budgets.NPZ_DAMAGE) as error:
     raise UserError(f"{path} cannot be used: {errors.first_line(error)}") from None

@@ -12,11 +12,12 @@ single input, hence the list and the dictionary.
 
 import json
 import os
+import re
 import shutil
 
 import tensorflow as tf
 
-from perceptual.common.files import expanded
+from perceptual.common import files, locks
 from perceptual.errors import UserError
 from perceptual.export import keras_files
 from perceptual.export.traced import GraphMetric, ServedMetric
@@ -56,6 +57,7 @@ def export(metric, export_dir, *, overwrite=False):
   beside = export_dir.with_name(f".{export_dir.name}.{os.getpid()}")
   try:
     export_dir.parent.mkdir(parents=True, exist_ok=True)
+    _recover(export_dir)
     _save(metric, text, beside)
     _put_in_place(beside, export_dir)
   except OSError as error:
@@ -71,7 +73,7 @@ def require_free(export_dir, overwrite=False):
   Raises:
     UserError: if there is something else, or an export and not `overwrite`.
   """
-  export_dir = expanded(export_dir).resolve()
+  export_dir = files.folder_for_tensorflow(files.expanded(export_dir).resolve())
   above = next(place for place in export_dir.parents if place.exists())
   if not above.is_dir():
     raise UserError(f"{export_dir} cannot be written: {above} is not a directory.")
@@ -93,7 +95,13 @@ def _save(metric, fingerprint, folder):
 
 
 def _put_in_place(beside, export_dir):
-  """Renames the new folder to its place; an old one goes only once that has succeeded."""
+  """Renames the new folder to its place, for good; an old one gives way in the same step.
+
+  Where the system cannot exchange the two, `_recover` finds the old one again after a crash.
+  """
+  files.sync_folder(beside)
+  if export_dir.exists() and files.exchanged(beside, export_dir):
+    return
   old = export_dir.with_name(f".{export_dir.name}.old.{os.getpid()}")
   if export_dir.exists():
     export_dir.rename(old)
@@ -103,4 +111,18 @@ def _put_in_place(beside, export_dir):
     if old.exists():
       old.rename(export_dir)
     raise
+  files.sync(export_dir.parent)
   shutil.rmtree(old, ignore_errors=True)
+
+
+def _recover(export_dir):
+  """Puts back an export that a killed process had put aside, and removes what else it has left."""
+  leftover = re.compile(rf"\.{re.escape(export_dir.name)}\.(old\.)?(\d+)")
+  for path in export_dir.parent.iterdir():
+    match = leftover.fullmatch(path.name)
+    if match is None or not locks.has_ended(int(match[2])):
+      continue
+    if match[1] and not export_dir.exists():
+      path.rename(export_dir)
+    else:
+      files.remove(path)

@@ -266,7 +266,7 @@ def _check_options(*, width, depth, num_classes, dropout, survival_probability):
   """Raises a `UserError` for an illegal value of an option that both codes' networks have."""
   require, is_number = layers.require, layers.is_number
   for option, value in (("width", width), ("depth", depth)):
-    require(is_number(value) and 0 < value < math.inf, option, value, must_be="a number > 0")
+    layers.require_factor(option, value)
   require(layers.is_integer(num_classes) and num_classes >= 0, "num_classes", num_classes,
           must_be="an integer >= 0")
   require(is_number(dropout) and 0 <= dropout < 1, "dropout", dropout,

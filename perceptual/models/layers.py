@@ -8,6 +8,8 @@ import keras
 from perceptual import errors
 from perceptual.common import private_api
 
+_LARGEST_FACTOR = 100  # of width and depth: what is meant is below, what exhausts memory above
+
 
 @keras.saving.register_keras_serializable("perceptual")
 class BatchNormalization(keras.layers.BatchNormalization):
@@ -173,6 +175,12 @@ def require(legal, name, value, *, must_be):
   """Raises a `UserError` that names an option, what it must be and its value, unless `legal`."""
   if not legal:
     raise errors.UserError(f"{name} must be {must_be}. Received: {value!r}.")
+
+
+def require_factor(name, value):
+  """Raises a `UserError` unless a network can be made so many times as wide, or as deep."""
+  require(is_number(value) and 0 < value <= _LARGEST_FACTOR, name, value,
+          must_be=f"a number > 0 and at most {_LARGEST_FACTOR}")
 
 
 def require_batch_norm(*, momentum, epsilon, synchronized):

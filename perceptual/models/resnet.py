@@ -159,7 +159,7 @@ def _check_options(*, width, skip_connections, num_classes, dropout, batch_norm_
                    batch_norm_epsilon, synchronized_batch_norm):
   """Raises a `UserError` for an illegal value; `image_size` is checked where it is used."""
   require, is_number = layers.require, layers.is_number
-  require(is_number(width) and 0 < width < math.inf, "width", width, must_be="a number > 0")
+  layers.require_factor("width", width)
   require(isinstance(skip_connections, bool), "skip_connections", skip_connections,
           must_be="True or False")
   require(layers.is_integer(num_classes) and num_classes >= 0, "num_classes", num_classes,

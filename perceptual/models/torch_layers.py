@@ -280,8 +280,7 @@ def scaled(channels, width):
 
 def check_options(*, width, num_classes, dropout, kernel_initializer):
   """Raises `UserError` for an illegal value of an option that all these networks have."""
-  layers.require(layers.is_number(width) and 0 < width < math.inf, "width", width,
-                 must_be="a number > 0")
+  layers.require_factor("width", width)
   layers.require(layers.is_integer(num_classes) and num_classes >= 0, "num_classes", num_classes,
                  must_be="an integer >= 0")
   layers.require(layers.is_number(dropout) and 0 <= dropout < 1, "dropout", dropout,

@@ -127,8 +127,7 @@ def _check_options(*, patch_taps, num_classes, dropout):
 
 def _scaled(variant, width, depth):
   """Returns a published `Variant` made narrower, wider or shallower."""
-  layers.require(layers.is_number(width) and 0 < width < math.inf, "width", width,
-                 must_be="a number > 0")
+  layers.require_factor("width", width)
   # Two blocks are easily asked for by a 2, which would give twice the published ones.
   layers.require(layers.is_number(depth) and 0 < depth <= 1, "depth", depth,
                  must_be="a fraction of the published depth, in (0, 1]")

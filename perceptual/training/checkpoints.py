@@ -1,10 +1,12 @@
 """The checkpoints of a run - last, best accuracy, best score, steps - and resuming from last."""
 
+import warnings
+
 import numpy as np
 import tensorflow as tf
 
 from perceptual import errors
-from perceptual.training import model_dir
+from perceptual.training import checkpoint_files, model_dir
 
 
 class Checkpoints:
@@ -27,37 +29,41 @@ class Checkpoints:
     self._trainer = trainer
     self._write = write
     self._value = tf.Variable(0.0, trainable=False, dtype=tf.float64, name="value")
-    self._last = self._manager("last", tf.train.Checkpoint(**trainer.train_state()))
+    self._state = tf.train.Checkpoint(**trainer.train_state())
     weights = model_dir.keyed_by_path(trainer.evaluated_model.weights)
-    self._best = {
-        name: self._manager(name, tf.train.Checkpoint(
-            weights=weights, step=trainer.global_step, value=self._value))
-        for name in model_dir.CHECKPOINTS if name != "last"}
-    self._best_values = dict.fromkeys(self._best, -np.inf)
-    self._kept = tf.train.Checkpoint(weights=weights, step=trainer.global_step)
-
-  def _manager(self, name, checkpoint):
-    self._folder.latest(name)  # for its errors
-    return tf.train.CheckpointManager(
-        checkpoint, str(self._folder.checkpoint(name)), max_to_keep=1, checkpoint_name="step")
+    self._weights = tf.train.Checkpoint(weights=weights, step=trainer.global_step)
+    self._valued = tf.train.Checkpoint(
+        weights=weights, step=trainer.global_step, value=self._value)
+    self._best = {name: (None, -np.inf)  # step and value of what is kept
+                  for name in model_dir.CHECKPOINTS if name != "last"}
 
   @property
   def last(self):
     """The path of the last checkpoint, None if there is none."""
-    return self._last.latest_checkpoint
+    return self._folder.latest("last")
+
+  def newest_step(self):
+    """Returns the step of the newest last checkpoint that is whole; None if there is none."""
+    return checkpoint_files.sound(self._folder.checkpoint("last"))[0]
 
   def restore(self):
-    """Restores the last checkpoint, if there is one; returns the step it was saved at, else 0.
+    """Restores the newest last checkpoint that is whole; returns its step, 0 if there is none.
+
+    What is damaged, and what is taken instead, is warned of. Nothing is written.
 
     Raises:
-      UserError: if it cannot be read, or is of another network or optimizer.
+      UserError: if there are checkpoints and none is whole, or it is of another network or
+        optimizer.
     """
-    path = self.last
-    if path is None:
+    step, faults = checkpoint_files.sound(self._folder.checkpoint("last"))
+    for fault in faults:
+      warnings.warn(f"{fault}; the run is taken up at step {step} instead.", stacklevel=2)
+    if step is None:
       return 0
+    path = checkpoint_files.prefix(self._folder.checkpoint("last"), step)
     model_dir.assign_weights(self._trainer.model, path)  # for its errors, which name the weight
     try:
-      status = self._last.checkpoint.restore(path)
+      status = self._state.read(path)
       status.assert_existing_objects_matched()
       status.expect_partial()
     except AssertionError:
@@ -65,56 +71,104 @@ class Checkpoints:
                              "averaging of its weights is another one.") from None
     except model_dir.DAMAGE as error:
       raise errors.UserError(f"{path} is damaged: {errors.first_line(error)}") from None
-    self._best_values = {name: self._kept_value(name) for name in self._best}
+    self._best = {name: self._found(name) for name in self._best}
     return self._step
 
-  def _kept_value(self, name):
-    """The value of the weights kept under `name`.
+  def notes(self):
+    """Returns what was noted with the checkpoint that was restored; None if nothing is known."""
+    return checkpoint_files.notes(self._folder.checkpoint("last"), self._step)
 
-    It is -infinity if there are none, or if they are of a later step than the one restored: the run
-    was killed after it kept them and before it saved itself, and will keep them anew.
+  def _found(self, name):
+    """The step and the value of the weights kept under `name`: the newest that are whole.
+
+    Those of a later step than the one restored do not count: the run was killed after it kept them
+    and before it saved itself, and will keep them anew.
     """
-    path = self._best[name].latest_checkpoint
-    if path is None:
-      return -np.inf
-    try:
-      reader = tf.train.load_checkpoint(path)
-      value, step = (reader.get_tensor(key + model_dir.VALUE) for key in ("value", "step"))
-    except model_dir.DAMAGE as error:
-      raise errors.UserError(f"{path} is damaged: {errors.first_line(error)}") from None
-    return value if step <= self._step else -np.inf
+    folder = self._folder.checkpoint(name)
+    for step in reversed(checkpoint_files.steps(folder)):
+      fault = None if step > self._step else checkpoint_files.fault(folder, step)
+      if fault is not None:
+        warnings.warn(f"{checkpoint_files.prefix(folder, step)} is damaged: {fault}.", stacklevel=3)
+      elif step <= self._step:
+        reader = tf.train.load_checkpoint(checkpoint_files.prefix(folder, step))
+        return step, float(reader.get_tensor("value" + model_dir.VALUE))
+    return None, -np.inf
+
+  def check_best(self, name, step, value):
+    """Warns if what is kept under `name` is not of the step that was evaluated as the best.
+
+    Args:
+      name: of a best checkpoint.
+      step: the step at which the evaluations have their best value.
+      value: that value.
+    """
+    kept, kept_value = self._best[name]
+    if step not in (kept, self._step):
+      instead = "nothing is kept" if kept is None else (
+          f"the weights kept are of step {kept}, {kept_value:.1f}")
+      warnings.warn(f"{self._folder.checkpoint(name)}: the best evaluation was {value:.1f} at step "
+                    f"{step}; {instead}, and the best from here on will be.", stacklevel=2)
+
+  def begin(self, best):
+    """Makes the folder fit the step at which the run is taken up; it must be locked.
+
+    What is of later steps goes, and will come again; so do leftovers of killed processes. Of the
+    best weights those that are lost, but are the restored ones, are kept again.
+
+    Args:
+      best: name of a best checkpoint -> (step, value) of the best evaluation so far, or None.
+    """
+    if not self._write:
+      return
+    self._folder.remove_leftovers()
+    for name in model_dir.CHECKPOINTS:
+      folder = self._folder.checkpoint(name)
+      for step in checkpoint_files.steps(folder):
+        if step > self._step:
+          checkpoint_files.remove(folder, step)
+      checkpoint_files.keep_newest(folder)
+    for name, found in best.items():
+      if found is not None and found[0] == self._step != self._best[name][0]:
+        self.keep_best(name, found[1])
 
   def require_finite(self):
     """Raises `UserError` if a weight is NaN or infinite: no such weights are ever saved."""
-    for variable in self._trainer.model.weights:
-      if not np.isfinite(variable.numpy()).all():
-        raise self.diverged(f"weight {variable.path} is not finite")
+    weights = [v for v in self._trainer.model.weights if v.value.dtype.is_floating]
+    finite = tf.stack([tf.reduce_all(tf.math.is_finite(v.value)) for v in weights]).numpy()
+    if not finite.all():
+      raise self.diverged(f"weight {weights[int(np.argmin(finite))].path} is not finite")
 
-  def save_last(self):
-    """Saves all that resuming needs.
+  def save_last(self, notes=None):
+    """Saves all that resuming needs, and plain data that `notes` returns then.
 
     Raises:
       UserError: if a weight is not finite; the checkpoints saved before stay.
     """
     self.require_finite()
     if self._write:
-      self._last.save(self._step)
+      self._save("last", self._state, notes)
 
   def keep_best(self, name, value):
     """Keeps the weights under `name` if `value` is higher than the one there; returns whether."""
-    if not value > self._best_values[name]:
+    if not value > self._best[name][1]:
       return False
-    self._best_values[name] = value
+    self._best[name] = (self._step, value)
     if self._write:
       self._value.assign(value)
-      self._best[name].save(self._step)
+      self._save(name, self._valued)
     return True
 
   def keep_step(self):
     """Keeps the weights that are evaluated, for good, under the name of their step."""
     self.require_finite()
     if self._write:
-      self._kept.write(str(self._folder.checkpoint(model_dir.step_name(self._step))))
+      folder = self._folder.checkpoint(model_dir.step_name(self._step)).parent
+      checkpoint_files.write(self._weights, folder, self._step)
+
+  def _save(self, name, checkpoint, notes=None):
+    folder = self._folder.checkpoint(name)
+    checkpoint_files.write(checkpoint, folder, self._step, notes=notes)
+    checkpoint_files.keep_newest(folder)
 
   def diverged(self, what):
     """Returns the error of a run that diverged: what was seen, what is kept, what to try."""

@@ -14,25 +14,32 @@
     checkpoints/best_accuracy/  weights at the best validation accuracy
     checkpoints/best_score/     weights at the best perceptual score
     checkpoints/steps/step-N.*  weights at the steps of train.keep_checkpoints
+    .lock                       while a process writes here: which one
 
-Checkpoints key variables by `variable.path`, so they can be read, and checked, without Keras.
+Of last and of the best there are two each: the newest, and the one before it in case the newest is
+damaged. Checkpoints key variables by `variable.path`, so they can be read, and checked, without
+Keras.
 """
 
 import json
-import pathlib
 import re
+import warnings
 
 import tensorflow as tf
 
 from perceptual import errors, models
-from perceptual.common.files import expanded, write_text
+from perceptual.common import files
+from perceptual.common.files import write_text
+from perceptual.training import checkpoint_files
+from perceptual.training.checkpoint_files import DAMAGE
 
 CHECKPOINTS = ("best_score", "best_accuracy", "last")
 _STEP = re.compile(r"step-\d+")  # names the checkpoint of a step
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # ends the key of every variable in a checkpoint
 
-# What TensorFlow raises where a checkpoint's files are cut short or changed.
-DAMAGE = (tf.errors.OpError, ValueError, IndexError, RuntimeError)
+# What is written in the folder itself, each beside its place first.
+_FILES = ("network.json", "learned.json", "run.json", "study.json", "config.gin",
+          "operative_config.gin", "metrics.csv", "scores.csv", "class_accuracy.csv", "training.png")
 
 
 class ModelDir:
@@ -43,7 +50,7 @@ class ModelDir:
   """
 
   def __init__(self, path):
-    self.path = expanded(path)
+    self.path = files.folder_for_tensorflow(path)
     self.network = self.path / "network.json"
     self.learned = self.path / "learned.json"
     self.run = self.path / "run.json"
@@ -75,39 +82,53 @@ class ModelDir:
   def latest(self, name):
     """Returns the path of a checkpoint, without the suffixes of its files; None if there is none.
 
+    Whether it is whole is not looked into.
+
     Raises:
-      UserError: if the name is unknown or the checkpoint is damaged.
+      UserError: if the name is unknown.
     """
     if _STEP.fullmatch(name):
       return str(self.checkpoint(name)) if name in self.kept() else None
-    record = self.checkpoint(name) / "checkpoint"
-    if not record.exists():  # nor if the very first save was cut short
-      return None
-    try:
-      state = tf.train.get_checkpoint_state(str(record.parent))
-    except ValueError:
-      state = None
-    if state is None or not pathlib.Path(f"{state.model_checkpoint_path}.index").exists():
-      raise errors.UserError(f"{record} is damaged, or the checkpoint that it names is missing.")
-    return state.model_checkpoint_path
+    folder = self.checkpoint(name)
+    there = checkpoint_files.steps(folder)
+    return checkpoint_files.prefix(folder, there[-1]) if there else None
 
   def kept(self):
     """Returns the names of the steps whose weights were kept, as `step-N`, by rising step."""
-    found = [path.stem for path in (self.path / "checkpoints" / "steps").glob("step-*.index")]
-    return sorted(found, key=lambda name: int(name.removeprefix("step-")))
+    return [step_name(step)
+            for step in checkpoint_files.steps(self.path / "checkpoints" / "steps")]
 
   def require_latest(self, name):
-    """Returns the path of a checkpoint as `latest` does.
+    """Returns the path of a checkpoint that is whole, the newest of its name.
+
+    A newer one that is not whole is warned of.
 
     Raises:
-      UserError: if there is none besides, or none can have that name; with those that there are.
+      UserError: if there is none, or none can have that name, and then which there are; or if none
+        is whole.
     """
-    latest = self.latest(name) if name in CHECKPOINTS or _STEP.fullmatch(name) else None
-    if latest is None:
+    folder = step = None
+    if name in CHECKPOINTS:
+      folder = self.checkpoint(name)
+      step, faults = checkpoint_files.sound(folder)
+      for fault in faults:
+        warnings.warn(f"{fault}; the one of step {step} is taken.", stacklevel=2)
+    elif name in self.kept():
+      folder, step = self.checkpoint(name).parent, int(name.removeprefix("step-"))
+      fault = checkpoint_files.fault(folder, step)
+      if fault is not None:
+        raise errors.UserError(f"{self.checkpoint(name)} is damaged: {fault}.")
+    if step is None:
       have = [*(other for other in CHECKPOINTS if self.latest(other)), *self.kept()]
       raise errors.UserError(f"{self.path} has no checkpoint {name!r}. "
                              f"Available: {', '.join(have) or 'none yet'}.")
-    return latest
+    return checkpoint_files.prefix(folder, step)
+
+  def remove_leftovers(self):
+    """Removes what killed processes have left; call it where no other one writes."""
+    files.remove_leftovers(self.path, _FILES)
+    for name in (*CHECKPOINTS, "steps"):
+      checkpoint_files.remove_leftovers(self.path / "checkpoints" / name)
 
   def write_network(self, name, options):
     """Writes what `read_network` returns."""
@@ -178,7 +199,7 @@ def read_json(path):
     return json.loads(path.read_text("utf-8"))
   except FileNotFoundError:
     return None
-  except (OSError, ValueError) as error:
+  except (OSError, ValueError, RecursionError) as error:
     raise errors.UserError(f"{path} cannot be read: {errors.first_line(error)}") from None
 
 

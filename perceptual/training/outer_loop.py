@@ -14,10 +14,10 @@ import orbit
 import tensorflow as tf
 
 from perceptual import errors
-from perceptual.common import files, progress
+from perceptual.common import files, locks, progress
 from perceptual.errors import UserError
 from perceptual.evaluation import report
-from perceptual.training import checkpoints, model_dir, records, resuming, step_scores
+from perceptual.training import checkpoints, model_dir, records, resuming, step_scores, stopping
 
 WIDE = 3.0  # points: half an interval above which scores of steps can hardly be told apart
 
@@ -71,11 +71,40 @@ class OuterLoop:
       config: file name -> text, written into the folder: the configuration as given and as used.
 
     Raises:
-      UserError: if training diverges; the checkpoints saved before stay.
+      UserError: if training diverges, and then the checkpoints saved before stay; or if another
+        process writes to the folder.
+      errors.Stopped: if the process was asked to stop (SIGTERM), and then the run is saved; or if
+        another worker has ended.
     """
-    if self.is_complete:
+    if self.is_complete and not self._metrics.was_rebuilt:
       return self._metrics.rows
-    self._write_descriptions(config or {})
+    with self._alone(), stopping.StopRequest() as self._stop:
+      self._checkpoints.begin(self._peaks())
+      if self.is_complete:
+        self._metrics.write()
+      else:
+        with resuming.ended_by_lost_workers(self._strategy):
+          self._train(config or {})
+    return self._metrics.rows
+
+  def _alone(self):
+    """A context in which no other process writes to the folder, which is made."""
+    if not self._is_chief:
+      return contextlib.nullcontext()
+    self.folder.make()
+    return self._locked()
+
+  @contextlib.contextmanager
+  def _locked(self):
+    with locks.held(self.folder.path):
+      if self._checkpoints.newest_step() != (self.first_step or None):
+        raise UserError(f"Another process has trained in {self.folder.path} meanwhile: give the "
+                        "command again to go on from there.")
+      yield
+
+  def _train(self, config):
+    """Trains from the first step to the last."""
+    self._write_descriptions(config)
     self._progress = records.Progress(
         steps=self.steps, batch_size=self.settings.batch_size, examples=self.examples,
         steps_per_epoch=self.steps_per_epoch, silent=not self._is_chief)
@@ -87,12 +116,24 @@ class OuterLoop:
     while step < self.steps:
       step = self._next_stop(step)
       self._progress.start(self._step)
+      self._target = step
       controller.train(step, checkpoint_at_completion=False)
       if self._is_evaluated(step):
         self._evaluate(controller)
       self._keep(step)
-      self._checkpoints.save_last()
-    return self._metrics.rows
+      self._save_last()
+      if step < self.steps and self._stop.of_any_worker(self._strategy):
+        self._end_early()
+
+  def _save_last(self):
+    self._checkpoints.save_last({
+        "metrics": self._metrics.rows, "scores_lines": self._scores_file.size})
+
+  def _end_early(self):
+    """Ends the process; what `last` holds is of this step."""
+    self._progress.say(f"stopped on request: saved at step {self._step}; give the same command "
+                       "again to go on")
+    raise errors.Stopped
 
   @property
   def _step(self):
@@ -124,15 +165,28 @@ class OuterLoop:
   def _resume(self):
     """Restores the last checkpoint, if there is one, and notes what has changed since."""
     self._checkpoints = checkpoints.Checkpoints(self.folder, self._trainer, self._is_chief)
+    resuming.refuse_lost_checkpoints(self.folder, self._checkpoints.last)
     before = self.folder.read_run() if self._checkpoints.last else None
     self._changes = resuming.changes(before, self._as_data(), folder=self.folder.path)
     self.first_step = self._checkpoints.restore()
     resuming.check_workers(self.first_step, self._strategy)
     step_scores.require_taps(self.settings.score_taps, self._judged_pass.metric.taps)
-    self._metrics = records.MetricsFile(self.folder.metrics, self.first_step, self._is_chief)
+    noted = self._checkpoints.notes() or {}
+    self._metrics = records.MetricsFile(
+        self.folder.metrics, self.first_step, self._is_chief, noted=noted.get("metrics"))
     self._scores_file = step_scores.ScoresFile(
-        self.folder.scores, self.first_step, self._is_chief)
+        self.folder.scores, self.first_step, self._is_chief, noted=noted.get("scores_lines"))
+    for name, found in self._peaks().items():
+      if found is not None:
+        self._checkpoints.check_best(name, *found)
     self._trainer.train_dataset = self._distributed(self._train_batches)
+
+  def _peaks(self):
+    """Name of a best checkpoint -> (step, value) of the best evaluation so far, or None."""
+    peaks = {name: records.peak(self._metrics.rows, column)
+             for name, column in self._best_columns.items()}
+    return {name: row and (row["step"], row[self._best_columns[name]])
+            for name, row in peaks.items()}
 
   def _write_descriptions(self, config):
     if self._is_chief:
@@ -195,6 +249,9 @@ class OuterLoop:
       raise self._checkpoints.diverged(f"the loss is {means['loss']}")
     means[f"{self.examples}_per_second"] = self._progress.report(self._step, means)
     self._last_means = means
+    if self._step < self._target and self._stop.of_any_worker(self._strategy):
+      self._save_last()
+      self._end_early()
 
   def _after_evaluation(self, means):
     """Scores the network, records everything, and keeps the weights if they are the best yet."""

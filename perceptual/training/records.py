@@ -5,6 +5,7 @@ import io
 import math
 import sys
 import time
+import warnings
 
 from perceptual import errors
 from perceptual.common import files
@@ -87,22 +88,36 @@ class MetricsFile:
 
   Attributes:
     rows: the lines as dictionaries of numbers, by rising `step`.
+    was_rebuilt: whether they are not those of the file, which had lost some.
   """
 
-  def __init__(self, path, last_step=0, write=True):
+  def __init__(self, path, last_step=0, write=True, *, noted=None):
     """Reads the file; lines after `last_step`, which a resumed run writes again, are passed over.
 
     Args:
       path: the file; it need not be there.
       last_step: the step from which a run goes on, 0 for a new one.
       write: whether this process writes; of several workers, one does.
+      noted: the lines as they were noted with the checkpoint of `last_step`, if they were; where
+        the file has others, it is rebuilt of these, and that is warned of.
 
     Raises:
-      UserError: if the file is damaged.
+      UserError: if the file is damaged, and nothing is noted.
     """
     self._path = path
     self._write = write
-    self.rows = [row for row in read_metrics(path) if row["step"] <= last_step]
+    self.was_rebuilt = False
+    try:
+      self.rows = [row for row in read_metrics(path) if row["step"] <= last_step]
+    except errors.UserError:
+      if noted is None:
+        raise
+      self.rows = []
+    if noted is not None and self.rows != noted:
+      differing = [row["step"] for row in noted if row not in self.rows]
+      warnings.warn(f"{path} is not as it was written: step {', '.join(map(str, differing))} "
+                    "missing or changed. It is put right from the checkpoint.", stacklevel=2)
+      self.rows, self.was_rebuilt = noted, True
 
   def append(self, row):
     """Adds a line, in the place of those of its step or later.
@@ -111,6 +126,10 @@ class MetricsFile:
       row: dictionary of numbers, `step` among them.
     """
     self.rows = [*(r for r in self.rows if r["step"] < row["step"]), row]
+    self.write()
+
+  def write(self):
+    """Writes the file."""
     if not self._write:
       return
     columns = list(dict.fromkeys(key for r in self.rows for key in r))
@@ -136,7 +155,7 @@ def read_metrics(path):
     if not all("step" in row for row in rows):
       raise ValueError("a line has no step")
     return rows
-  except (ValueError, TypeError) as error:
+  except (ValueError, TypeError, csv.Error) as error:
     raise errors.UserError(f"{path} is damaged: {errors.first_line(error)}") from None
 
 

@@ -1,10 +1,14 @@
 """When a folder may be taken up again: by the run it was made for, on all workers at one step."""
 
+import contextlib
 import json
+import sys
 
 import tensorflow as tf
 
+from perceptual import errors
 from perceptual.errors import UserError
+from perceptual.training import records
 
 # Another network, other images or another score make another run, as does another way to learn a
 # metric: weights do not fit, or what was best cannot be compared. The rest of a recipe may change
@@ -44,6 +48,42 @@ def _flat(data, prefix=""):
     nested = isinstance(value, dict)
     flat.update(_flat(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value})
   return flat
+
+
+# What a collective operation raises where one of its workers does not answer.
+_NO_ANSWER = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError,
+              tf.errors.DeadlineExceededError, tf.errors.InternalError, tf.errors.UnknownError)
+
+
+@contextlib.contextmanager
+def ended_by_lost_workers(strategy):
+  """A context that ends by one line and `errors.Stopped` where another worker has ended."""
+  try:
+    yield
+  except _NO_ANSWER as error:
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+      raise
+    print("error: another worker has ended, or cannot be reached "
+          f"({errors.first_line(error)[:200]}). Give all workers their commands again to go on "
+          "from the last checkpoint.", file=sys.stderr, flush=True)
+    raise errors.Stopped from None
+
+
+def refuse_lost_checkpoints(folder, last):
+  """Raises `UserError` if a run that has saved itself would be started from zero.
+
+  Args:
+    folder: `model_dir.ModelDir`.
+    last: the path of the last checkpoint, or None.
+  """
+  try:
+    rows = records.read_metrics(folder.metrics)
+  except UserError:  # with a checkpoint that is put right, without one it says nothing
+    return
+  if last is None and sum(row["step"] > 0 for row in rows) > 1:  # it saves after each evaluation
+    raise UserError(
+        f"{folder.path} has lost checkpoints/last: metrics.csv tells of step {rows[-1]['step']}. "
+        "Nothing was changed: put it back, or choose another --model_dir.")
 
 
 def check_workers(step, strategy):

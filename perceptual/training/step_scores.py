@@ -5,6 +5,7 @@ line for each judged set, subset or average, distance and tap, with its bootstra
 """
 
 import csv
+import warnings
 
 import numpy as np
 
@@ -57,7 +58,10 @@ def lines(path):
   """
   if not path.exists():
     return []
-  head, *found = path.read_text("utf-8").splitlines() or [""]
+  try:
+    head, *found = path.read_text("utf-8").splitlines() or [""]
+  except UnicodeDecodeError as error:
+    raise errors.UserError(f"{path} is damaged: {errors.first_line(error)}.") from None
   found = [line.partition(",")[::2] for line in found]
   commas = len(COLUMNS) - 2
   if head != ",".join(COLUMNS) or not all(
@@ -69,13 +73,15 @@ def lines(path):
 class ScoresFile:
   """The file of a run, rewritten whole so that it is never half-written."""
 
-  def __init__(self, path, last_step=0, write=True):
+  def __init__(self, path, last_step=0, write=True, *, noted=None):
     """Reads the file; lines after `last_step`, which a resumed run writes again, are passed over.
 
     Args:
       path: the file; it need not be there.
       last_step: the step from which a run goes on, 0 for a new one.
       write: whether this process writes; of several workers, one does.
+      noted: how many lines there were when the checkpoint of `last_step` was saved, if that is
+        known; where there are fewer now, that is warned of.
 
     Raises:
       UserError: if the file is damaged.
@@ -83,6 +89,14 @@ class ScoresFile:
     self._path = path
     self._write = write
     self._rows = [row for row in _read(path) if int(row[0]) <= last_step]
+    if noted is not None and self.size < noted:
+      warnings.warn(f"{path} has lost {noted - self.size:,} of its {noted:,} lines up to step "
+                    f"{last_step}: those scores are gone.", stacklevel=2)
+
+  @property
+  def size(self):
+    """The number of lines."""
+    return len(self._rows)
 
   def append(self, step, rows):
     """Adds the lines of a step, in the place of those of that step or later."""

@@ -2,11 +2,11 @@
 
 import hashlib
 import zipfile
-import zlib
 
 import numpy as np
 
 from perceptual import errors
+from perceptual.common import budgets
 from perceptual.weights import torch_files
 
 
@@ -55,12 +55,9 @@ def _is_cut_short(path):
 
 def _read_npz(path):
   try:
-    with np.load(path, allow_pickle=False) as archive:
-      arrays = dict(archive)
-  except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    return budgets.read_npz(path)
+  except errors.UserError:
+    raise
+  except budgets.NPZ_DAMAGE as error:
     raise errors.UserError(f"{path} is not an .npz file of arrays, or is damaged "
                            f"({errors.first_line(error).rstrip('.')}).") from None
-  for name, array in arrays.items():
-    if not isinstance(array, np.ndarray):
-      raise errors.UserError(f"{path} is a zip archive of other things than arrays: {name}.")
-  return arrays

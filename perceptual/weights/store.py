@@ -77,7 +77,7 @@ def read_manifest(path):
       return manifest
   except OSError as error:
     raise errors.UserError(f"{path} cannot be read: {error.strerror}.") from None
-  except (ValueError, AttributeError):
+  except (ValueError, AttributeError, RecursionError):
     pass
   raise errors.UserError(f"{path} is not a manifest of weights: convert the weights again.")
 

@@ -10,15 +10,21 @@ import collections
 import dataclasses
 import io
 import math
+import os
 import pickle
+import pickletools
 import zipfile
 
 import numpy as np
 
 from perceptual import errors
+from perceptual.common import budgets
 
 _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C  # the first pickle of the older format
 _PICKLE = "data.pkl"  # the last part of the name of the zip archive's pickle
+
+_MOST_PICKLED = 2**26  # bytes; a pickle of a hundred thousand tensors has a tenth of them
+_MOST_SHARED = 4  # all tensors may be so much larger than their storages, since some share one
 
 # NumPy's dtype of each kind of storage, little-endian.
 _STORAGES = {
@@ -36,6 +42,10 @@ class _Storage:
   dtype: np.dtype
   numel: int
 
+  @property
+  def bytes(self):
+    return self.numel * self.dtype.itemsize
+
 
 @dataclasses.dataclass(frozen=True)
 class _Tensor:
@@ -46,12 +56,19 @@ class _Tensor:
   size: tuple[int, ...]
   strides: tuple[int, ...]
 
+  @property
+  def bytes(self):
+    """The size of the tensor as an array of its own."""
+    return math.prod(self.size) * self.storage.dtype.itemsize
+
   def of(self, values):
     """Returns the tensor as an array of its own, given the storage's values."""
     last = self.offset + sum((n - 1) * step for n, step in zip(self.size, self.strides))
     if min(self.offset, *self.size, *self.strides, 0) < 0 or (
         math.prod(self.size) and last >= len(values)):
       raise ValueError("a tensor reaches beyond its storage")
+    if math.prod(self.size) > len(values):
+      raise ValueError("a tensor is larger than its storage")
     return np.lib.stride_tricks.as_strided(
         values[self.offset:], self.size, [step * values.itemsize for step in self.strides]).copy()
 
@@ -82,6 +99,7 @@ def read(path):
     else:
       state, values = _read_stream(path)
     _check_state(state)
+    _check_sizes(state.values(), values)
     return {name: tensor.of(values[tensor.storage.key]) for name, tensor in state.items()}
   except errors.UserError as error:
     raise errors.UserError(f"{path}: {error}") from None
@@ -99,12 +117,22 @@ def _read_archive(path):
     pickled = next(name for name in archive.namelist() if _is_pickle(name))
     folder = pickled.removesuffix(_PICKLE)
     _require_little_endian(f"{folder}byteorder" not in archive.namelist()
-                           or archive.read(f"{folder}byteorder") == b"little")
-    unpickler = _Unpickler(io.BytesIO(archive.read(pickled)))
+                           or _member(archive, f"{folder}byteorder", 64) == b"little")
+    unpickler = _Unpickler(io.BytesIO(_member(archive, pickled, _MOST_PICKLED)))
     state = unpickler.load()
+    budgets.require_growth(path, os.path.getsize(path),
+                           sum(storage.bytes for storage in unpickler.storages.values()))
     return state, {
-        key: _values(archive.read(f"{folder}data/{key}"), storage)
+        key: _values(_member(archive, f"{folder}data/{key}", storage.bytes), storage)
         for key, storage in unpickler.storages.items()}
+
+
+def _member(archive, name, most):
+  """Returns the content of a file in the zip archive, which may have so many bytes at most."""
+  size = archive.getinfo(name).file_size
+  if size > most:
+    raise ValueError(f"{name} has {size:,} bytes, more than {most:,}")
+  return archive.read(name)
 
 
 def _read_stream(path):
@@ -120,7 +148,9 @@ def _read_stream(path):
     for key in _Unpickler(file).load():
       storage = unpickler.storages[key]
       file.read(8)  # the length, which the pickle says too
-      values[key] = _values(file.read(storage.numel * storage.dtype.itemsize), storage)
+      if storage.bytes > os.path.getsize(path) - file.tell():
+        raise ValueError(f"storage {storage.key} is cut short")
+      values[key] = _values(file.read(storage.bytes), storage)
     return state, values
 
 
@@ -128,6 +158,7 @@ class _Unpickler(pickle.Unpickler):
   """Unpickles tensors as `_Tensor`s, and remembers their storages by key."""
 
   def __init__(self, file):
+    _check_memo(file)
     super().__init__(file, encoding="utf-8")
     self.storages = {}
 
@@ -145,6 +176,8 @@ class _Unpickler(pickle.Unpickler):
       raise ValueError(f"it holds a {kind}")
     if view not in ([], [None]):
       raise ValueError("it holds a view of a storage, as PyTorch has long ceased to write")
+    if not isinstance(numel, int) or numel < 0:
+      raise ValueError(f"storage {key} has {errors.shown(numel)} numbers")
     return self.storages.setdefault(key, _Storage(key, dtype, numel))
 
 
@@ -164,12 +197,33 @@ _STAND_INS = {
 }
 
 
+def _check_memo(file):
+  """Raises `ValueError` where a pickle would remember more than it holds, or is too long.
+
+  Python makes room for as many objects as the highest number under which one is remembered.
+  """
+  start = file.tell()
+  for count, (opcode, argument, position) in enumerate(pickletools.genops(file), 1):
+    if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument) > count:
+      raise ValueError(f"object {argument} is remembered after {count} operations")
+    if position - start > _MOST_PICKLED:
+      raise ValueError(f"its pickle is longer than {_MOST_PICKLED:,} bytes")
+  file.seek(start)
+
+
+def _check_sizes(tensors, values):
+  """Raises `ValueError` if tensors that share storages are far larger than those."""
+  needed, there = sum(tensor.bytes for tensor in tensors), sum(v.nbytes for v in values.values())
+  if needed > _MOST_SHARED * there:
+    raise ValueError(f"its tensors have {needed:,} bytes, of {there:,} bytes in their storages")
+
+
 def _is_pickle(name):
   return name.rpartition("/")[2] == _PICKLE
 
 
 def _values(data, storage):
-  if len(data) != storage.numel * storage.dtype.itemsize:
+  if len(data) != storage.bytes:
     raise ValueError(f"storage {storage.key} is cut short")
   return np.frombuffer(data, storage.dtype)
 

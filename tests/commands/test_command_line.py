@@ -1,5 +1,6 @@
 """What every command does with a command line, shown on a small one."""
 
+import json
 import os
 import signal
 import subprocess
@@ -226,3 +227,53 @@ def test_a_warning_is_one_line():
       """)
   assert process.communicate() == (
       "", "warning: superres/ has 3 examples, 10856 are published\n")
+
+
+# Faults of the machine, and runs that end early.
+
+
+@pytest.mark.parametrize(("error", "line"), [
+    (OSError(28, "No space left on device", "/data/a.csv"),
+     "error: /data/a.csv: No space left on device. What was complete before is untouched; the same "
+     "command goes on from there.\n"),
+    (PermissionError(13, "Permission denied", "/data"), "error: /data: Permission denied. What"),
+    (OSError(27, "File too large"), "error: File too large. What was complete before is"),
+])
+def test_a_fault_of_the_machine_is_one_line_and_status_1(apples, capsys, error, line):
+  assert _run(_raising(error), apples, "--basket=b") == 1
+  err = capsys.readouterr().err
+  assert err.startswith(line)
+  assert err.count("\n") == 1
+
+
+def test_a_fault_of_the_machine_as_tensorflow_tells_it(apples, capsys):
+  tf = pytest.importorskip("tensorflow")
+  error = tf.errors.ResourceExhaustedError(
+      None, None, "{{function_node __wrapped__SaveV2}} /runs/a/step-4_temp/part; No space left on "
+      "device [Op:SaveV2]")
+  assert _run(_raising(error), apples, "--basket=b") == 1
+  assert capsys.readouterr().err.startswith(
+      "error: /runs/a/step-4_temp/part: No space left on device. What")
+
+
+def test_a_missing_file_is_still_a_bug(apples):
+  with pytest.raises(FileNotFoundError):
+    command_line.run(_raising(FileNotFoundError(2, "No such file")), apples, _DOC,
+                     ["apples", "--basket=b"])
+
+
+def test_a_run_that_was_stopped_has_a_status_of_its_own(apples, capsys):
+  assert _run(_raising(errors.Stopped()), apples, "--basket=b") == 75
+  assert capsys.readouterr().err == ""
+
+
+def test_every_command_can_log_as_json(apples, capsys, monkeypatch):
+  monkeypatch.setattr(sys, "stderr", sys.stderr)  # put back afterwards
+  monkeypatch.setenv("PERCEPTUAL_LOG", "json")
+  assert _run(_raising(errors.UserError("no such basket")), apples, "--basket=b") == 1
+  about = json.loads(capsys.readouterr().err)
+  assert (about["level"], about["message"]) == ("ERROR", "error: no such basket")
+  monkeypatch.undo()
+  monkeypatch.setenv("PERCEPTUAL_LOG", "xml")
+  assert _run(_raising(None), apples, "--basket=b") == 1
+  assert "Unknown PERCEPTUAL_LOG 'xml'. Available: plain, time, json." in capsys.readouterr().err

@@ -132,17 +132,44 @@ def _free_ports(count):
   return ports
 
 
-def test_two_workers_train_as_one_process(tmp_path, gin_file):
-  gin_file = gin_file("network.synchronized_batch_norm = True")
-  workers = [f"127.0.0.1:{port}" for port in _free_ports(2)]
+def _start_workers(count, gin_file, model_dir):
+  """Starts the command on several workers; returns their processes, the chief's first."""
+  workers = [f"127.0.0.1:{port}" for port in _free_ports(count)]
   processes = []
-  for index in range(2):
+  for index in range(count):
     cluster = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
     processes.append(subprocess.Popen(
         [sys.executable, "-c", _WORKER, "train", f"--gin_file={gin_file}",
-         f"--model_dir={tmp_path / 'two'}", "--distribution_strategy=multi_worker_mirrored"],
+         f"--model_dir={model_dir}", "--distribution_strategy=multi_worker_mirrored"],
         cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env={**os.environ, "TF_CONFIG": json.dumps(cluster)}))
+  return processes
+
+
+def test_two_workers_one_killed_then_one_asked_to_stop(tmp_path, gin_file):
+  """Either ends the other with one line and status 75; given again, both go on."""
+  gin_file = gin_file("train.train_steps = 100000", "train.eval_interval = 100000",
+                      "train.checkpoint_interval = 10")
+  for number, expected in ((signal.SIGKILL, "error: another worker has ended, or cannot be reach"),
+                           (signal.SIGTERM, "stopped on request: saved at step ")):
+    chief, other = _start_workers(2, gin_file, tmp_path / "run")
+    for line in chief.stderr:
+      if line.startswith("step") and int(line.split()[1].partition("/")[0]) % 20 == 0:
+        other.send_signal(number)
+        break
+    out, err = chief.communicate()
+    assert chief.returncode == 75, err
+    assert err.splitlines()[-1].startswith(expected), err
+    assert "Traceback" not in err
+    other.communicate()
+    assert other.returncode == (75 if number == signal.SIGTERM else -number)
+    if number == signal.SIGTERM:
+      assert "resuming at step" in out
+
+
+def test_two_workers_train_as_one_process(tmp_path, gin_file):
+  gin_file = gin_file("network.synchronized_batch_norm = True")
+  processes = _start_workers(2, gin_file, tmp_path / "two")
   config.parse([gin_file])
   alone = loop.Run(tmp_path / "one", network=config.network(), images=config.images(None),
                    judged_set=config.all_judged_sets(None)[0], settings=config.train_settings())

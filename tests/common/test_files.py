@@ -1,5 +1,6 @@
-"""Paths as users write them."""
+"""Paths as users write them, and files that are whole or not there."""
 
+import os
 import pathlib
 
 import pytest
@@ -31,3 +32,39 @@ def test_every_path_of_the_package_goes_through_it():
            if ".expanduser()" in path.read_text("utf-8")]
   assert sorted(users) == ["perceptual/common/backends.py",  # of `~` alone
                            "perceptual/common/files.py"]
+
+
+@pytest.mark.parametrize("address", [
+    "gs://bucket/run", "s3://bucket/run", "https://example.com/a.png", "ram://x",
+    pathlib.Path("gs://bucket/run")])
+def test_an_address_is_refused_in_one_line(address):
+  with pytest.raises(UserError, match="is not a path on this machine: only those are read and"):
+    files.expanded(address)
+
+
+def test_a_path_with_a_colon_is_a_path(monkeypatch, tmp_path):
+  monkeypatch.chdir(tmp_path)
+  assert files.expanded("12:30/x") == pathlib.Path("12:30/x")
+  (tmp_path / "lr:").mkdir()
+  assert files.expanded("lr:/x") == pathlib.Path("lr:/x")
+
+
+def test_a_file_is_synced_before_it_is_renamed_and_its_folder_after(monkeypatch, tmp_path):
+  done = []
+  real = files.sync, os.replace
+  monkeypatch.setattr(files, "sync", lambda path: (done.append(("sync", str(path))), real[0](path)))
+  monkeypatch.setattr(os, "replace", lambda a, b: (done.append(("rename", str(b))), real[1](a, b)))
+  files.write_text(tmp_path / "a.txt", "text")
+  temporary = str(tmp_path / f".a.{os.getpid()}.txt")
+  assert done == [("sync", temporary), ("rename", str(tmp_path / "a.txt")), ("sync", str(tmp_path))]
+  assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_leftovers_of_killed_processes_go_and_nothing_else(tmp_path):
+  kept = ["metrics.csv", ".metrics.csv", ".metrics.12x.csv", ".other.12.csv", "metrics.12.csv"]
+  kept.append(f".metrics.{os.getpid()}.csv")  # of a process that runs
+  for name in (*kept, ".metrics.4194305.csv", ".m.etrics.4194306.json"):
+    (tmp_path / name).touch()
+  files.remove_leftovers(tmp_path, ["metrics.csv", "m.etrics.json"])
+  assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
+  files.remove_leftovers(tmp_path / "none", ["metrics.csv"])

@@ -158,3 +158,20 @@ def test_where_the_disk_is_full_the_journal_is_left_whole(tmp_path, found, inspe
   assert process.stderr.endswith(f"Results cannot be written to {tmp_path}: File too large.\n")
   assert (tmp_path / journal.FILE).read_bytes() == before
   assert sorted(_load(tmp_path, found)[0]) == [0]
+
+
+@pytest.mark.parametrize("change", [
+    lambda line: line.replace(b"0.1", b"0.2"),
+    lambda line: line.replace(b'"values": [', b'"values": [7, '),
+    lambda line: line.replace(b'"files": [', b'"files": ["x.png", '),
+    lambda line: b"[" * 100_000 + b"\n",
+    lambda line: b"[]\n", lambda line: b"7\n", lambda line: b"\xff\n"])
+def test_a_line_that_was_changed_is_not_believed(tmp_path, found, inspected, change):
+  _record(tmp_path, found, inspected, [0, 1])
+  path = tmp_path / journal.FILE
+  lines = path.read_bytes().splitlines(keepends=True)
+  changed = change(lines[1])
+  assert changed != lines[1]
+  path.write_bytes(b"".join([lines[0], changed, lines[2]]))
+  with pytest.raises(UserError, match=r"journal\.jsonl is damaged at line 2; remove it"):
+    _load(tmp_path, found)

@@ -168,3 +168,51 @@ def test_damaged_metadata_are_found_out(tmp_path):
   (directory / "dataset_info.json").write_text('{"name": ')
   with pytest.raises(UserError, match=r"dataset_info.json is missing or damaged"):
     tfds_files.require_complete(directory, prepared_by="graded")
+
+
+@pytest.mark.parametrize("text", [
+    "{}", "[]", "7", '{"splits": [{}]}', '{"splits": 3}', "{", "[" * 99999])
+def test_metadata_that_are_damaged_are_one_line(tmp_path, text):
+  directory = write(tmp_path)
+  (directory / "dataset_info.json").write_text(text)
+  assert not tfds_files.is_complete(directory)
+  with pytest.raises(UserError, match=r"is not whole: dataset_info\.json .*perceptual prepare x"):
+    tfds_files.require_complete(directory, prepared_by="x")
+    tfds_files.open_builder(directory)
+
+
+@pytest.mark.parametrize("text", ["{}", "[", '{"pythonClassName": "os.system"}'])
+def test_features_that_are_damaged_are_one_line(tmp_path, text):
+  directory = write(tmp_path)
+  (directory / "features.json").write_text(text)
+  with pytest.raises(UserError, match=r"is damaged .* Prepare it again, with: perceptual prepare"):
+    tfds_files.require_complete(directory, prepared_by="x")
+    tfds_files.open_builder(directory)
+
+
+def test_the_file_of_a_damaged_record_is_named(tmp_path, monkeypatch):
+  monkeypatch.setattr(tfds_files, "_opened", {})
+  directory = write(tmp_path, shards=3)
+  tfds_files.require_complete(directory, prepared_by="graded")
+  tfds_files.open_builder(directory)
+  assert tfds_files.damaged_record() is None
+  path = sorted(directory.glob("*.tfrecord*"))[1]
+  data = bytearray(path.read_bytes())
+  data[40] ^= 1
+  path.write_bytes(data)
+  assert str(tfds_files.damaged_record()).startswith(f"{path} is damaged (")
+
+
+@pytest.mark.parametrize("exchanges", [True, False])
+def test_an_older_data_set_gives_way_in_one_step_or_is_found_again(
+    tmp_path, monkeypatch, exchanges):
+  directory = write(tmp_path)
+  if not exchanges:
+    monkeypatch.setattr(tfds_files.files, "exchanged", lambda one, other: False)
+  write(tmp_path, splits={"validation": list(examples())[:3]}, overwrite=True)
+  assert tfds.builder_from_directory(directory).info.splits["validation"].num_examples == 3
+  assert [path.name for path in directory.parent.iterdir()] == [directory.name]
+  directory.rename(directory.with_name(directory.name + ".replaced"))  # killed between two renames
+  with pytest.raises(UserError, match="already holds a data set"):
+    write(tmp_path)
+  assert tfds_files.is_complete(directory)

@@ -233,3 +233,52 @@ def test_bindings_for_another_command_are_left_alone():
   config.network()
   config.train_settings()
   config.check_used(SETTINGS)
+
+
+@pytest.mark.parametrize("line", [
+    "import os", "import perceptual.models as m", "from os import path",
+    "from __gin__ import dynamic_registration"])
+def test_an_import_is_refused_wherever_it_stands(tmp_path, line):
+  """Gin's imports run code: of a module beside the file, for instance."""
+  (tmp_path / "inner.gin").write_text(f"train.seed = 1\n{line}\n")
+  (tmp_path / "outer.gin").write_text(f"include '{tmp_path}/inner.gin'\n")
+  for files, params in (([tmp_path / "inner.gin"], []), ([tmp_path / "outer.gin"], []),
+                        ([], [line])):
+    with pytest.raises(UserError, match="imports are refused, since they run code") as caught:
+      config.parse(files, params)
+    assert line.split()[1] in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_include_themselves_are_refused(tmp_path):
+  (tmp_path / "a.gin").write_text(f"include '{tmp_path}/b.gin'\n")
+  (tmp_path / "b.gin").write_text(f"include '{tmp_path}/a.gin'\n")
+  with pytest.raises(UserError, match=r"a\.gin includes itself") as caught:
+    config.parse([tmp_path / "a.gin"])
+  assert "\n" not in str(caught.value)
+  (tmp_path / "b.gin").write_text("train.seed = 4\n")
+  (tmp_path / "c.gin").write_text(f"include '{tmp_path}/b.gin'\ninclude '{tmp_path}/b.gin'\n")
+  config.parse([tmp_path / "c.gin"])
+  assert config.train_settings().seed == 4
+
+
+@pytest.mark.parametrize("params", [
+    ["x = %x", "train.seed = %x"],
+    ["x = %y", "y = %x", "train.seed = %x"],
+    ["train.optimizer = @sgd()", "sgd.schedule = @sgd()"],
+])
+def test_bindings_in_a_circle_are_one_line(params):
+  with pytest.raises(UserError, match="in a circle") as caught:
+    config.parse([], params)
+    config.train_settings()
+  assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", [
+    b"train.seed = " + b"[" * 5000 + b"]" * 5000, b"train.seed = (", b"\xff\xfe", b"train.seed = '",
+    b"\0", b"include '/dev/null'", b"include 'https://example.com/x.gin'"])
+def test_damaged_files_are_one_line(tmp_path, text):
+  (tmp_path / "a.gin").write_bytes(text)
+  with pytest.raises(UserError) as caught:
+    config.parse([tmp_path / "a.gin"])
+  assert "\n" not in str(caught.value)

@@ -9,6 +9,7 @@ import keras
 import pytest
 import tensorflow as tf
 
+from perceptual.common import files
 from perceptual.errors import UserError
 from perceptual.export import saved_model
 from perceptual.metrics.feature_metric import FeatureMetric
@@ -104,6 +105,7 @@ def test_a_failure_midway_leaves_what_was_there(quick, tmp_path, monkeypatch, er
       raise error
     os.rename(self, target)
 
+  monkeypatch.setattr(files, "exchanged", lambda one, other: False)
   owner = {"save": tf.saved_model, "save_weights": keras.Model}.get(where, pathlib.Path)
   monkeypatch.setattr(owner, where, fail_to_place if where == "rename" else fail)
   expected = UserError if isinstance(error, OSError) else type(error)
@@ -114,3 +116,31 @@ def test_a_failure_midway_leaves_what_was_there(quick, tmp_path, monkeypatch, er
       assert str(caught.value) == f"{tmp_path / name} cannot be written: No space left on device."
   assert _snapshot(tmp_path) == before
   assert [p.name for p in tmp_path.iterdir()] == ["there"]
+
+
+def test_where_folders_can_be_exchanged_the_name_is_never_gone(quick, tmp_path, monkeypatch):
+  saved_model.export(quick, tmp_path / "m")
+  monkeypatch.setattr(pathlib.Path, "rename", None)  # would take two steps
+  saved_model.export(_metric(step=2), tmp_path / "m", overwrite=True)
+  assert json.loads((tmp_path / "m" / "fingerprint.json").read_text())["step"] == 2
+  assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+def test_an_export_that_a_killed_process_had_put_aside_is_found_again(quick, tmp_path):
+  ended = 2**22 + 1  # above the largest number of a process
+  saved_model.export(quick, tmp_path / "m")
+  (tmp_path / "m").rename(tmp_path / f".m.old.{ended}")
+  (tmp_path / f".m.{ended}").mkdir()
+  (tmp_path / f".m.{os.getpid()}0").mkdir()
+  (tmp_path / ".other.7").mkdir()
+  saved_model._recover(tmp_path / "m")
+  assert (tmp_path / "m" / "fingerprint.json").is_file()
+  assert not (tmp_path / f".m.{ended}").exists()
+  assert (tmp_path / ".other.7").exists()
+
+
+@pytest.mark.parametrize("name", ["e[1]", "e*", "e?", "e\\1"])
+def test_a_folder_from_which_tensorflow_could_not_load_is_refused(quick, tmp_path, name):
+  with pytest.raises(UserError, match="cannot hold what TensorFlow writes"):
+    saved_model.export(quick, tmp_path / name)
+  assert list(tmp_path.iterdir()) == []

@@ -10,7 +10,13 @@ import tensorflow as tf
 from perceptual import models
 from perceptual.errors import UserError
 from perceptual.models import preprocessing
-from perceptual.training import checkpoints, classifier, model_dir, optimizers
+from perceptual.training import (
+  checkpoint_files,
+  checkpoints,
+  classifier,
+  model_dir,
+  optimizers,
+)
 
 NETWORK = ("resnet2", {"width": 0.1, "num_classes": 3, "dropout": 0.5})
 
@@ -78,7 +84,7 @@ def test_nothing_is_written_before_the_first_save(folder):
   assert not folder.path.exists()
 
 
-def test_one_checkpoint_is_kept_of_each(folder):
+def test_two_checkpoints_are_kept_of_each(folder):
   trainer = _trainer()
   kept = checkpoints.Checkpoints(folder, trainer)
   for step in (10, 20, 30):
@@ -88,7 +94,8 @@ def test_one_checkpoint_is_kept_of_each(folder):
     kept.save_last()
   names = {name: sorted(p.name for p in folder.checkpoint(name).glob("*.index"))
            for name in model_dir.CHECKPOINTS}
-  assert names == {"last": ["step-30.index"], "best_score": ["step-30.index"],
+  assert names == {"last": ["step-20.index", "step-30.index"],
+                   "best_score": ["step-20.index", "step-30.index"],
                    "best_accuracy": ["step-10.index"]}
 
 
@@ -174,14 +181,28 @@ def _change(path):
   path.write_bytes(content)
 
 
-def test_leftovers_of_a_save_that_was_killed_do_no_harm(folder, saved):
-  """What kill -9 leaves: files of step 20, not yet named by the record."""
+def _newer(folder):
+  """Adds a last checkpoint of step 20, of weights 0.75, to that of step 10."""
+  trainer = _trainer()
+  kept = checkpoints.Checkpoints(folder, trainer)
+  kept.restore()
+  _at(trainer, 20, 0.75)
+  kept.save_last({"told": 20})
+
+
+def test_leftovers_of_a_save_that_was_killed_do_no_harm_and_go(folder, saved):
+  """What kill -9 leaves: files of step 20 before they are complete, and temporaries of others."""
   (saved / "step-20_temp").mkdir()
+  (saved / ".writing.123").mkdir()
+  (saved / ".writing.123" / "step-20.index").write_bytes(b"half")
+  (saved / ".step-10.4194305.json").write_bytes(b"half")
   (saved / "step-20.data-00000-of-00001").write_bytes(b"half")
-  (saved / "step-20.index").write_bytes(b"half")
   trainer = _trainer()
   kept = checkpoints.Checkpoints(folder, trainer)
   assert kept.restore() == 10
+  kept.begin({})
+  assert {path.name for path in saved.iterdir()} == {
+      "checkpoint", "step-10.data-00000-of-00001", "step-10.index", "step-10.json"}
   _at(trainer, 20, 0.75)
   kept.save_last()
   trainer = _trainer()
@@ -190,27 +211,125 @@ def test_leftovers_of_a_save_that_was_killed_do_no_harm(folder, saved):
 
 
 def test_a_first_save_that_was_killed_is_no_checkpoint(folder, saved):
-  (saved / "checkpoint").unlink()
+  for path in saved.iterdir():
+    if ".data" not in path.name:
+      path.unlink()
   assert checkpoints.Checkpoints(folder, _trainer()).restore() == 0
 
 
-@pytest.mark.parametrize(("damage", "culprit"), [
-    (lambda last: _cut_short(last / "step-10.data-00000-of-00001"), "step-10 is damaged"),
-    (lambda last: _change(last / "step-10.data-00000-of-00001"), "step-10 is damaged"),
-    (lambda last: (last / "step-10.data-00000-of-00001").unlink(), "step-10 is damaged"),
-    (lambda last: _cut_short(last / "step-10.index"), "step-10 cannot be read"),
-    (lambda last: (last / "step-10.index").unlink(), "last/checkpoint is damaged, or .* missing"),
-    (lambda last: (last / "checkpoint").write_text(""), "last/checkpoint is damaged"),
-    (lambda last: (last / "checkpoint").write_text("{"), "last/checkpoint is damaged"),
-])
-def test_a_damaged_checkpoint_is_named_and_not_started_over(folder, saved, damage, culprit):
-  damage(saved)
-  with pytest.raises(UserError, match=culprit) as caught:
+@pytest.mark.parametrize("lost", ["checkpoint", "step-10.json"])
+def test_the_tensors_are_enough(folder, saved, lost):
+  (saved / lost).unlink()
+  trainer = _trainer(seed=1)
+  assert checkpoints.Checkpoints(folder, trainer).restore() == 10
+  assert all((weight.numpy() == 0.5).all() for weight in trainer.model.weights)
+  (saved / lost).write_text("{")
+  assert checkpoints.Checkpoints(folder, trainer).restore() == 10
+
+
+_DAMAGE = [
+    lambda file: _cut_short(file(".data-00000-of-00001")),
+    lambda file: _change(file(".data-00000-of-00001")),
+    lambda file: file(".data-00000-of-00001").unlink(),
+    lambda file: _cut_short(file(".index")),
+    lambda file: file(".index").unlink(),
+]
+
+
+@pytest.mark.parametrize("damage", _DAMAGE)
+@pytest.mark.parametrize("has_checksums", [True, False])
+def test_the_only_checkpoint_damaged_is_named_and_not_started_over(
+    folder, saved, damage, has_checksums):
+  if not has_checksums:  # as earlier versions wrote it
+    (saved / "step-10.json").unlink()
+  damage(lambda suffix: saved / f"step-10{suffix}")
+  before = {path: path.read_bytes() for path in saved.iterdir()}
+  message = r"last/step-10 is damaged: .*; there is no older one|The checkpoints of .* are missing"
+  with pytest.raises(UserError, match=message) as caught:
     checkpoints.Checkpoints(folder, _trainer()).restore()
   assert "\n" not in str(caught.value)
   folder.write_network(*NETWORK)
-  with pytest.raises(UserError, match=culprit):
+  with pytest.raises(UserError, match=message):
     model_dir.load_network(folder.path, "last")
+  assert {path: path.read_bytes() for path in saved.iterdir()} == before
+
+
+@pytest.mark.parametrize("damage", _DAMAGE)
+def test_the_older_checkpoint_is_taken_where_the_newer_is_damaged(folder, saved, damage):
+  _newer(folder)
+  damage(lambda suffix: saved / f"step-20{suffix}")
+  trainer = _trainer()
+  kept = checkpoints.Checkpoints(folder, trainer)
+  with pytest.warns(UserWarning, match=r"last/step-20 is damaged: .* is taken up at step 10 inst"):
+    assert kept.restore() == 10
+  assert all((weight.numpy() == 0.5).all() for weight in trainer.model.weights)
+  folder.write_network(*NETWORK)
+  with pytest.warns(UserWarning, match=r"last/step-20 is damaged: .*; the one of step 10 is taken"):
+    assert model_dir.load_network(folder.path, "last")[-1] == 10
+  kept.begin({})
+  assert not list(saved.glob("step-20*")), "and will be made anew"
+
+
+def test_every_byte_of_a_checkpoint_is_verified(folder, saved):
+  for path in (saved / "step-10.data-00000-of-00001", saved / "step-10.index"):
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 97):
+      path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1:])
+      assert checkpoint_files.fault(saved, 10) is not None, place
+    path.write_bytes(whole)
+  assert checkpoint_files.fault(saved, 10) is None
+
+
+def test_what_was_noted_comes_back(folder, saved):
+  _newer(folder)
+  kept = checkpoints.Checkpoints(folder, _trainer())
+  assert kept.notes() is None, "not restored"
+  kept.restore()
+  assert kept.notes() == {"told": 20}
+  record = saved / "step-20.json"
+  record.write_text(record.read_text().replace('"told": 20', '"told": 21'))
+  assert kept.notes() is None, "nothing is believed of a record that was changed"
+  assert checkpoint_files.fault(saved, 20) is None, "and the tensors are whole"
+
+
+def test_best_weights_that_are_damaged_are_said_and_those_before_are_the_bar(folder):
+  trainer = _trainer()
+  kept = checkpoints.Checkpoints(folder, trainer)
+  for step, value in ((10, 60.0), (20, 70.0), (30, 50.0)):
+    _at(trainer, step, value)
+    kept.keep_best("best_score", value)
+    kept.save_last()
+  _change(folder.checkpoint("best_score") / "step-20.data-00000-of-00001")
+  resumed = checkpoints.Checkpoints(folder, _trainer())
+  with pytest.warns(UserWarning, match="best_score/step-20 is damaged: the checksum of step-20"):
+    resumed.restore()
+  with pytest.warns(UserWarning, match=r"best evaluation was 70.0 at step 20; the weights kept are "
+                                       r"of step 10, 60.0, and the best from here on will be"):
+    resumed.check_best("best_score", 20, 70.0)
+  assert not resumed.keep_best("best_score", 60.0)
+  folder.write_network(*NETWORK)
+  with pytest.warns(UserWarning, match="best_score/step-20 is damaged"):
+    assert model_dir.load_network(folder.path)[-1] == 10
+
+
+def test_best_weights_that_are_lost_are_kept_again_where_they_are_the_last(folder, saved):
+  trainer = _trainer()
+  kept = checkpoints.Checkpoints(folder, trainer)
+  kept.restore()
+  kept.check_best("best_score", 10, 60.0)  # no warning
+  kept.begin({"best_score": (10, 60.0), "best_accuracy": (5, 20.0)})
+  folder.write_network(*NETWORK)
+  model, *_, step = model_dir.load_network(folder.path)
+  assert step == 10
+  assert all((weight.numpy() == 0.5).all() for weight in model.weights)
+  assert folder.latest("best_accuracy") is None
+
+
+def test_a_folder_that_tensorflow_would_take_for_a_pattern_is_refused(tmp_path):
+  for name in ("lr=[0.1]", "a*", "who?", "a\\b"):
+    with pytest.raises(UserError, match="cannot hold what TensorFlow writes"):
+      model_dir.ModelDir(tmp_path / name)
+  model_dir.ModelDir(tmp_path / "lr=0.1,(a)]")
 
 
 @pytest.mark.parametrize(("other", "culprit"), [

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import shutil
+import signal
 
 import keras
 import numpy as np
@@ -14,6 +15,8 @@ import tensorflow as tf
 from PIL import Image
 from tensorboard.compat.proto import event_pb2
 
+from perceptual import errors
+from perceptual.common import locks
 from perceptual.data.labelled import classification
 from perceptual.errors import UserError
 from perceptual.evaluation import judged_pass, report
@@ -521,3 +524,105 @@ def test_the_description_is_for_people(make, images):
                "a note on images", "made for a test", "tiny judgements (mean), 10 triplets",
                "best by local", "12 of 8 images (4 an epoch), evaluated every 4; from the start"):
     assert part in text, part
+
+
+# Being stopped, and folders that have lost something.
+
+
+def _asked_to_stop(run, step):
+  """Trains a run that gets SIGTERM when it has reported a step; returns the exit status."""
+  report_ = run._after_loop
+
+  def after_loop(means):
+    if run._step == step:
+      signal.raise_signal(signal.SIGTERM)
+    return report_(means)
+
+  run._after_loop = after_loop
+  with pytest.raises(errors.Stopped) as caught:
+    run.train()
+  return caught.value.code
+
+
+@pytest.mark.parametrize("step", [11, 8])
+def test_a_run_that_is_asked_to_stop_saves_and_ends_as_the_uninterrupted_one(
+    make, whole, capsys, step):
+  """In the middle of an interval, at 11, and before an evaluation, at 8."""
+  handler = signal.getsignal(signal.SIGTERM)
+  assert _asked_to_stop(make(**DROPOUT), step) == 75
+  assert f"stopped on request: saved at step {step}; give the same" in capsys.readouterr().err
+  assert signal.getsignal(signal.SIGTERM) == handler
+  resumed = make(**DROPOUT)
+  assert resumed.first_step == step
+  assert [path.name for path in resumed.folder.path.iterdir() if path.name.startswith(".")] == []
+  assert _without_speed(resumed.train()) == _without_speed(
+      records.read_metrics(whole.folder.metrics))
+  _assert_same(_weights(resumed), _weights(whole))
+
+
+def test_a_second_writer_is_refused(make, trained):
+  run = make(train_steps=8)
+  before = _contents(trained)
+  with locks.held(trained), pytest.raises(UserError, match="is being written by process"):
+    run.train()
+  assert _contents(trained) == before
+
+
+def test_a_run_that_another_process_has_gone_on_with_is_not_overwritten(make, trained):
+  late = make(train_steps=8)
+  make(train_steps=8).train()
+  before = _contents(trained)
+  with pytest.raises(UserError, match=r"Another process has trained in .* meanwhile: give"):
+    late.train()
+  assert _contents(trained) == before
+
+
+def test_a_lost_last_checkpoint_is_not_started_over(make, trained):
+  make(train_steps=8).train()
+  shutil.rmtree(trained / "checkpoints" / "last")
+  before = _contents(trained)
+  with pytest.raises(UserError, match=r"has lost checkpoints/last: metrics.csv tells of step 8"):
+    make(train_steps=12)
+  assert _contents(trained) == before
+
+
+def test_a_damaged_newer_checkpoint_costs_an_interval_and_nothing_else(make):
+  run, whole = make(train_steps=8), make("whole", train_steps=12)
+  run.train()
+  last = run.folder.checkpoint("last") / "step-8.data-00000-of-00001"
+  last.write_bytes(last.read_bytes()[:-1])
+  with pytest.warns(UserWarning, match="step-8 is damaged: .* taken up at step 4 instead"):
+    resumed = make(train_steps=12)
+  assert _without_speed(resumed.train()) == _without_speed(whole.train())
+  _assert_same(_weights(resumed), _weights(whole))
+
+
+@pytest.mark.parametrize("damage", [
+    lambda path: path.unlink(), lambda path: path.write_text("step\n0\n"),
+    lambda path: path.write_text(path.read_text().replace("4,1.0,", "4,7.0,")),
+    lambda path: path.write_text("damaged\n1\n")])
+@pytest.mark.parametrize("steps", [4, 8])
+def test_lines_of_metrics_that_are_lost_or_changed_are_put_right(make, trained, damage, steps):
+  rows = records.read_metrics(trained / "metrics.csv")
+  damage(trained / "metrics.csv")
+  with pytest.warns(UserWarning, match="metrics.csv is not as it was written: step .*4 missing"):
+    run = make(train_steps=steps)
+  assert run.train()[:2] == rows
+  assert records.read_metrics(trained / "metrics.csv")[:2] == rows
+
+
+def test_lost_lines_of_scores_are_said(make, trained):
+  path = trained / "scores.csv"
+  head, *lines = path.read_text().splitlines()
+  path.write_text("\n".join([head, *lines[:-3]]))
+  with pytest.warns(UserWarning, match=rf"scores.csv has lost 3 of its {len(lines)} lines up to"):
+    make(train_steps=8)
+
+
+def test_leftovers_of_killed_runs_go_and_others_stay(make, trained):
+  for name in (".metrics.4194305.csv", ".training.4194305.png", ".mine.csv"):
+    (trained / name).touch()
+  (trained / "checkpoints" / "best_score" / "step-8_temp").mkdir()
+  make(train_steps=8).train()
+  assert sorted(path.name for path in trained.rglob(".*")) == [".mine.csv"]
+  assert not list(trained.rglob("*_temp"))

@@ -270,3 +270,68 @@ def test_other_archives_are_refused(tmp_path):
   with zipfile.ZipFile(path, "w") as archive:
     archive.writestr("notes.txt", "weights")
   assert "other things than arrays: notes.txt" in refusal(path)
+
+
+# Files that claim more than they hold.
+
+
+def _read_refused(path, reason):
+  with pytest.raises(errors.UserError, match=reason) as caught:
+    state_dicts.read(path)
+  assert str(path) in str(caught.value)
+  assert "\n" not in str(caught.value)
+
+
+def test_a_tensor_larger_than_its_storage_is_refused(write):
+  storage = Storage("0", np.float32([1.0]))
+  for size, reason in (((2,), "a tensor is larger than its storage"),
+                       ((10**6, 10**6), "its tensors have 4,000,000,000,000 bytes, of 4 bytes")):
+    _read_refused(
+        write({"a": Tensor(storage, 0, size, (0,) * len(size))}, [storage]), reason)
+
+
+def test_many_tensors_of_one_storage_are_refused(write):
+  storage = Storage("0", np.zeros(1000, np.float32))
+  state = {str(i): Tensor(storage, 0, (1000,), (1,)) for i in range(100)}
+  _read_refused(write(state, [storage]), "its tensors have 400,000 bytes, of 4,000 bytes")
+
+
+def test_a_storage_longer_than_the_file_is_refused(torch_stub, tmp_path):
+  class Long(Storage):
+    pass
+
+  storage = Long("0", np.zeros(3, np.float32))
+  storage.values = types.SimpleNamespace(
+      dtype="float32", size=10**12, tobytes=lambda: b"\0" * 12)
+  for name, writer in WRITERS.items():
+    path = tmp_path / name
+    writer(path, {"a": Tensor(storage, 0, (3,), (1,))}, [storage], torch_stub)
+    _read_refused(path, "cut short|is not read")
+
+
+def test_a_pickle_that_would_remember_more_than_it_holds_is_refused(tmp_path):
+  """285 bytes for which Python would take 12 GB."""
+  path = tmp_path / "model.pth"
+  with zipfile.ZipFile(path, "w") as archive:
+    archive.writestr("model/data.pkl", b"\x80\x02}r\xff\xff\xff\x5f.")
+  _read_refused(path, "object 1610612735 is remembered after")
+
+
+def test_an_archive_that_grows_out_of_proportion_is_refused(tmp_path, monkeypatch):
+  monkeypatch.setattr("perceptual.common.budgets.ALWAYS_ALLOWED", 1000)
+  path = tmp_path / "bomb.npz"
+  np.savez_compressed(path, a=np.zeros(10**6, np.uint8))
+  _read_refused(path, "unpacks to more than 200 times")
+
+
+@pytest.mark.parametrize("header", [
+    "{'descr': '<f4', 'fortran_order': False, 'shape': (100000000000,), }",
+    "{'descr': '|O', 'fortran_order': False, 'shape': (2,), }",
+    "{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }",
+    "{'descr': '<f4'", "[" * 3000])
+def test_an_array_that_is_not_as_its_header_tells_is_refused(tmp_path, header):
+  path = tmp_path / "weights.npz"
+  text = header.encode().ljust(117) + b"\n"
+  with zipfile.ZipFile(path, "w") as archive:
+    archive.writestr("a.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + b"1234")
+  _read_refused(path, "is not an .npz file of arrays, or is damaged")

@@ -5,11 +5,13 @@ import contextlib
 import functools
 import gzip
 import io
+import itertools
 import lzma
 import pathlib
 import tarfile
 import zlib
 
+from perceptual.common.budgets import require_growth
 from perceptual.common.progress import progress
 from perceptual.data.images import formats
 from perceptual.errors import UserError
@@ -17,8 +19,7 @@ from perceptual.errors import UserError
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
 _BLOCK = 2**20
-# Photographs hardly compress. What grows beyond both was made to fill a disk or a memory.
-_MOST_GROWTH, _ALWAYS_ALLOWED = 200, 2**30
+_MOST_MEMBERS = 50_000_000  # ImageNet has 14 million in all
 
 
 def is_archive_name(path):
@@ -37,12 +38,17 @@ def members(path):
     path: of a tar archive, plain or compressed by gzip, bzip2 or xz.
 
   Raises:
-    UserError: if it cannot be read, is damaged or truncated, has no checksum, holds a sparse file,
-      or grows out of all proportion.
+    UserError: if it cannot be read, is damaged or truncated, has no checksum, holds a sparse file
+      or too many, or grows out of all proportion.
   """
   with _archive_errors(path), _opened(path) as stream, \
        tarfile.open(fileobj=stream, mode="r|") as archive:
-    while (member := archive.next()) is not None:
+    for count in itertools.count():
+      if (member := archive.next()) is None:
+        break
+      if count == _MOST_MEMBERS:
+        raise UserError(f"The archive {path} has more than {_MOST_MEMBERS:,} members: "
+                        "it is not read.")
       archive.members.clear()  # the list would grow to a gigabyte over a million files
       if member.issparse():  # a few bytes that stand for any number of zeros
         raise UserError(f"The archive {path} holds a sparse file, {member.name}: it is not read.")
@@ -64,19 +70,6 @@ def verify(path):
     for name, size, _ in bar:
       if size > formats.max_bytes():
         raise UserError(f"{path}: {name} has {size:,} bytes, more than an image or its label.")
-
-
-def require_growth(name, packed, unpacked):
-  """Raises `UserError` if what is packed into some bytes grows out of all proportion.
-
-  Args:
-    name: of the archive or of its member, for the error.
-    packed: its size in bytes.
-    unpacked: the size of its content in bytes.
-  """
-  if unpacked > max(_ALWAYS_ALLOWED, _MOST_GROWTH * packed):
-    raise UserError(f"{name} unpacks to more than {_MOST_GROWTH} times its {packed:,} bytes: "
-                    "it is not read.")
 
 
 class _Bounded(io.RawIOBase):

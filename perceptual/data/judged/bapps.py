@@ -210,4 +210,4 @@ def open_prepared(kind, data_dir):
   """
   if kind not in KINDS:
     raise errors.unknown("BAPPS config", kind, KINDS)
-  return tfds.builder_from_directory(tfds_sets.whole(f"bapps/{kind}", data_dir))
+  return tfds_files.open_builder(tfds_sets.whole(f"bapps/{kind}", data_dir))

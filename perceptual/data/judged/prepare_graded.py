@@ -10,8 +10,6 @@ import collections
 import dataclasses
 import pathlib
 
-import tensorflow_datasets as tfds
-
 from perceptual.common.in_order import map_in_order
 from perceptual.data import tfds_files
 from perceptual.data.images import image_files
@@ -64,7 +62,7 @@ def open_prepared(kind, data_dir):
   """
   if kind not in graded.KINDS:
     raise unknown("graded kind", kind, graded.KINDS)
-  return tfds.builder_from_directory(tfds_sets.whole(f"{NAME}/{kind}", data_dir))
+  return tfds_files.open_builder(tfds_sets.whole(f"{NAME}/{kind}", data_dir))
 
 
 def prepare(source, data_dir, *, kinds=graded.KINDS, seed=0, per_image=1, image_size=64,
@@ -93,15 +91,19 @@ def prepare(source, data_dir, *, kinds=graded.KINDS, seed=0, per_image=1, image_
     A `Report`.
 
   Raises:
-    UserError: an option is illegal, the source is missing or has no readable image, a set is
-      already there, or no image shows the distortions. No half-written set is left, but a kind
-      that was complete by then stays.
+    UserError: an option is illegal, the source is missing or has no readable image, all sets are
+      already there, or one is that was made otherwise, or no image shows the distortions. No
+      half-written set is left, but a kind that was complete by then stays: the same call, given
+      again, goes on with the other.
   """
   _check_kinds(kinds, seed=seed, per_image=per_image)
   references.check(source, image_size=image_size, limit=limit, under=under)
   directories = {kind: _directory(kind, data_dir) for kind in kinds}
-  for directory in directories.values():
-    tfds_files.require_free(directory, overwrite=overwrite)
+  there = {} if overwrite else {
+      kind: directory for kind, directory in directories.items()
+      if tfds_files.is_complete(directory)}
+  if len(there) == len(kinds):
+    tfds_files.require_free(directories[kinds[0]], overwrite=overwrite)
   limit = limit or -(-DEFAULT_TRIPLETS // per_image)
   images, unreadable, altered = references.read(
       source, data_dir, image_size=image_size, limit=limit, under=under)
@@ -117,9 +119,13 @@ def prepare(source, data_dir, *, kinds=graded.KINDS, seed=0, per_image=1, image_
       "unreadable": unreadable,
       "altered": altered,
   }
+  for kind, directory in there.items():
+    if not _is_made_from(kind, data_dir, made_from):
+      tfds_files.require_free(directory, overwrite=overwrite)
   counts = {
-      kind: _write(images, kind, data_dir, made_from, seed=seed, per_image=per_image,
-                   image_size=image_size, overwrite=overwrite)
+      kind: open_prepared(kind, data_dir).info.metadata["counts"] if kind in there else
+      _write(images, kind, data_dir, made_from, seed=seed, per_image=per_image,
+             image_size=image_size, overwrite=overwrite)
       for kind in kinds
   }
   return Report(directories, counts, len(images), unreadable, altered)
@@ -127,6 +133,12 @@ def prepare(source, data_dir, *, kinds=graded.KINDS, seed=0, per_image=1, image_
 
 def _directory(kind, data_dir):
   return tfds_sets.directory(f"{NAME}/{kind}", data_dir)
+
+
+def _is_made_from(kind, data_dir, made_from):
+  """Whether the set that is there was made by the same call, cut short before the next set."""
+  metadata = open_prepared(kind, data_dir).info.metadata
+  return all(metadata.get(key) == value for key, value in made_from.items())
 
 
 def _check_kinds(kinds, *, seed, per_image):

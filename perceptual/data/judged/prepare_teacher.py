@@ -81,7 +81,7 @@ def open_prepared(data_dir, split="val"):
   Raises:
     UserError: if `data_dir` holds no whole one.
   """
-  return tfds.builder_from_directory(tfds_sets.whole(f"{NAME}/{CONFIGS[split]}", data_dir))
+  return tfds_files.open_builder(tfds_sets.whole(f"{NAME}/{CONFIGS[split]}", data_dir))
 
 
 def prepare(source, data_dir, metric, *, split="val", seed=0, per_image=1, image_size=64,

@@ -191,7 +191,7 @@ def read(directory, name):
         int(row[key]) for key in ("height", "width", "bytes")), row["sha256"])
         for row in csv.DictReader(io.StringIO(texts[_IMAGES])))
     columns = _columns(texts[_EXAMPLES], info["kind"])
-  except (OSError, ValueError, KeyError, TypeError) as error:
+  except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
     raise errors.UserError(f"The judged set in {directory} is damaged: {error}. Prepare it again."
                            ) from error
   _check_files(directory, images)

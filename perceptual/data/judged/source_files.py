@@ -112,8 +112,16 @@ def csv_rows(text, name):
     name: of the file, for messages.
 
   Raises:
-    UserError: the table is empty, a column is there twice, or a row has too few or too many cells.
+    UserError: the table is empty, a column is there twice, a row has too few or too many cells, or
+      the text is no CSV at all.
   """
+  try:
+    yield from _csv_rows(text, name)
+  except csv.Error as error:
+    raise UserError(f"{name} is not a CSV file: {error}.") from error
+
+
+def _csv_rows(text, name):
   head = text.partition("\n")[0]
   reader = csv.reader(io.StringIO(text), delimiter=max(",;\t", key=head.count))
   columns = [column.strip() for column in next(reader, [])]

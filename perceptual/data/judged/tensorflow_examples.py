@@ -6,6 +6,7 @@
 import numpy as np
 import tensorflow as tf
 
+from perceptual.data import tfds_files
 from perceptual.data.judged.triplet_records import ANSWERS
 
 
@@ -22,7 +23,7 @@ def prepared(directory, split, limit):
   """
   import tensorflow_datasets as tfds
 
-  builder = tfds.builder_from_directory(directory)
+  builder = tfds_files.open_builder(directory)
   keys = [key for key in ANSWERS if key in builder.info.features]
   # Files are read one after another, so that examples have one order on every backend.
   examples, answers = (

@@ -276,7 +276,7 @@ def builder(dataset, data_dir, *, prepared_by):
   """
   directory = dataset.directory(data_dir)
   tfds_files.require_complete(directory, prepared_by=prepared_by)
-  return tfds.builder_from_directory(directory)
+  return tfds_files.open_builder(directory)
 
 
 def _report_in(directory):
@@ -284,7 +284,7 @@ def _report_in(directory):
   try:
     fields = json.loads((pathlib.Path(directory) / "metadata.json").read_text())
     return Report(**_with_int_labels(fields))
-  except (OSError, json.JSONDecodeError, TypeError, KeyError):
+  except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
     return None
 
 

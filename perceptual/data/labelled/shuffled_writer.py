@@ -110,16 +110,16 @@ class ShuffledWriter:
 
   def _take_up(self, fingerprint):
     """Goes on from an earlier run's state, if it left one that fits and whose files are whole."""
+    files = {path.name: path for path in self._work.glob("*" + _WAITING)}
     try:
       self._state = json.loads((self._work / _STATE).read_text())
-    except (OSError, json.JSONDecodeError):
-      return False
-    files = {path.name: path for path in self._work.glob("*" + _WAITING)}
-    whole = all(
-        name in files and files[name].stat().st_size >= size
-        for name, size in self._state["waiting"].items())
-    if self._state["fingerprint"] != fingerprint or not whole:
-      return False
+      whole = all(
+          name in files and files[name].stat().st_size >= size
+          for name, size in self._state["waiting"].items())
+      if self._state["fingerprint"] != fingerprint or not whole:
+        return False
+    except (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError):
+      return False  # there is none, or it is damaged
     for name, path in files.items():  # what was added after the last commit will come again
       os.truncate(path, self._state["waiting"].get(name, 0))
     return True

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from perceptual.data.judged import from_table, judgements
+from perceptual.data.judged import from_table, judgements, source_files
 from perceptual.data.judged.source_files import SourceFiles
 from perceptual.errors import UserError
 from tests.data.judged import studies
@@ -243,3 +243,10 @@ def test_a_source_without_a_table_is_refused(photographs):
 def test_answers_are_kept_to_their_last_digit(opinions):
   studies.change(opinions / "scores.csv", 2, ",5", f",{np.pi!r}")
   assert read(opinions, direction=MOS).rows[0].answer == np.pi
+
+
+@pytest.mark.parametrize("text", ["a,b\r1,2\nx\ry,2\n", "a,b\n1," + "2" * 200_000 + "\n"])
+def test_text_that_is_no_csv_is_one_line(text):
+  with pytest.raises(UserError, match=r"^x\.csv ") as caught:
+    list(source_files.csv_rows(text, "x.csv"))
+  assert "\n" not in str(caught.value)

@@ -208,3 +208,19 @@ def test_the_features_are_those_that_evaluation_reads(prepared):
   assert set(features) == {"reference", "candidate_0", "candidate_1", "judge", "family_0",
                            "family_1", "id"}
   assert features["judge"].tf_dtype == tf.float32
+
+
+def test_killed_between_its_kinds_the_same_command_goes_on(prepared, folder, tmp_path):
+  """And ends as if it had not been killed; another command does not."""
+  _, whole = prepared
+  options = {"seed": 5, "per_image": 3, "under": "val"}
+  first = graded.KINDS[0]
+  prepare_graded.prepare(folder, tmp_path, kinds=(first,), **options)
+  with pytest.raises(UserError, match="already holds a data set"):
+    prepare_graded.prepare(folder, tmp_path, **{**options, "seed": 6})
+  report = prepare_graded.prepare(folder, tmp_path, **options)
+  assert report.counts == whole.counts
+  for kind in graded.KINDS:
+    assert files_hash(report.directories[kind]) == files_hash(whole.directories[kind])
+  with pytest.raises(UserError, match="already holds a data set"):
+    prepare_graded.prepare(folder, tmp_path, **options)

@@ -14,7 +14,7 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from perceptual.data.images import archives
+from perceptual.common import budgets
 from perceptual.data.labelled import imagenet64, labelled_sources, preparation, shuffled_writer
 from perceptual.errors import UserError
 
@@ -500,7 +500,7 @@ def test_npz_zips_that_are_not_whole(tmp_path, npz_folder, damage, message):
 
 
 def test_an_npz_that_grows_out_of_proportion_is_refused(tmp_path, npz_folder, monkeypatch):
-  monkeypatch.setattr(archives, "_ALWAYS_ALLOWED", 2**16)
+  monkeypatch.setattr(budgets, "ALWAYS_ALLOWED", 2**16)
   zeros = np.zeros((100, 12288), np.uint8)
   replace("val_data.npz", saved(data=zeros, labels=np.ones(100, int)))(npz_folder[0])
   with pytest.raises(UserError, match=r"val_data\.npz unpacks to more than 200 times its"):

@@ -1,0 +1,63 @@
+"""Lines of a log with the time and a level, for people or for programs."""
+
+import datetime
+import io
+import json
+import os
+import sys
+
+from perceptual import errors
+
+VARIABLE = "PERCEPTUAL_LOG"
+FORMATS = ("plain", "time", "json")
+_LEVELS = {"error:": "ERROR", "warning:": "WARNING"}
+
+
+def choose():
+  """Has lines on stderr written as the environment variable PERCEPTUAL_LOG says.
+
+  Raises:
+    UserError: if it says something else than one of `FORMATS`.
+  """
+  chosen = os.environ.get(VARIABLE) or "plain"
+  if chosen not in FORMATS:
+    raise errors.unknown(VARIABLE, chosen, FORMATS)
+  if chosen != "plain":
+    sys.stderr = LogLines(sys.stderr, chosen == "json")
+
+
+class LogLines(io.TextIOBase):
+  """A stream that passes whole lines on to another, each with its time and level.
+
+  As text a line is `2026-01-31T12:00:00+01:00 INFO step 20/400 ...`; as JSON an object with `time`,
+  `level` and `message`. The level is told by how a line begins: `error:`, `warning:`, or anything
+  else.
+  """
+
+  def __init__(self, stream, as_json):
+    super().__init__()
+    self._stream = stream
+    self._as_json = as_json
+    self._begun = ""
+
+  def writable(self):
+    return True
+
+  def write(self, text):
+    *lines, self._begun = (self._begun + text).replace("\r", "\n").split("\n")
+    for line in filter(str.strip, lines):
+      self._stream.write(self._formatted(line) + "\n")
+    self._stream.flush()
+    return len(text)
+
+  def flush(self):
+    if not self.closed:
+      self._stream.flush()
+
+  def _formatted(self, line):
+    time = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+    level = next((level for start, level in _LEVELS.items() if line.lstrip().startswith(start)),
+                 "INFO")
+    if self._as_json:
+      return json.dumps({"time": time, "level": level, "message": line.strip()})
+    return f"{time} {level} {line.strip()}"

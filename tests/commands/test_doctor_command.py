@@ -1,0 +1,53 @@
+"""`perceptual doctor`: what is installed and missing, on screen and as JSON."""
+
+import json
+
+import pytest
+
+from perceptual.commands import cli, installation
+from perceptual.common import folders, packages
+from perceptual.version import __version__
+
+
+def _run(capsys, *arguments):
+  """Returns the exit status, and what was printed."""
+  with pytest.raises(SystemExit) as caught:
+    cli.main(["doctor", *arguments])
+  return caught.value.code or 0, *capsys.readouterr()
+
+
+def test_what_is_there_is_told_as_data(capsys, tmp_path, monkeypatch):
+  monkeypatch.setenv(folders.WEIGHTS_VARIABLE, str(tmp_path))
+  for name in ("alexnet.json", "alexnet.weights.h5", "vgg16.json"):
+    (tmp_path / name).touch()
+  status, out, err = _run(capsys, "--json")
+  assert (status, err) == (0, "")
+  found = json.loads(out)
+  assert found["perceptual"] == __version__
+  assert found["backend"]["name"] == "tensorflow"
+  assert "CPU 0" in found["backend"]["devices"]
+  assert found["weights"] == {"folder": str(tmp_path), "names": ["alexnet"]}
+  versions = {package["name"]: package["version"] for package in found["packages"]}
+  assert versions["numpy"].count(".") == 2
+  assert set(versions) >= {package.name for package in packages.OPTIONAL.values()}
+
+
+def test_what_is_missing_has_its_command(capsys, monkeypatch):
+  installed = packages.is_installed
+  monkeypatch.setattr(packages, "is_installed",
+                      lambda module: module != "onnx" and installed(module))
+  status, out, _ = _run(capsys)
+  assert status == 0
+  line = next(line for line in out.splitlines() if line.startswith("ONNX "))
+  assert line.split()[1] == "missing"
+  assert line.endswith('pip install "perceptual[export]"')
+
+
+def test_without_a_backend_the_status_is_1(capsys, monkeypatch):
+  def fail():
+    raise ImportError("libcuda.so.1: cannot open shared object file")
+
+  monkeypatch.setitem(installation._DEVICES, "tensorflow", fail)
+  status, out, _ = _run(capsys)
+  assert status == 1
+  assert "backend   none: tensorflow cannot be imported: libcuda.so.1: cannot open" in out

@@ -1,0 +1,18 @@
+"""The short form of `tools.faults.fuzzing`: some hundred damaged files for each reader."""
+
+import pytest
+
+from tools.faults import fuzzing
+
+
+@pytest.mark.parametrize("reader", fuzzing.READERS)
+def test_damaged_files_are_read_or_refused(reader):
+  accepted, faults = fuzzing.run(reader, 200)
+  assert faults == []
+  assert accepted < 200
+
+
+def test_whole_files_are_read(tmp_path):
+  for whole, read, _ in fuzzing.READERS.values():
+    for data in whole():
+      read(data, tmp_path)

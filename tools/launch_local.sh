@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Runs a command of perceptual on several workers of this machine, over loopback.
+#
+#   tools/launch_local.sh 2 train --gin_file=gin/runs/demo.gin --model_dir=runs/two
+#
+# Each worker gets TF_CONFIG and --distribution_strategy=multi_worker_mirrored. The output of the
+# first is shown; that of the others goes to worker-1.log and so on, in the folder LOGS (by default
+# the working directory). If one fails, the others end by themselves. The exit status is that of the
+# first.
+set -euo pipefail
+
+count=${1:?the number of workers}
+shift
+python=${PYTHON:-python}
+logs=${LOGS:-.}
+
+addresses=$("$python" - "$count" <<'EOF'
+import json, socket, sys
+sockets = [socket.socket() for _ in range(int(sys.argv[1]))]
+for each in sockets:
+  each.bind(("127.0.0.1", 0))
+print(json.dumps([f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]))
+EOF
+)
+
+start() {  # the worker of an index; all else are arguments
+  TF_CONFIG="{\"cluster\": {\"worker\": $addresses}, \"task\": {\"type\": \"worker\", \"index\": $1}}" \
+    exec "$python" -m perceptual "${@:2}" --distribution_strategy=multi_worker_mirrored
+}
+
+pids=()
+for ((i = 1; i < count; i++)); do
+  start "$i" "$@" >"$logs/worker-$i.log" 2>&1 &
+  pids+=($!)
+done
+start 0 "$@" &
+pids+=($!)
+trap 'kill "${pids[@]}" 2>/dev/null' INT TERM
+wait "${pids[-1]}"

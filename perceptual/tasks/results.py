@@ -7,6 +7,7 @@ import numpy as np
 from perceptual.common import files
 from perceptual.common.text_table import aligned
 
+SUMMARY_FILE, ITEMS_FILE = "summary.csv", "measures.csv"
 RESAMPLES = 1000
 CONFIDENCE = 0.95
 ITEM_COLUMNS = ("test", "protocol", "method", "item", "measure", "value")
@@ -101,7 +102,7 @@ def write(results, folder):
   """
   from perceptual.tasks import pictures
 
-  paths = folder / "summary.csv", folder / "measures.csv"
+  paths = folder / SUMMARY_FILE, folder / ITEMS_FILE
   files.write_csv(paths[0], SUMMARY_COLUMNS, [
       [*names, items, *map(_number, numbers)]
       for *names, items, mean, low, high in summary_rows(results)

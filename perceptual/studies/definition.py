@@ -1,8 +1,8 @@
 """The runs of a study: what its gin files say, spelled out.
 
 A run is called by its network (by its task, where one trains with a loss), by what differs from its
-base file, and by its seed: `resnet6-width0.25-seed1`. A value that is the base file's own is left out, so a run that
-several sweeps ask for, as the default of each, has one name and is made once.
+base file, and by its seed: `resnet6-width0.25-seed1`. A value that is the base file's own is left
+out, so a run that several sweeps ask for, as the default of each, has one name and is made once.
 """
 
 import dataclasses

@@ -83,7 +83,7 @@ fit_settings = _strip_gin_context(gin.external_configurable(task_settings.Settin
 study = _strip_gin_context(gin.external_configurable(sweeps.Study, "study"))
 _make_task = {
     name: _strip_gin_context(gin.external_configurable(
-        task_registry.maker(name), name, denylist=["data_dir", "images"]))
+        task_registry.maker(name), name, allowlist=list(task_registry.options(name))))
     for name in task_registry.TASKS}
 
 

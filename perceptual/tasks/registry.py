@@ -38,6 +38,9 @@ TASKS = {
 }
 
 
+GIVEN = ("data_dir", "images")  # arguments of a task that are not options of it
+
+
 def maker(name):
   """Returns the function `make` of a task's folder.
 
@@ -52,5 +55,4 @@ def maker(name):
 def options(name):
   """Returns the options of a task, those that gin binds: name -> default."""
   parameters = inspect.signature(maker(name)).parameters
-  given = ("data_dir", "images")
-  return {key: value.default for key, value in parameters.items() if key not in given}
+  return {key: value.default for key, value in parameters.items() if key not in GIVEN}

@@ -1,7 +1,7 @@
 """The two tests: that of the study, and the standard one of the super-resolution literature.
 
-`study`: the photograph becomes a pair as in training (`pairs`), 288 pixels a side, so its numbers
-are not comparable with any table of Set5 or Set14. Its code prints four, and which of them the
+`study`: the photograph becomes a pair of 288 pixels a side, its input blurred by 1 (`pairs`), so
+its numbers are not comparable with any table of Set5 or Set14. Its code prints four, and which of them the
 paper reports is unknown:
 
     psnr_a   Y = 65.481 R + 128.553 G + 24.966 B + 16, no border, peak the brightest Y of the target
@@ -29,13 +29,13 @@ _OF_THE_STUDY = ("psnr_a", "ssim_b", "psnr_c", "ssim_d")
 _SHOWN = 4  # pictures of each test
 
 
-def test(model, test_sets, *, pair, metrics, progress):
+def test(model, test_sets, *, scale, metrics, progress):
   """Returns the `results.Result`s of a network and of bicubic, by both tests.
 
   Args:
     model: the network, images in [0, 1] to images in [0, 1].
     test_sets: name -> `image_sources.Images`.
-    pair: the options of `pairs.pair`.
+    scale: how much larger the outputs are.
     metrics: names of metrics for the standard test.
     progress: called with a line of text as a test begins.
   """
@@ -46,24 +46,23 @@ def test(model, test_sets, *, pair, metrics, progress):
     progress(f"testing on {name}: {len(images.names)} photographs")
     photographs = [images.read(number) for number in range(len(images.names))]
     found += _results(name, "study", images.names, [
-        _study(model, photograph, pair) for photograph in photographs])
+        _study(model, photograph, scale) for photograph in photographs])
     found += _results(name, "standard", images.names, [
-        _standard(model, photograph, pair["scale"], grey=grey, metrics=loaded)
+        _standard(model, photograph, scale, grey=grey, metrics=loaded)
         for photograph, grey in zip(photographs, images.greyscale)])
   return found
 
 
-def _study(model, photograph, pair):
-  """Returns what the study measures of one photograph: method -> (measures, output), and more."""
-  small, target = pairs.pair(photograph, **pair)
-  outputs = {"network": restored(model, small),
-             "bicubic": pairs.upsampled(small, pair["scale"])}
+def _study(model, photograph, scale):
+  """Returns the target of a photograph, and `{method: (measures, output)}` as the study has it."""
+  small, target = pairs.pair(photograph, scale=scale)
+  outputs = {"network": restored(model, small), "bicubic": pairs.upsampled(small, scale)}
   return target, {method: (study_measures(target, output), output)
                   for method, output in outputs.items()}
 
 
 def _standard(model, photograph, scale, *, grey, metrics):
-  """Returns what the standard test measures of one photograph, as `_study`."""
+  """Returns what the standard test has of one photograph, as `_study`."""
   height, width = (length // scale * scale for length in photograph.shape[:2])
   target = photograph[:height, :width]
   small = bicubic.resize(target, 1 / scale)

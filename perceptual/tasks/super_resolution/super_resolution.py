@@ -108,7 +108,7 @@ class SuperResolution(task.Task):
       raise UserError("super_resolution.tests is empty: name folders of photographs to test on.")
     return protocols.test(
         model, {name: image_sources.load(*source) for name, source in self._tests.items()},
-        pair=self._pair, metrics=self._metrics, progress=progress)
+        scale=self._pair["scale"], metrics=self._metrics, progress=progress)
 
   @property
   def _signature(self):

@@ -54,20 +54,31 @@ def test_other_images_may_train_the_autoencoder(tmp_path, labelled):
     make(tmp_path.parent, images=labelled, unlabelled=tmp_path.name)
 
 
-def test_probes_tell_separable_codes_apart():
+def test_probes_tell_separable_codes_apart(monkeypatch):
+  monkeypatch.setattr(probes, "_LEARNING_RATE", 0.03)  # to be quick
   rng = np.random.default_rng(0)
-  labels = {part: rng.integers(0, 3, count) for part, count in (("train", 600), ("test", 300))}
+  labels = {part: rng.integers(0, 3, count) for part, count in (("train", 300), ("test", 200))}
   noise = {part: rng.normal(0, 0.05, (len(found), 4)) for part, found in labels.items()}
   apart = {part: np.float32(np.eye(3, 4)[found] + noise[part]) for part, found in labels.items()}
-  found = probes.correct(apart, labels, 3, epochs=60)
+  found = probes.correct(apart, labels, 3, epochs=25)
   assert list(found) == ["linear", "32", "64", "32-32", "64-32", "64-64", "128-128"]
   assert min(np.mean(right) for right in found.values()) > 0.9
 
 
-def test_the_test_has_every_probe_their_best_and_their_mean(tasks):
-  task = tasks["autoencoding"]
+def test_the_test_has_every_probe_their_best_and_their_mean(tasks, monkeypatch):
+  task, rng = tasks["autoencoding"], np.random.default_rng(0)
+  given = {}
+
+  def correct(codes, labels, classes, **options):
+    given.update(codes=codes, labels=labels, classes=classes, **options)
+    return {name: rng.random(8) < 0.5 for name in probes.PROBES}
+
+  monkeypatch.setattr(probes, "correct", correct)
   probed, pictured = task.test(task.build(), seed=0, progress=lambda line: None)
   assert list(probed.measures)[:3] == ["accuracy_best", "accuracy_mean", "accuracy_linear"]
+  assert given["codes"]["train"].shape == (20, 4) and given["codes"]["test"].shape == (8, 4)
+  assert given["labels"]["test"].tolist() == 4 * [0, 1]
+  assert (given["classes"], given["seed"], given["epochs"]) == (2, 0, 2)
   means = {name: values.mean() for name, values in probed.measures.items()}
   of_probes = [means[f"accuracy_{name}"] for name in probes.PROBES]
   assert means["accuracy_best"] == max(of_probes)

@@ -16,7 +16,7 @@ from perceptual.errors import UserError
 from perceptual.tasks import image_sources
 
 BLANK = 250  # a pixel all of whose colours are at least this has no imagery
-LEAST_IMAGERY = 0.99  # share of a window's pixels
+MOST_BLANK = 0.01  # share of a window's pixels, of which there must be less than this
 _KEPT_TILES = 64  # in memory: 1.5 GB of 1500 pixels a side
 
 
@@ -122,7 +122,7 @@ def windows_with_imagery(image, side):
   summed[1:, 1:] = blank.cumsum(axis=0, dtype=np.int64).cumsum(axis=1)
   inside = summed[side:, side:] - summed[:-side, side:] - summed[side:, :-side] + (
       summed[:-side, :-side])
-  return inside < (1 - LEAST_IMAGERY) * side**2
+  return inside < MOST_BLANK * side**2
 
 
 def _paired(folder):

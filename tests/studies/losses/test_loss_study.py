@@ -41,7 +41,7 @@ losses/sweep.bases = ['BASE']
 losses/sweep.seeds = [0, 1]
 losses/sweep.points = {
     'pixels': {'loss.mse': 1.0, 'loss.metric': None, 'loss.taps': None, 'loss.distance': None},
-    'resnet2_stem': {'loss.metric': 'gaussian-resnet2', 'loss.taps': ['reduction_1']},
+    'resnet2_stem': {'loss.metric': 'gaussian-resnet2', 'loss.taps': ['stem']},
 }
 """
 
@@ -111,7 +111,7 @@ def test_tables_figures_and_sheets_are_written(collected):
   assert "mean ranks" in "".join(said)
   scores = table.primary(table.read(collected[1].path / "collected_tasks.csv"))
   assert [(score.loss, len(score.values)) for score in scores] == [
-      ("pixels", 2), ("gaussian-resnet2 reduction_1", 2)]
+      ("pixels", 2), ("gaussian-resnet2 stem", 2)]
 
 
 def test_a_table_that_is_not_there_is_named(tmp_path):

@@ -1,8 +1,8 @@
 """The two tests: that of the study, and the standard one of the super-resolution literature.
 
 `study`: the photograph becomes a pair of 288 pixels a side, its input blurred by 1 (`pairs`), so
-its numbers are not comparable with any table of Set5 or Set14. Its code prints four, and which of them the
-paper reports is unknown:
+its numbers are not comparable with any table of Set5 or Set14. Its code prints four, and which of
+them the paper reports is unknown:
 
     psnr_a   Y = 65.481 R + 128.553 G + 24.966 B + 16, no border, peak the brightest Y of the target
     ssim_b   of the same Y: Gaussian window, peak the wider of the two ranges

@@ -15,6 +15,7 @@ from perceptual.data.images import decoding, depth, folders, formats, loading
 from perceptual.errors import UserError
 
 _TFDS = "tfds:"
+_FEATURES = ("image", "hr")  # of photographs: DIV2K's are high and low resolution
 _GREYSCALE = ("1", "L", "LA", "I", "I;16", "I;16B", "F")  # modes of Pillow
 
 
@@ -112,14 +113,18 @@ def _of_tfds(source, data_dir, limit):
   if not split:
     raise UserError(f"{source}: give the split as well, as in tfds:coco/2014:train.")
   try:
-    dataset = tfds.builder(name, data_dir=data_dir).as_dataset(
-        split=split, shuffle_files=False, decoders={"image": tfds.decode.SkipDecoding()})
+    builder = tfds.builder(name, data_dir=data_dir)
+    key = _feature(source, builder.info.features)
+    dataset = builder.as_dataset(split=split, shuffle_files=False, decoders=(
+        tfds.decode.PartialDecoding({key: True}, decoders={key: tfds.decode.SkipDecoding()})))
+  except UserError:
+    raise
   except (ValueError, AssertionError, OSError, KeyError, tfds.core.DatasetNotFoundError) as error:
     raise UserError(f"{source} cannot be read from {data_dir}: "
                     f"{str(error).splitlines()[0]}") from None
   with progress.progress(dataset.take(-1 if limit is None else limit).as_numpy_iterator(),
                          description=f"reading {source}") as bar:
-    encoded = [example["image"] for example in bar]
+    encoded = [example[key] for example in bar]
   names = tuple(f"{number:06d}" for number in range(len(encoded)))
 
   def read(number):
@@ -127,6 +132,15 @@ def _of_tfds(source, data_dir, limit):
 
   heads = [decoding.read_head(io.BytesIO(data), name) for data, name in zip(encoded, names)]
   return _images(source.removeprefix(_TFDS), names, read, heads)
+
+
+def _feature(source, features):
+  """Returns which feature of a data set of TFDS holds the photographs."""
+  for key in _FEATURES:
+    if key in features:
+      return key
+  raise UserError(f"{source} has no feature {' or '.join(_FEATURES)}: "
+                  f"it has {', '.join(features)}.")
 
 
 def _images(name, names, read, heads):

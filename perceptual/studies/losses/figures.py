@@ -78,10 +78,11 @@ def rank_by_network_and_layer(rows):
 
 def accuracy(rows):
   """Draws the score of every loss by its network's accuracy on ImageNet, a panel a task."""
-  tasks = list(dict.fromkeys(row["task"] for row in rows))
+  known = [row for row in rows if row["network"] in analyses.IMAGENET_ACCURACY]
+  tasks = list(dict.fromkeys(row["task"] for row in known))
   figure, panels = _panels(len(tasks))
   for axes, task in zip(panels, tasks):
-    found = [r for r in rows if r["task"] == task and r["network"] in analyses.IMAGENET_ACCURACY]
+    found = [row for row in known if row["task"] == task]
     points = axes.scatter(
         [analyses.IMAGENET_ACCURACY[r["network"]] for r in found], [r["score"] for r in found],
         c=[r["layer"] for r in found], cmap="viridis")

@@ -6,7 +6,7 @@ from PIL import Image
 from perceptual.common.text_table import aligned
 from perceptual.studies import collecting, study_dir
 from perceptual.studies.analyses import table as tables
-from perceptual.studies.losses import analyses, figures, table
+from perceptual.studies.losses import analyses, figures, paired, table
 from perceptual.tasks import evaluation, pictures, results
 
 FOLDER = "losses"
@@ -17,6 +17,7 @@ def write(study, folder, *, report=print):
 
       table_TASK.csv      every measure of every loss
       ranks.csv, mean_ranks.csv, explained.csv, predicted.csv
+      paired.csv          every loss less that of pixels, image by image
       figure_*.png, .pdf  scores by layer, ranks by network and layer, scores by ImageNet accuracy
       sheet_TEST-....png  what every loss made of one picture
 
@@ -38,21 +39,24 @@ def write(study, folder, *, report=print):
   found = {"ranks": ranks, "mean_ranks": analyses.mean_ranks(ranks),
            "explained": analyses.explained(ranks),
            "predicted": analyses.predicted(ranks, analyses.network_costs(networks))}
+  finished = [run for run in study.runs if run.kind == "task"
+              and folder.state(run).state == study_dir.FINISHED]
+  found["paired"] = paired.differences(study, folder, finished)
   for name, rows in found.items():
     if rows:
       tables.write_csv(output / f"{name}.csv", rows)
       report(f"{name.replace('_', ' ')}\n{_text(rows)}\n")
   drawn = figures.draw_all(ranks, table.baselines(path), output)
-  sheets = _sheets(study, folder, output)
+  sheets = _sheets(folder, finished, output)
   report("Written: " + "  ".join(map(str, [output, *(p.name for p in drawn + sheets)])))
 
 
-def _sheets(study, folder, output):
-  """Writes a sheet for every picture that all finished runs have of one test; returns the paths."""
-  finished = [run for run in study.runs if run.kind == "task"
-              and folder.state(run).state == study_dir.FINISHED and run.seed == study.runs[0].seed]
+def _sheets(folder, runs, output):
+  """Writes a sheet for every picture that several runs of one seed have; returns the paths."""
   strips = {}
-  for run in finished:
+  for run in runs:
+    if run.seed != runs[0].seed:
+      continue
     place = folder.model_dir(run).path / evaluation.FOLDER / "pictures"
     for path in sorted(place.glob("*.png")):
       strips.setdefault(path.name, {})[run.name] = path

@@ -12,8 +12,9 @@ import numpy as np
 
 from perceptual import errors
 from perceptual.models import loss_networks
+from perceptual.studies import collecting
 
-LOSS_TAPS = "binding.loss.taps"
+TAPS = "loss.taps"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,15 +151,26 @@ def by_loss(scores, task):
 
 
 def _key(row):
-  return (_task(row), row["network"], _tap(row.get(LOSS_TAPS, "")), row["test"], row["protocol"],
+  return (_task(row), row["network"], _tap(row.get(collecting.BINDING + TAPS, "")), row["test"], row["protocol"],
           row["measure"])
 
 
+def task_label(task, values):
+  """Returns a task's name with what varies in it besides its loss: `super_resolution scale=8`.
+
+  Args:
+    task: its name.
+    values: binding -> value of all that varies in the study.
+  """
+  own = {binding.rpartition(".")[2]: value for binding, value in values.items()
+         if binding.startswith(f"{task}.") and value not in (None, "")}
+  return " ".join([task, *(f"{name}={value}" for name, value in own.items())])
+
+
 def _task(row):
-  """The task, with what varies in it besides its loss."""
-  own = {key.rpartition(".")[2]: value for key, value in row.items()
-         if key.startswith(f"binding.{row['task']}.") and value}
-  return " ".join([row["task"], *(f"{key}={value}" for key, value in own.items())])
+  return task_label(row["task"], {
+      column.removeprefix(collecting.BINDING): value for column, value in row.items()
+      if column.startswith(collecting.BINDING)})
 
 
 def _tap(text):

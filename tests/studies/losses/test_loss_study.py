@@ -11,7 +11,7 @@ from perceptual.errors import UserError
 from perceptual.experiments import config
 from perceptual.models import loss_networks
 from perceptual.studies import collecting, definition, execution, planning, study_dir
-from perceptual.studies.losses import report, table
+from perceptual.studies.losses import paired, report, table
 from perceptual.tasks import registry
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -106,12 +106,25 @@ def test_tables_figures_and_sheets_are_written(collected):
   output = collected[1].path / "losses"
   names = {path.name for path in output.iterdir()}
   assert {"table_super_resolution.csv", "ranks.csv", "mean_ranks.csv", "figure_layers.png",
-          "figure_ranks.png", "figure_layers.pdf"} <= names
+          "paired.csv", "figure_ranks.png", "figure_layers.pdf"} <= names
   assert "sheet_photographs-standard-0.png" in names
   assert "mean ranks" in "".join(said)
   scores = table.primary(table.read(collected[1].path / "collected_tasks.csv"))
   assert [(score.loss, len(score.values)) for score in scores] == [
       ("pixels", 2), ("gaussian-resnet2 stem", 2)]
+
+
+def test_losses_are_compared_with_pixels_image_by_image(collected):
+  study, folder = collected
+  rows = paired.differences(study, folder, study.runs)
+  assert {row["loss"] for row in rows} == {"gaussian-resnet2 stem"}
+  row = next(row for row in rows if (row["protocol"], row["measure"]) == ("standard", "psnr"))
+  scores = {score.loss: score.mean for score in table.primary(
+      table.read(folder.path / "collected_tasks.csv"))}
+  assert row["images"] == 3
+  assert row["difference"] == pytest.approx(
+      scores["gaussian-resnet2 stem"] - scores["pixels"], abs=1e-5)
+  assert row["low"] <= row["difference"] <= row["high"]
 
 
 def test_a_table_that_is_not_there_is_named(tmp_path):

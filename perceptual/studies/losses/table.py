@@ -151,8 +151,8 @@ def by_loss(scores, task):
 
 
 def _key(row):
-  return (_task(row), row["network"], _tap(row.get(collecting.BINDING + TAPS, "")), row["test"], row["protocol"],
-          row["measure"])
+  return (_task(row), row["network"], _tap(row.get(collecting.BINDING + TAPS, "")), row["test"],
+          row["protocol"], row["measure"])
 
 
 def task_label(task, values):

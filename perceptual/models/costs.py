@@ -109,6 +109,9 @@ def _of_operation(operation, args, outputs):
   if hasattr(operation, "flops"):
     return operation.flops(*(tensor.shape for tensor in args))
   if isinstance(getattr(operation, "kernel", None), keras.Variable):
-    # Every weight of a kernel is multiplied once for each position of the output.
-    return 2 * math.prod(operation.kernel.shape) * math.prod(outputs.shape[1:-1])
+    # Every weight of a kernel is multiplied once for each position of the output, or, of a
+    # transposed convolution, of the input.
+    transposed = isinstance(operation, keras.layers.Conv2DTranspose)
+    positions = (args[0] if transposed else outputs).shape[1:-1]
+    return 2 * math.prod(operation.kernel.shape) * math.prod(positions)
   raise ValueError(f"The operations of layer {operation.name}, of kind {kind}, are not known.")

@@ -14,6 +14,7 @@ _LAYERS = (
     ("perceptual.commands",),
     ("perceptual.studies",),
     ("perceptual.experiments",),
+    ("perceptual.tasks",),
     ("perceptual.losses", "perceptual.torch", "perceptual.jax"),
     ("perceptual.loading",),
     ("perceptual.comparison", "perceptual.training"),

@@ -16,6 +16,7 @@ COMMANDS = {
     "models": ("perceptual.commands.models", "list the networks: parameters, operations, taps"),
     "train": ("perceptual.commands.train", "train a classifier, scoring its features on the way"),
     "learn": ("perceptual.commands.learn", "learn a metric from judgements, on top of a network"),
+    "task": ("perceptual.commands.task", "train networks with a perceptual loss, and test them"),
     "study": ("perceptual.commands.study", "plan, run and collect a study of many runs"),
     "evaluate": ("perceptual.commands.evaluate", "score metrics against judgements"),
     "analyze": ("perceptual.commands.analyze", "analyse networks, metrics or a study's table"),

@@ -29,6 +29,11 @@
   perceptual study report --study=gin/studies/width_small.gin --study_dir=studies/width
       the same figures, with tables and what is missing, as one page: STUDY_DIR/report/report.html.
 
+  perceptual study losses --study=gin/studies/loss_networks_small.gin --study_dir=studies/losses
+      of a study of tasks (see perceptual task), once it is collected: a table of every task, ranks
+      of networks and layers, what explains and predicts them, figures, and for every test picture a
+      sheet of what each loss made of it, in STUDY_DIR/losses.
+
   perceptual study submit --engine=slurm --study=gin/studies/width_small.gin \\
       --study_dir=studies/width --data_dir=data
       writes the job file of an engine that runs the chosen runs, one a task: slurm (array job),
@@ -199,6 +204,14 @@ def _report():
                      title=f"Study {folder.name}", report=print))
 
 
+def _losses():
+  from perceptual.studies import definition
+  from perceptual.studies.losses import report
+
+  study = definition.read(FLAGS.study)
+  report.write(study, _folder(study))
+
+
 def _study_path():
   """Returns the study's folder, if it is this study's."""
   from perceptual.studies import definition
@@ -232,7 +245,8 @@ def _folder(study):
 
 
 _SUBCOMMANDS = {"plan": _plan, "run": _run, "status": _status, "collect": _collect,
-                "analyze": _analyze, "figures": _figures, "report": _report, "submit": _submit}
+                "analyze": _analyze, "figures": _figures, "report": _report,
+                "losses": _losses, "submit": _submit}
 
 
 if __name__ == "__main__":

@@ -15,6 +15,11 @@ module knows of gin. The list:
     train         batch size, epochs, evaluations, ...        training.settings.Settings
     triplets      the judged set that a metric learns from    data.judged.judged_sets.load
     learn         mode, taps, batch size, epochs, ...         training.learning_settings.Settings
+    task          which task a network is trained for         tasks.registry
+    super_resolution, delineation, autoencoding
+                  the options of each task                    its `make`
+    loss          metric, taps, distance, pixel terms         tasks.loss.Settings
+    fit           batch size, epochs, evaluations of a task   tasks.settings.Settings
     evaluate      distances, taps, bootstrap of a scoring     evaluation.scoring.Settings
     study         many runs: their sweeps and names           experiments.sweeps.Study
     sweep         base run files, values to vary, seeds       experiments.sweeps.Sweep
@@ -37,11 +42,16 @@ from perceptual.data.labelled import augment, class_subsets, registry
 from perceptual.errors import UserError
 from perceptual.evaluation import scoring
 from perceptual.experiments import gin_files, private_gin, restricted_gin, sweeps
+from perceptual.tasks import loss
+from perceptual.tasks import registry as task_registry
+from perceptual.tasks import settings as task_settings
 from perceptual.training import learning_settings, optimizers, schedules, settings
 
 TRAINING = ("network", "images", "augmentation", "class_subset", "judged", *schedules.SCHEDULES,
             *optimizers.OPTIMIZERS, "train")
 LEARNING = ("network", "triplets", "judged", *schedules.SCHEDULES, *optimizers.OPTIMIZERS, "learn")
+TASK = ("task", *task_registry.TASKS, "images", "class_subset", *schedules.SCHEDULES,
+        *optimizers.OPTIMIZERS, "loss", "fit")
 STUDY = ("study", "sweep")
 
 # Name -> dataclass: the parts of a recipe, bound by their fields.
@@ -73,7 +83,13 @@ for _name, _part in _RECIPE_PARTS.items():
 train_settings = _strip_gin_context(gin.external_configurable(settings.Settings, "train"))
 learn_settings = _strip_gin_context(gin.external_configurable(learning_settings.Settings, "learn"))
 evaluate_settings = _strip_gin_context(gin.external_configurable(scoring.Settings, "evaluate"))
+loss_settings = _strip_gin_context(gin.external_configurable(loss.Settings, "loss"))
+fit_settings = _strip_gin_context(gin.external_configurable(task_settings.Settings, "fit"))
 study = _strip_gin_context(gin.external_configurable(sweeps.Study, "study"))
+_make_task = {
+    name: _strip_gin_context(gin.external_configurable(
+        task_registry.maker(name), name, allowlist=list(task_registry.options(name))))
+    for name in task_registry.TASKS}
 
 
 @_strip_gin_context
@@ -139,6 +155,33 @@ def triplets(data_dir, name="bapps/2afc", image_size=64, limit=None):
       name, data_dir=data_dir, image_size=image_size, limit=limit, split="train")
 
 
+@_strip_gin_context
+@gin.configurable("task")
+def task_name(name=None):
+  """Returns the name of the task that a network is trained for, one of `tasks.registry.TASKS`."""
+  task_registry.maker(name)  # for its error
+  return name
+
+
+def is_task():
+  """Returns whether what was parsed trains a network for a task."""
+  return value("task.name") is not None
+
+
+def task(data_dir):
+  """Returns the `tasks.task.Task` that a network is trained for.
+
+  Args:
+    data_dir: the folder of data sets; None for the working directory.
+
+  Raises:
+    UserError: an illegal option, or data that are not there or not as they must be.
+  """
+  name = task_name()
+  given = {"images": images(data_dir)} if task_registry.TASKS[name].needs_images else {}
+  return _make_task[name](data_dir, **given)
+
+
 def _check_sizes(configurable, image_size, limit):
   errors.require_integer(f"{configurable}.image_size", image_size)
   if limit is not None:
@@ -154,6 +197,10 @@ _PARAMETERS = {
     "train": tuple(inspect.signature(settings.Settings).parameters),
     "triplets": ("name", "image_size", "limit"),
     "learn": tuple(inspect.signature(learning_settings.Settings).parameters),
+    "task": ("name",),
+    **{name: tuple(task_registry.options(name)) for name in task_registry.TASKS},
+    "loss": tuple(inspect.signature(loss.Settings).parameters),
+    "fit": tuple(inspect.signature(task_settings.Settings).parameters),
     "evaluate": tuple(inspect.signature(scoring.Settings).parameters),
     "study": tuple(inspect.signature(sweeps.Study).parameters),
 }
@@ -231,8 +278,11 @@ def _default(name, parameter):
     return models.network_options(network()[0]).get(parameter)
   if name == "images":
     return _default_of_images(parameter)
+  if name in tuple(task_registry.TASKS):
+    return task_registry.options(name).get(parameter)
   parts = {"train": settings.Settings, "learn": learning_settings.Settings,
-           "augmentation": augment.Augmentation}
+           "augmentation": augment.Augmentation, "loss": loss.Settings,
+           "fit": task_settings.Settings}
   return getattr(parts.get(name), parameter, None)
 
 

@@ -5,7 +5,9 @@ import functools
 from perceptual.data.judged import judged_sets
 from perceptual.errors import UserError
 from perceptual.experiments import config
+from perceptual.tasks import run as task_run
 from perceptual.training import learning, learning_settings, loop, trunks
+from perceptual.training import model_dir as model_dirs
 
 
 def training(model_dir, *, data_dir, strategy=None, jit_compile=False,
@@ -58,6 +60,43 @@ def learned(model_dir, *, data_dir, trunk_dir=None, trunk_checkpoint="best_score
       settings=settings, strategy=strategy, jit_compile=jit_compile)
   config.check_used(config.LEARNING)
   return run
+
+
+def task(model_dir, *, data_dir, weights_dir=None, strategy=None, jit_compile=False):
+  """Returns the `tasks.run.Run` of the configuration that was parsed; nothing is written yet.
+
+  Args:
+    model_dir: the folder of the run, made or taken up again.
+    data_dir: the folder of data sets; None for the working directory.
+    weights_dir: the folder of converted weights, of the loss; None for the default one.
+    strategy: `tf.distribute.Strategy`; None for the current one.
+    jit_compile: whether XLA compiles steps.
+
+  Raises:
+    UserError: if something is wrong with the configuration, the data or the folder.
+  """
+  made, settings, loss = config.task(data_dir), config.fit_settings(), config.loss_settings()
+  config.check_used(config.TASK)
+  return task_run.Run(
+      model_dir, task=made, loss=lambda: loss.make(weights_dir), settings=settings,
+      strategy=strategy, jit_compile=jit_compile)
+
+
+def trained_task(model_dir, params=(), *, data_dir):
+  """Returns the `tasks.task.Task` of a run, by the configuration in its folder.
+
+  Args:
+    model_dir: the folder of the run.
+    params: further gin bindings.
+    data_dir: the folder of data sets; None for the working directory.
+
+  Raises:
+    UserError: if it is not the folder of a task, or as `config.task`.
+  """
+  folder = model_dirs.ModelDir(model_dir)
+  folder.read_task()  # for its error
+  config.parse([folder.config], params)
+  return config.task(data_dir)
 
 
 def configuration():

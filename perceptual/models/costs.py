@@ -50,7 +50,7 @@ def flops(model, image_size):
     ValueError: a layer holds weights and is of a kind that is not known here; or, as `UserError`,
       the images are too small for the network.
   """
-  return _of_graph(model, _image(image_size), _of_operation)[0]
+  return _of_graph(model, _image(model, image_size), _of_operation)[0]
 
 
 def activations(model, image_size):
@@ -66,12 +66,12 @@ def activations(model, image_size):
     del operation, args
     return sum(math.prod(tensor.shape) for tensor in keras.tree.flatten(outputs))
 
-  return _of_graph(model, _image(image_size), count)[0]
+  return _of_graph(model, _image(model, image_size), count)[0]
 
 
-def _image(image_size):
+def _image(model, image_size):
   height, width = image_size if isinstance(image_size, (list, tuple)) else (image_size, image_size)
-  return keras.KerasTensor((1, height, width, 3), dtype="float32")
+  return keras.KerasTensor((1, height, width, model.inputs[0].shape[-1]), dtype="float32")
 
 
 def _of_graph(model, inputs, count):
@@ -109,6 +109,9 @@ def _of_operation(operation, args, outputs):
   if hasattr(operation, "flops"):
     return operation.flops(*(tensor.shape for tensor in args))
   if isinstance(getattr(operation, "kernel", None), keras.Variable):
-    # Every weight of a kernel is multiplied once for each position of the output.
-    return 2 * math.prod(operation.kernel.shape) * math.prod(outputs.shape[1:-1])
+    # Every weight of a kernel is multiplied once for each position of the output, or, of a
+    # transposed convolution, of the input.
+    transposed = isinstance(operation, keras.layers.Conv2DTranspose)
+    positions = (args[0] if transposed else outputs).shape[1:-1]
+    return 2 * math.prod(operation.kernel.shape) * math.prod(positions)
   raise ValueError(f"The operations of layer {operation.name}, of kind {kind}, are not known.")

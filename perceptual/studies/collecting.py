@@ -13,6 +13,9 @@
     score, low, high      percent, with the 95% bootstrap interval over examples
 
 The table is written run by run, so memory stays flat.
+
+What networks that were trained for a task were measured to be is in a table of its own,
+`collected_tasks.csv`: the same columns up to the seed, and those of `tasks.results`.
 """
 
 import csv
@@ -21,15 +24,18 @@ import io
 from perceptual import errors
 from perceptual.common import files, progress
 from perceptual.studies import study_dir
+from perceptual.tasks import evaluation, results
 from perceptual.training import records, step_scores
 
+TASKS_FILE = "collected_tasks.csv"
 BINDING = "binding."  # begins the name of a binding's column
 NUMBERS = {"index": "int64", "seed": "int64", "step": "int64", "epoch": "float64",
            "accuracy": "float64", "score": "float64", "low": "float64", "high": "float64"}
 
 
 def collect(study, folder):
-  """Writes `collected.csv`, and `collected.parquet` where pyarrow is installed.
+  """Writes `collected.csv` (and `collected.parquet` where pyarrow is installed), and of tasks
+  `collected_tasks.csv`.
 
   Args:
     study: `definition.Study`.
@@ -46,6 +52,15 @@ def collect(study, folder):
   finished = [run for run in study.runs if states[run.name].state == study_dir.FINISHED]
   if not finished:
     raise errors.UserError(f"No run of the study {study.name} in {folder.path} has finished.")
+  of_tasks = [run for run in finished if run.kind == "task"]
+  scored = [run for run in finished if run.kind != "task"]
+  paths = [*(_collect_scores(study, folder, scored) if scored else ()),
+           *(_collect_measures(study, folder, of_tasks) if of_tasks else ())]
+  return paths, states
+
+
+def _collect_scores(study, folder, finished):
+  """Writes `collected.csv` and `.parquet` of networks and learned metrics; returns the paths."""
   table = folder.path / "collected.csv"
   with files.beside(table) as temporary, temporary.open(
       "w", newline="", encoding="utf-8") as file:
@@ -54,7 +69,24 @@ def collect(study, folder):
     with progress.progress(finished, description="collecting", unit="run") as runs:
       for run in runs:
         file.writelines(_lines(study, run, folder.model_dir(run)))
-  return [table, *_parquet(table)], states
+  return [table, *_parquet(table)]
+
+
+def _collect_measures(study, folder, finished):
+  """Writes `collected_tasks.csv` of networks trained for a task; returns the path in a list."""
+  lines = [_line([*_own_columns(study), "task", *results.SUMMARY_COLUMNS])]
+  for run in finished:
+    model_dir = folder.model_dir(run)
+    own = _line([*_own_values(study, run), model_dir.read_task()["name"]])
+    head, *rows = (model_dir.path / evaluation.FOLDER / results.SUMMARY_FILE).read_text(
+        "utf-8").splitlines()
+    if head != ",".join(results.SUMMARY_COLUMNS):
+      raise errors.UserError(f"{model_dir.path / evaluation.FOLDER} holds a summary of other "
+                             f"columns than {', '.join(results.SUMMARY_COLUMNS)}.")
+    lines += [f"{own},{row}" for row in rows]
+  path = folder.path / TASKS_FILE
+  files.write_text(path, "\n".join(lines) + "\n")
+  return [path]
 
 
 def _own_columns(study):
@@ -62,11 +94,15 @@ def _own_columns(study):
           "network", "seed"]
 
 
+def _own_values(study, run):
+  values = (run.values[binding] for binding in study.columns)
+  return ["+".join(run.studies), run.name, run.index, *values, "+".join(run.varied),
+          run.network, run.seed]
+
+
 def _lines(study, run, folder):
   """Yields the lines of one run: millions in all, so those of its scores are taken as they are."""
-  values = (run.values[binding] for binding in study.columns)
-  own = _line(["+".join(run.studies), run.name, run.index, *values, "+".join(run.varied),
-               run.network, run.seed])
+  own = _line(_own_values(study, run))
   known = {}
   for row in records.read_metrics(folder.metrics):
     accuracy = row.get("validation_accuracy")

@@ -1,8 +1,8 @@
 """The runs of a study: what its gin files say, spelled out.
 
-A run is called by its network, by what differs from its base file, and by its seed:
-`resnet6-width0.25-seed1`. A value that is the base file's own is left out, so a run that several
-sweeps ask for, as the default of each, has one name and is made once.
+A run is called by its network (by its task, where one trains with a loss), by what differs from its
+base file, and by its seed: `resnet6-width0.25-seed1`. A value that is the base file's own is left
+out, so a run that several sweeps ask for, as the default of each, has one name and is made once.
 """
 
 import dataclasses
@@ -11,7 +11,10 @@ import itertools
 from perceptual import errors
 from perceptual.experiments import config, sweeps
 
+PIXELS = "pixels"  # in the place of a network: a loss of pixels alone
 STUDY_DIR = "{study_dir}"  # in a value: the folder of the study
+
+_LOSS = "loss.metric"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,10 +24,10 @@ class Run:
   Attributes:
     index: its number in the study, from 0.
     name: its name, and that of its folder.
-    kind: `train` or `learn`.
+    kind: `train`, `learn` or `task`.
     base: its gin file.
     bindings: further gin bindings, as `network.width = 0.25`, in the order in which they apply.
-    network: name of the network.
+    network: name of the network; of kind `task`, of what the loss is made with, or `pixels`.
     seed: its seed.
     values: binding -> value of every binding that varies in the study; None where it has no value.
     varied: those of `values` in which the run differs from its base file.
@@ -135,7 +138,9 @@ def _runs(study, fixed, sweep, columns):
   for base in sweep.bases:
     common = {**fixed, **sweep.bindings}
     config.parse([base], _as_gin(common))
-    network, _ = config.network()
+    of_task = config.is_task()
+    subject = config.task_name() if of_task else config.network()[0]
+    loss = config.value(_LOSS)
     defaults = {binding: config.value(binding) for binding in columns}
     for point in sweep.points or {"": {}}:
       for values in itertools.product(*sweep.vary.values()):
@@ -144,13 +149,15 @@ def _runs(study, fixed, sweep, columns):
                   if not _equal(value, defaults[binding])}
         labels = _labels(point, sweep, varied)
         for seed in sweep.seeds:
-          name = "-".join([network, *labels, f"seed{seed}"])
-          kind = {"kind": "train", "base": base, "name": name,
-                  "bindings": _as_gin({**common, **varied, "train.seed": seed})}
+          name = "-".join([subject, *labels, f"seed{seed}"])
+          seeded = "fit.seed" if of_task else "train.seed"
+          kind = {"kind": "task" if of_task else "train", "base": base, "name": name,
+                  "bindings": _as_gin({**common, **varied, seeded: seed})}
           if sweep.learn:
             kind = {"kind": "learn", "base": sweep.learn, "name": f"{name}-lin", "trunk": name,
                     "bindings": _as_gin({**fixed, "learn.seed": seed}),
                     "trunk_checkpoint": sweep.trunk_checkpoint}
+          network = varied.get(_LOSS, loss) or PIXELS if of_task else subject
           yield Run(index=0, network=network, seed=seed, values={**defaults, **varied},
                     varied=tuple(varied), studies=(study,), **kind)
 

@@ -17,6 +17,7 @@ from perceptual.data.judged import judged_sets
 from perceptual.experiments import runs as experiments
 from perceptual.studies import study_dir
 from perceptual.studies.study_dir import State
+from perceptual.tasks import evaluation
 
 
 def execute(folder, runs, *, data_dir=None, strategy=None, jit_compile=False):
@@ -67,6 +68,9 @@ def _train(folder, run, options):
   """Trains a run to its end."""
   run.parse(folder.path)
   path = folder.model_dir(run).path
+  if run.kind == "task":
+    _train_for_task(folder, run, path, options)
+    return
   if run.kind == "learn":
     trunk_dir = folder.path / "runs" / run.trunk
     training = experiments.learned(
@@ -75,6 +79,16 @@ def _train(folder, run, options):
     training = experiments.training(path, **options)
   folder.write_state(run, study_dir.STARTED, steps=training.steps)
   training.train(config=experiments.configuration())
+  folder.write_state(run, study_dir.FINISHED, steps=training.steps)
+
+
+def _train_for_task(folder, run, path, options):
+  """Trains the network of a task to its end, and tests it."""
+  options = {name: value for name, value in options.items() if name != "load_judged"}
+  training = experiments.task(path, **options)
+  folder.write_state(run, study_dir.STARTED, steps=training.steps)
+  training.train(config=experiments.configuration())
+  evaluation.evaluate(path, training.task, seed=run.seed, progress=_say)
   folder.write_state(run, study_dir.FINISHED, steps=training.steps)
 
 

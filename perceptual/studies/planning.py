@@ -171,6 +171,8 @@ def _planned(study, run, folder, data_dir):
   run.parse(folder)
   if run.kind == "learn":
     return _learned(study, run, folder, data_dir)
+  if run.kind == "task":
+    return _of_task(run, data_dir)
   network, settings = config.network(), config.train_settings()
   images = config.images(data_dir, load=registry.outline)
   names, _, limit = config.judged()
@@ -194,6 +196,34 @@ def _learned(study, run, folder, data_dir):
   cost = _network_cost(*_key(config.network(), images))
   return _cost(run, cost, settings, steps, _triplet_images(names, limit), slots,
                images_a_row=_IMAGES_OF_A_TRIPLET, trains=trains)
+
+
+def _of_task(run, data_dir):
+  """The cost of training a network for a task, and of its loss network; its tests are left out.
+
+  For each example the loss network makes the features of the target, those of the output, and the
+  gradient of the latter by its image: as much as a step of training costs without its weights'
+  gradients. Of a metric that is not a published network only the task's own network is counted.
+  """
+  task, settings, loss = config.task(data_dir), config.fit_settings(), config.loss_settings()
+  config.check_used(config.TASK)
+  settings = settings.of(task.sizes["train"])
+  with costs.unallocated():
+    model = task.build()
+    signature = task.train_batches(batch_size=1, seed=0, first_step=0, shard=(0, 1)).element_spec
+    cost = _cost_of(model, tuple(signature["input"].shape[1:3]))
+    if loss.metric in models.names():
+      trunk = feature_taps.select_taps(models.build(loss.metric, num_classes=0), loss.taps)
+      of_loss = _cost_of(trunk, task.target_size)
+      cost = _NetworkCost(cost.parameters, cost.flops + of_loss.flops,
+                          cost.activations + of_loss.activations)
+  return _cost(run, cost, settings, settings.steps(task.sizes["train"]),
+               task.sizes["validation"], _SLOTS[type(settings.optimizer)])
+
+
+def _cost_of(model, size):
+  return _NetworkCost(costs.parameters(model), costs.flops(model, size),
+                      costs.activations(model, size))
 
 
 def _cost(run, cost, settings, steps, evaluated, slots, *, averaged=False, images_a_row=1,
@@ -241,5 +271,4 @@ def _network_cost(name, image_size, num_classes, options):
   with costs.unallocated():
     model = models.build(name, num_classes=num_classes, **dict(options))
     feature_taps.list_taps(model)
-    return _NetworkCost(costs.parameters(model), costs.flops(model, image_size),
-                        costs.activations(model, image_size))
+    return _cost_of(model, image_size)

@@ -116,7 +116,8 @@ class Checkpoints:
     best weights those that are lost, but are the restored ones, are kept again.
 
     Args:
-      best: name of a best checkpoint -> (step, value) of the best evaluation so far, or None.
+      best: name of a best checkpoint -> (step, value) of the best evaluation so far, if there is
+        one.
     """
     if not self._write:
       return
@@ -127,9 +128,9 @@ class Checkpoints:
         if step > self._step:
           checkpoint_files.remove(folder, step)
       checkpoint_files.keep_newest(folder)
-    for name, found in best.items():
-      if found is not None and found[0] == self._step != self._best[name][0]:
-        self.keep_best(name, found[1])
+    for name, (step, value) in best.items():
+      if step == self._step != self._best[name][0]:
+        self.keep_best(name, value)
 
   def require_finite(self):
     """Raises `UserError` if a weight is NaN or infinite: no such weights are ever saved."""

@@ -95,7 +95,7 @@ class ClassifierEvaluator(orbit.StandardEvaluator):
     self._progress = progress
     self._strategy = strategy
     self._preprocess = preprocess
-    self._sums = trainer.Sums("validation_loss", "validation_accuracy")
+    self._sums = trainer.Sums({"validation_loss": 1, "validation_accuracy": 100})
     self._classes = ClassCounts(model.output["logits"].shape[-1])
     self._replica_step = tf.function(self._step_of_replica, jit_compile=jit_compile or None,
                                      autograph=False)
@@ -124,7 +124,7 @@ class ClassifierEvaluator(orbit.StandardEvaluator):
     real = tf.cast(batch["index"] >= 0, tf.float32)
     losses = cross_entropy(batch["label"], logits)
     correct = is_correct(batch["label"], logits)
-    self._sums.add(losses, correct, real)
+    self._sums.add(losses, correct, weights=real)
     self._classes.add(batch["label"], correct, real)
 
 

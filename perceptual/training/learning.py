@@ -12,13 +12,20 @@ from perceptual.evaluation import judged_pass
 from perceptual.metrics import distances
 from perceptual.metrics.feature_metric import FeatureMetric
 from perceptual.models.preprocessing import IMAGENET
-from perceptual.training import learned_distance, learning_settings, outer_loop, ranking, records
+from perceptual.training import (
+    judged_loop,
+    learned_distance,
+    learning_settings,
+    outer_loop,
+    ranking,
+    records,
+)
 
 
-class Run(outer_loop.OuterLoop):
+class Run(judged_loop.JudgedLoop):
   """A run in its folder: made new, or taken up where it was left.
 
-  Attributes, besides those of `outer_loop.OuterLoop`:
+  Attributes, besides those of `judged_loop.JudgedLoop`:
     train_set: the `judged.JudgedSet` that is learned from.
     trunk: the `trunks.Trunk`.
     model: `learned_distance.LearnedDistance`.
@@ -57,7 +64,7 @@ class Run(outer_loop.OuterLoop):
       self.trunk = trunk(settings.taps)
       outer_loop.check_takes(
           self.trunk.model, self.trunk.network,
-          outer_loop.image_shapes((train_set, *self.judged_sets)))
+          judged_loop.image_shapes((train_set, *self.judged_sets)))
       self._trunk_as_data = self.trunk.as_data()
       self.trunk.model.trainable = self.mode.trunk_learns
       self.model = learned_distance.LearnedDistance(self.trunk.model, dropout=settings.dropout)

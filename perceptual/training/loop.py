@@ -17,15 +17,15 @@ from perceptual.evaluation import judged_pass
 from perceptual.metrics.feature_metric import FeatureMetric
 from perceptual.models import taps
 from perceptual.models.preprocessing import IMAGENET
-from perceptual.training import averaging, classifier, outer_loop, records
+from perceptual.training import averaging, classifier, judged_loop, outer_loop, records
 from perceptual.training.settings import PRECISIONS
 from perceptual.training.settings import Settings as Settings  # given to `Run`, so at hand here
 
 
-class Run(outer_loop.OuterLoop):
+class Run(judged_loop.JudgedLoop):
   """A training run in its folder: made new, or taken up where it was left.
 
-  Attributes, besides those of `outer_loop.OuterLoop`:
+  Attributes, besides those of `judged_loop.JudgedLoop`:
     images: `classification.LabelledImages`.
     network: (name, options) of the network, every option of it.
     model: the Keras model in training.
@@ -62,7 +62,7 @@ class Run(outer_loop.OuterLoop):
       self.model = _built(self.network, settings.precision)
       outer_loop.check_takes(self.model, name, {
           images.name: (images.image_size, images.image_size, 3),
-          **outer_loop.image_shapes(self.judged_sets)})
+          **judged_loop.image_shapes(self.judged_sets)})
       self._trainer = self._make_trainer(jit_compile)
       self._evaluator = classifier.ClassifierEvaluator(
           self._trainer.evaluated_model, self._distributed(self._validation_batches),

@@ -2,6 +2,7 @@
 
     network.json            name and options of the network
     learned.json            of a metric learned from judgements: mode, trunk, taps, judged set
+    task.json               in place of network.json, of a network trained for a task: which
     run.json                what is trained, on what and how, as data
     config.gin              the configuration as given
     operative_config.gin    the configuration as used, defaults included
@@ -12,7 +13,8 @@
     tensorboard/            the same for TensorBoard
     checkpoints/last/           all that resuming needs
     checkpoints/best_accuracy/  weights at the best validation accuracy
-    checkpoints/best_score/     weights at the best perceptual score
+    checkpoints/best_score/     weights at the best perceptual score; of a task, at the best
+                                measure of validation
     checkpoints/steps/step-N.*  weights at the steps of train.keep_checkpoints
     .lock                       while a process writes here: which one
 
@@ -53,6 +55,8 @@ class ModelDir:
     self.path = files.folder_for_tensorflow(path)
     self.network = self.path / "network.json"
     self.learned = self.path / "learned.json"
+    self.task = self.path / "task.json"
+    self.config = self.path / "config.gin"
     self.run = self.path / "run.json"
     self.metrics = self.path / "metrics.csv"
     self.scores = self.path / "scores.csv"
@@ -162,6 +166,24 @@ class ModelDir:
     if learned is not None and (not isinstance(learned, dict) or "taps" not in learned):
       raise errors.UserError(f"{self.learned} is damaged: it must hold how a metric was learned.")
     return learned
+
+  def write_task(self, task):
+    """Writes what `read_task` returns."""
+    write_json(self.task, task)
+
+  def read_task(self):
+    """Returns which task a network was trained for here, as plain data with its `name`.
+
+    Raises:
+      UserError: if none was, or the description is damaged.
+    """
+    task = read_json(self.task)
+    if task is None:
+      raise errors.UserError(f"{self.path} is not the folder of a task: it has no "
+                             f"{self.task.name}. Make one with `perceptual task train`.")
+    if not isinstance(task, dict) or "name" not in task:
+      raise errors.UserError(f"{self.task} is damaged: it must hold the name of a task.")
+    return task
 
   def write_run(self, run):
     """Writes what `read_run` returns."""

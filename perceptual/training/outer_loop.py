@@ -1,8 +1,9 @@
 """A training run in its folder: steps, evaluations, kept checkpoints, and resuming.
 
-What is trained, on what, is said by those that build on it: `loop.Run` trains a classifier,
-`learning.Run` a metric on judgements. Both are scored on a judged set as they train, and the
-weights at the best score are kept beside the last.
+What is trained, on what, is said by those that build on it: `loop.Run` trains a classifier and
+`learning.Run` a metric on judgements, both scored on judged sets as they train (`judged_loop`);
+`tasks.run.Run` trains a network for a task with a perceptual loss. The weights at the best
+evaluation are kept beside the last.
 """
 
 import contextlib
@@ -14,55 +15,45 @@ import orbit
 import tensorflow as tf
 
 from perceptual import errors
-from perceptual.common import files, locks, progress
+from perceptual.common import files, locks
 from perceptual.errors import UserError
-from perceptual.evaluation import report
-from perceptual.training import checkpoints, model_dir, records, resuming, step_scores, stopping
-
-WIDE = 3.0  # points: half an interval above which scores of steps can hardly be told apart
+from perceptual.training import checkpoints, model_dir, records, resuming, stopping
 
 
 class OuterLoop:
   """The part of a run that does not depend on what is trained.
 
-  A subclass builds `model`, `_trainer` (orbit's, as `classifier.ClassifierTrainer`), `_evaluator`
-  (orbit's) and `_judged_pass`, and then calls `_resume`. It says besides what the run is (`_title`,
-  `_as_data`, `_write_network`), gives the batches from `first_step` on (`_train_batches`), and may
-  keep weights for more than the score (`_best_columns`).
+  A subclass builds `model`, `_trainer` (orbit's, as `classifier.ClassifierTrainer`) and
+  `_evaluator` (orbit's), and then calls `_resume`. It says besides what the run is (`_as_data`,
+  `_write_network`), gives the batches from `first_step` on (`_train_batches`), and says how many
+  examples an evaluation has (`_evaluation_size`), for what weights are kept (`_best_values`), what
+  is said of an evaluation (`_measured`) and drawn (`_plot`). An evaluation may measure more than
+  the evaluator does (`_further_measures`).
 
   Attributes:
     folder: `model_dir.ModelDir`.
-    judged_set: `judged.JudgedSet` of kind `2afc`, scored at every evaluation; by its score the best
-      weights are kept.
-    judged_sets: all that are scored, this one among them.
-    settings: how to train: `settings.Settings`, or others with the intervals, batch sizes and
-      score of these.
+    settings: how to train: `settings.Settings`, or others with the intervals and batch sizes of
+      these.
     steps: the number of steps of the whole run.
     steps_per_epoch: the number of steps that is called an epoch.
     first_step: the step from which `train` goes on; 0 for a new run.
   """
 
   examples = "images"  # what a batch holds, for people
-  curve = ("validation_accuracy", "validation accuracy, %")  # what is drawn beside the scores
 
-  def __init__(self, path, *, judged_set, settings, steps, steps_per_epoch, further_sets=(),
-               strategy=None):
+  def __init__(self, path, *, settings, steps, steps_per_epoch, strategy=None):
     self.folder = model_dir.ModelDir(path)
-    self.judged_sets = (judged_set, *further_sets)
-    self.judged_set = _named(settings.best_by, self.judged_sets)
     self.settings = settings
     self.steps = steps
     self.steps_per_epoch = steps_per_epoch
     self._strategy = strategy or tf.distribute.get_strategy()
     self._is_chief = self._strategy.extended.should_checkpoint  # of several workers, one
     self._last_means = {}
-    self._half_widths = {}  # column of a score -> half the interval of the last one, in points
-    self._warned = False
 
   @property
   def is_complete(self):
     """Whether there is nothing left to train."""
-    return self.first_step >= self.steps
+    return self.first_step >= self.steps or self._has_settled()
 
   def train(self, config=None):
     """Trains to the last step; returns the lines of `metrics.csv`. A complete run is left alone.
@@ -113,7 +104,7 @@ class OuterLoop:
     if step == 0:
       self._evaluate(controller)
       self._keep(step)
-    while step < self.steps:
+    while step < self.steps and not self._has_settled():
       step = self._next_stop(step)
       self._progress.start(self._step)
       self._target = step
@@ -126,8 +117,15 @@ class OuterLoop:
         self._end_early()
 
   def _save_last(self):
-    self._checkpoints.save_last({
-        "metrics": self._metrics.rows, "scores_lines": self._scores_file.size})
+    self._checkpoints.save_last(self._notes())
+
+  def _notes(self):
+    """What is kept beside the last weights, so that records that are lost can be put right."""
+    return {"metrics": self._metrics.rows}
+
+  def _noted(self, name):
+    """Returns one of the `_notes` of the checkpoint that was restored; None if it has none."""
+    return (self._checkpoints.notes() or {}).get(name)
 
   def _end_early(self):
     """Ends the process; what `last` holds is of this step."""
@@ -135,32 +133,21 @@ class OuterLoop:
                        "again to go on")
     raise errors.Stopped
 
+  def _has_settled(self):
+    """Whether training may end before its last step, by what evaluations have measured."""
+    return False
+
   @property
   def _step(self):
     return int(self._trainer.global_step.numpy())
 
-  @property
-  def _score_column(self):
-    """The column of `metrics.csv` by which the best score is chosen."""
-    return records.SCORE_PREFIX + self.settings.score_by
-
-  @property
-  def _best_columns(self):
-    """Checkpoint -> the column of `metrics.csv` for whose highest value it is kept."""
-    return {"best_score": self._score_column}
-
   def _check(self):
-    """Raises `UserError` unless batches divide among replicas and the judged set can be scored."""
+    """Raises `UserError` unless batches divide among replicas."""
     replicas = self._strategy.num_replicas_in_sync
     for name in ("batch_size", "eval_batch_size"):
       if getattr(self.settings, name) % replicas:
         raise UserError(f"{name} {getattr(self.settings, name)} is not a multiple of the "
                         f"{replicas} replicas.")
-    for judged_set in self.judged_sets:
-      if judged_set.kind != "2afc":
-        raise UserError(f"{judged_set.name} is of kind {judged_set.kind}; training is scored on "
-                        "2afc sets.")
-    report.require_subset(self.judged_set, self.settings.score_subset)
 
   def _resume(self):
     """Restores the last checkpoint, if there is one, and notes what has changed since."""
@@ -170,23 +157,20 @@ class OuterLoop:
     self._changes = resuming.changes(before, self._as_data(), folder=self.folder.path)
     self.first_step = self._checkpoints.restore()
     resuming.check_workers(self.first_step, self._strategy)
-    step_scores.require_taps(self.settings.score_taps, self._judged_pass.metric.taps)
-    noted = self._checkpoints.notes() or {}
     self._metrics = records.MetricsFile(
-        self.folder.metrics, self.first_step, self._is_chief, noted=noted.get("metrics"))
-    self._scores_file = step_scores.ScoresFile(
-        self.folder.scores, self.first_step, self._is_chief, noted=noted.get("scores_lines"))
+        self.folder.metrics, self.first_step, self._is_chief, noted=self._noted("metrics"))
     for name, found in self._peaks().items():
-      if found is not None:
-        self._checkpoints.check_best(name, *found)
+      self._checkpoints.check_best(name, *found)
     self._trainer.train_dataset = self._distributed(self._train_batches)
 
   def _peaks(self):
-    """Name of a best checkpoint -> (step, value) of the best evaluation so far, or None."""
-    peaks = {name: records.peak(self._metrics.rows, column)
-             for name, column in self._best_columns.items()}
-    return {name: row and (row["step"], row[self._best_columns[name]])
-            for name, row in peaks.items()}
+    """Name of a best checkpoint -> (step, value) of the best evaluation so far, if there is one."""
+    peaks = {}
+    for row in self._metrics.rows:
+      for name, value in self._best_values(row).items() if row["step"] else ():
+        if name not in peaks or value > peaks[name][1]:
+          peaks[name] = row["step"], value
+    return peaks
 
   def _write_descriptions(self, config):
     if self._is_chief:
@@ -239,11 +223,6 @@ class OuterLoop:
     self._progress.start_evaluation(self._evaluation_size)
     controller.evaluate()
 
-  @property
-  def _evaluation_size(self):
-    """The number of examples of one evaluation."""
-    return sum(judged_set.size for judged_set in self.judged_sets)
-
   def _after_loop(self, means):
     if not math.isfinite(means["loss"]):
       raise self._checkpoints.diverged(f"the loss is {means['loss']}")
@@ -254,86 +233,36 @@ class OuterLoop:
       self._end_early()
 
   def _after_evaluation(self, means):
-    """Scores the network, records everything, and keeps the weights if they are the best yet."""
+    """Records everything that was measured, and keeps the weights if they are the best yet."""
     for name, value in means.items():
       if not math.isfinite(value):
         raise self._checkpoints.diverged(f"the {name.replace('_', ' ')} is {value}")
     self._checkpoints.require_finite()  # some kernels of ReLU make 0 of NaN, which hides it
-    means.update(self._scores())
+    means.update(self._further_measures())
     row = {"step": self._step, "epoch": round(self._step / self.steps_per_epoch, 4),
            **{key: float(value) for key, value in {**self._last_means, **means}.items()}}
     self._metrics.append(row)
     best = []
     if self._step:  # the untrained network is recorded for comparison, but not kept
-      best = [name.replace("_", " ") for name, column in self._best_columns.items()
-              if self._checkpoints.keep_best(name, row[column])]
-    self._progress.say(self._evaluation_line(row, best))
-    self._warn_of_wide_intervals()
+      best = [name.replace("_", " ") for name, value in self._best_values(row).items()
+              if self._checkpoints.keep_best(name, value)]
+    self._tell(row, best)
     if self._is_chief:
-      records.plot(self._metrics.rows, self.folder.plot, title=self._title,
-                   best=self._score_column, curve=self.curve)
+      self._plot()
 
-  def _scores(self):
-    """Returns the score of each distance, summed over taps, on the chosen subset or aggregate.
+  def _further_measures(self):
+    """Returns what is measured besides what the evaluator returns, a dictionary of numbers."""
+    return {}
 
-    All other scores, and those of the further sets, go to `scores.csv`.
-    """
-    settings, rows = self.settings, []
-    for judged_set in self.judged_sets:
-      distances = {s.name: self._judged_pass(s, "2afc", self._progress.evaluated)
-                   for s in judged_set.subsets}
-      rows += step_scores.rows(
-          self._step, judged_set, distances, taps=settings.score_taps,
-          resamples=settings.score_resamples)
-      if judged_set is self.judged_set:
-        steering = self._steering_scores(distances)
-    self._scores_file.append(self._step, rows)
-    return steering
-
-  def _steering_scores(self, distances):
-    """Returns the scores among which the best is chosen, and notes how well they are known."""
-    judged_set, subset = self.judged_set, self.settings.score_subset
-    columns = {records.SCORE_PREFIX + distance: distance
-               for distance in self.settings.score_distances}
-    self._half_widths = {
-        column: report.summed_half_width(judged_set, distances, distance, subset)
-        for column, distance in columns.items()}
-    return {column: report.summed_score(judged_set, distances, distance, subset)
-            for column, distance in columns.items()}
-
-  def _further_sets(self):
-    """The sets that are scored without choosing weights, as plain data."""
-    return {other.name: other.size for other in self.judged_sets if other is not self.judged_set}
-
-  def _warn_of_wide_intervals(self):
-    """Says once where the judged set is too small to tell the scores of steps apart."""
-    half_width = self._half_widths[self._score_column]
-    if half_width > WIDE and not self._warned:
-      self._warned = True
-      triplets = progress.plural(self.judged_set.size, "triplet")
-      self._progress.say(
-          f"  warning: with {triplets} a score is known to ±{half_width:.1f} points (95% "
-          "interval): smaller differences between steps may be chance")
-
-  def _evaluation_line(self, row, best):
-    accuracy = (f"validation accuracy {row['validation_accuracy']:.1f}%, "
-                if "validation_accuracy" in row else "")
-    scores = "  ".join(
-        f"{key.removeprefix(records.SCORE_PREFIX)} {row[key]:.1f} ±{half_width:.1f}"
-        for key, half_width in self._half_widths.items())
+  def _tell(self, row, best):
+    """Says what an evaluation measured, and which checkpoints it is the `best` for."""
     mark = f"  <- {', '.join(best)}" if best else ""
-    return f"  evaluation at step {row['step']}: {accuracy}{self._score_name}: {scores}{mark}"
+    self._progress.say(f"  evaluation at step {row['step']}: {self._measured(row)}{mark}")
 
   def _common_description(self):
-    """Lines of text for people: the score, the length, the devices, the folder."""
+    """Lines of text for people: the length, the devices, the folder."""
     settings, replicas = self.settings, self._strategy.num_replicas_in_sync
     return [
-        f"score     {self._score_name}, {progress.plural(self.judged_set.size, 'triplet')}, by "
-        f"{', '.join(settings.score_distances)}; best by {settings.score_by}",
-        f"          {self.judged_set.note}" if self.judged_set.note else "",
-        *(f"besides   {other.name}, {progress.plural(other.size, 'triplet')}"
-          f"{other.note and '; '}{other.note}"
-          for other in self.judged_sets if other is not self.judged_set),
         f"steps     {self.steps} of {settings.batch_size} {self.examples} "
         f"({self.steps_per_epoch} an epoch), evaluated every {settings.eval_interval}; "
         f"{self._start()}",
@@ -347,22 +276,6 @@ class OuterLoop:
     if self.is_complete:
       return f"complete at step {self.first_step}"
     return f"resuming at step {self.first_step}" if self.first_step else "from the start"
-
-  @property
-  def _score_name(self):
-    subset = self.settings.score_subset or "mean"
-    return f"{self.judged_set.name} ({subset})" if len(self.judged_set.subsets) > 1 else (
-        self.judged_set.name)
-
-
-def _named(name, judged_sets):
-  """Returns the judged set of a name; None is the first."""
-  names = [judged_set.name for judged_set in judged_sets]
-  if len(set(names)) < len(names):
-    raise UserError(f"A judged set is named twice: {', '.join(names)}.")
-  if name is not None and name not in names:
-    raise errors.unknown("judged set in best_by", name, names)
-  return judged_sets[0 if name is None else names.index(name)]
 
 
 class _QuietController(orbit.Controller):
@@ -391,9 +304,3 @@ def check_takes(model, name, given):
     except ValueError as error:
       raise UserError(f"{name} does not take the images of {source}, {shape[0]}x{shape[1]} pixels: "
                       f"{errors.first_line(error)}") from None
-
-
-def image_shapes(judged_sets):
-  """Returns the shapes of judged sets' images, `{name: (height, width, 3)}` for `check_takes`."""
-  return {judged_set.name: tuple(judged_set.subsets[0].images.element_spec["reference"].shape)
-          for judged_set in judged_sets}

@@ -38,10 +38,10 @@ class Progress:
     now = time.monotonic()
     self._last = (step, now)
     rate = (step - last_step) * self._batch_size / max(now - last_time, 1e-9)
+    accuracy = f"accuracy {means['accuracy']:5.1f}%  " if "accuracy" in means else ""
     self.say(f"step {step:>{len(str(self._steps))}}/{self._steps}  "
              f"epoch {step / self._steps_per_epoch:5.2f}  loss {means['loss']:.3f}  "
-             f"accuracy {means['accuracy']:5.1f}%  {rate:5.0f} {self._examples}/s  "
-             f"{self._left(step, now)}")
+             f"{accuracy}{rate:5.0f} {self._examples}/s  {self._left(step, now)}")
     return rate
 
   def _left(self, step, now):

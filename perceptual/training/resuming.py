@@ -11,9 +11,9 @@ from perceptual.errors import UserError
 from perceptual.training import records
 
 # Another network, other images or another score make another run, as does another way to learn a
-# metric: weights do not fit, or what was best cannot be compared. The rest of a recipe may change
-# from one start to the next.
-_FIXED = ("network", "images", "learned", "score")
+# metric, another task or another loss: weights do not fit, or what was best cannot be compared. The
+# rest of a recipe may change from one start to the next.
+_FIXED = ("network", "images", "learned", "score", "task", "loss")
 
 
 def changes(before, now, *, folder):
@@ -28,7 +28,7 @@ def changes(before, now, *, folder):
     A list of texts like `train.weight_decay: 0.0001 before, 0.001 now`.
 
   Raises:
-    UserError: if the network, the images or the score has changed.
+    UserError: if one of `_FIXED` has changed.
   """
   if before is None:
     return []

@@ -4,6 +4,8 @@ Works around faults of Keras 3 under `tf.distribute`: the optimizer is built ins
 scope, and the state of dropout's seed generators is among the variables that checkpoints keep.
 """
 
+import types
+
 import keras
 import numpy as np
 import orbit
@@ -20,7 +22,10 @@ class Trainer(orbit.StandardTrainer):
     evaluated_model: the one to evaluate and keep: `model`, unless a subclass has another.
     optimizer: Keras optimizer, built.
     global_step: number of steps taken, a `tf.Variable`.
+    reported: what is averaged over steps and reported, as `Sums` takes it.
   """
+
+  reported = types.MappingProxyType({"loss": 1, "accuracy": 100})
 
   def __init__(self, model, optimizer, variables, *, dataset=None, strategy, batch_size, preprocess,
                jit_compile=False):
@@ -44,7 +49,7 @@ class Trainer(orbit.StandardTrainer):
     self._strategy = strategy
     self._batch_size = batch_size
     self._preprocess = preprocess
-    self._sums = Sums("loss", "accuracy")
+    self._sums = Sums(self.reported)
     self._replica_step = tf.function(self._step_of_replica, jit_compile=jit_compile or None,
                                      autograph=False)
 
@@ -70,30 +75,35 @@ class Trainer(orbit.StandardTrainer):
 
 
 class Sums:
-  """Sums of loss, right answers and examples, over steps and replicas.
+  """Sums of what is measured of examples, such as loss and right answers, over steps and replicas.
 
   Keras 3's metrics are not reduced over replicas; these variables are.
   """
 
-  def __init__(self, loss, accuracy):
-    """Takes the names under which the mean loss and the accuracy (percent) are reported."""
-    self._names = (loss, accuracy)
+  def __init__(self, measures):
+    """Takes the names of the measures, each with the factor by which its mean is reported.
+
+    An accuracy, for instance, whose values are 0 and 1, is reported in percent by a factor of 100.
+    """
+    self._factors = dict(measures)
     self._variables = [
         tf.Variable(0.0, trainable=False, name=name, dtype=tf.float32,
                     synchronization=tf.VariableSynchronization.ON_READ,
                     aggregation=tf.VariableAggregation.SUM)
-        for name in (loss, accuracy, "examples")]
+        for name in (*self._factors, "examples")]
 
   def reset(self):
     for variable in self._variables:
       variable.assign(0.0)
 
-  def add(self, losses, correct, weights=None):
-    """Adds a replica's examples: their losses, and how right each answer is, each `[batch]`."""
-    weights = tf.ones_like(losses) if weights is None else weights
-    for variable, values in zip(self._variables, (losses, correct, tf.ones_like(losses))):
+  def add(self, *measures, weights=None):
+    """Adds a replica's examples: the measures in their order, each `[batch]`, and weights."""
+    ones = tf.ones_like(measures[0])
+    weights = ones if weights is None else weights
+    for variable, values in zip(self._variables, (*measures, ones), strict=True):
       variable.assign_add(tf.reduce_sum(values * weights))
 
   def means(self):
-    loss, correct, examples = (np.float64(v.read_value()) for v in self._variables)
-    return dict(zip(self._names, (loss / examples, 100 * correct / examples)))
+    *sums, examples = (np.float64(v.read_value()) for v in self._variables)
+    return {name: factor * total / examples
+            for (name, factor), total in zip(self._factors.items(), sums)}

@@ -190,9 +190,10 @@ def test_gin_says_nothing_of_the_places_it_searches(capfd):
 
 
 @pytest.mark.parametrize(("binding", "message"), [
-    ("images.source = 'cifar'", "Unknown image source 'cifar'. Available: imagenet64, own, demo."),
+    ("images.source = 'cifar'",
+     "Unknown image source 'cifar'. Available: imagenet64, own, tfds, demo."),
     ("images.source = ['demo']", "Unknown image source ['demo']. Available: imagenet64, own"),
-    ("images.source = None", "images.source is not given. Available: imagenet64, own, demo."),
+    ("images.source = None", "images.source is not given. Available: imagenet64, own, tfds, demo."),
     ("images.source = 'imagenet64'", "The image source 'imagenet64' needs --data_dir, the folder"),
     ("images.clases = (1, 2)", "Unknown option of the image source demo 'clases'. Available: "
      "classes, train_per_photograph, validation_per_photograph."),

@@ -89,7 +89,7 @@ def _parse_tiny(run, *bindings):
 @pytest.mark.parametrize("run", ALL_RUNS)
 def test_opens_with_its_command_and_what_to_expect(run):
   head = ALL_RUNS[run].read_text().partition("include")[0]
-  assert re.search(rf"perceptual (train|learn) --gin_file=gin/runs/{run}.gin ", head)
+  assert re.search(rf"perceptual (train|learn|task train) --gin_file=gin/runs/{run}.gin ", head)
   assert "Cost:" in head
   assert "measured" in head.lower()
 

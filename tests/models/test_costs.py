@@ -68,6 +68,12 @@ def test_tensorflow_counts_as_many(name):
   assert costs.flops(model, 64) == _profiled(model, 64)
 
 
+def test_a_transposed_convolution_multiplies_at_the_positions_of_its_input():
+  image = keras.Input((None, None, 4))
+  model = keras.Model(image, keras.layers.Conv2DTranspose(5, 3, strides=2, padding="same")(image))
+  assert costs.flops(model, 8) == 2 * 3 * 3 * 4 * 5 * 8 * 8
+
+
 def test_nothing_is_allocated():
   with costs.unallocated():
     model = models.build("vgg16")

@@ -10,7 +10,8 @@ from perceptual.studies import definition, planning
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 STUDIES = {path.stem: f"gin/studies/{path.name}" for path in sorted(
-    (ROOT / "gin" / "studies").glob("*.gin")) if not path.stem.startswith("scores")}
+    (ROOT / "gin" / "studies").glob("*.gin"))
+           if not path.stem.startswith(("scores", "loss_networks"))}
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from perceptual.errors import UserError
 from perceptual.evaluation import judged_pass, report
 from perceptual.metrics.feature_metric import FeatureMetric
 from perceptual.models.preprocessing import IMAGENET
-from perceptual.training import classifier, model_dir, outer_loop, records
+from perceptual.training import classifier, judged_loop, model_dir, records
 
 SPEED = "images_per_second"
 
@@ -105,7 +105,7 @@ def test_scores_are_said_with_their_intervals_and_a_small_set_is_warned_of_once(
 
 
 def test_a_set_that_tells_scores_apart_is_not_warned_of(make, monkeypatch, capsys):
-  monkeypatch.setattr(outer_loop, "WIDE", 50.0)
+  monkeypatch.setattr(judged_loop, "WIDE", 50.0)
   make(train_steps=1).train()
   assert "warning" not in capsys.readouterr().err
 

@@ -38,6 +38,7 @@ SOURCES = {
         "imagenet64", "imagenet64 --source=DIR_OR_TAR", "ImageNet at 64x64"),
     "own": Source(
         "own_images", "images --source=DIR_OR_TAR --name={name}", "one's own images by class"),
+    "tfds": Source("tfds_images", None, "any labelled data set that TFDS has prepared"),
     "demo": Source(
         "demo", None, "crops of the photographs that ship with scikit-image and scikit-learn"),
 }

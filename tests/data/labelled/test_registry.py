@@ -49,8 +49,8 @@ def test_without_a_folder_the_command_is_named(name):
 
 
 @pytest.mark.parametrize(("source", "options", "message"), [
-    ("cifar", {}, "Unknown image source 'cifar'. Available: imagenet64, own, demo."),
-    (["demo"], {}, "Unknown image source ['demo']. Available: imagenet64, own, demo."),
+    ("cifar", {}, "Unknown image source 'cifar'. Available: imagenet64, own, tfds, demo."),
+    (["demo"], {}, "Unknown image source ['demo']. Available: imagenet64, own, tfds, demo."),
     ("demo", {"clases": (1, 2)}, "Unknown option of the image source demo 'clases'. Available: "
                                  "classes, train_per_photograph, validation_per_photograph."),
     ("own", {}, "images.name is not given: the image source 'own' needs it."),

@@ -1,0 +1,115 @@
+"""Figures of a study of losses.
+
+They answer what Figures 2 to 5 of Pihlgren et al. are about (network, layer, accuracy on ImageNet);
+their exact form is this project's own.
+"""
+
+import numpy as np
+
+from perceptual.common import files
+from perceptual.studies.losses import analyses, table
+
+_FORMATS = ("png", "pdf")
+_NO_DATE = {"pdf": {"CreationDate": None}, "png": {}}
+
+
+def draw_all(rows, baselines, output):
+  """Draws the figures that there are scores for; returns the paths of the PNGs.
+
+  Args:
+    rows: what `analyses.ranks` returned.
+    baselines: what `table.baselines` returned.
+    output: the folder.
+  """
+  drawn = [_save(layers(rows, baselines), output / "figure_layers")]
+  of_networks = [row for row in rows if row["layer"]]
+  if of_networks:
+    drawn.append(_save(rank_by_network_and_layer(of_networks), output / "figure_ranks"))
+  if any(row["network"] in analyses.IMAGENET_ACCURACY for row in rows):
+    drawn.append(_save(accuracy(rows), output / "figure_accuracy"))
+  return drawn
+
+
+def layers(rows, baselines):
+  """Draws the score of every loss by its layer, a panel a task and a line a network."""
+  tasks = list(dict.fromkeys(row["task"] for row in rows))
+  figure, panels = _panels(len(tasks))
+  for axes, task in zip(panels, tasks):
+    of_task = [row for row in rows if row["task"] == task]
+    chosen = table.PRIMARY[task.partition(" ")[0]]
+    for number, network in enumerate(dict.fromkeys(r["network"] for r in of_task if r["layer"])):
+      line = sorted((r for r in of_task if r["network"] == network), key=lambda r: r["layer"])
+      axes.errorbar([r["layer"] for r in line], [r["score"] for r in line],
+                    yerr=[np.nan_to_num(r["half_width"]) for r in line], marker="o", capsize=3,
+                    color=f"C{number % 10}", label=network)
+    for row in of_task:
+      if row["layer"] is None:
+        axes.axhline(row["score"], color="black", linestyle="--", label=row["network"])
+    known = [value for (of, _, protocol, measure, _), value in baselines.items()
+             if of == task and (protocol, measure) == (chosen.protocol, chosen.measure)]
+    if known:
+      axes.axhline(np.mean(known), color="gray", linestyle=":", label="without training")
+    axes.set(xlabel="layer", ylabel=chosen.label, title=task.replace("_", " "))
+    axes.xaxis.get_major_locator().set_params(integer=True)
+  handles, labels = _legend(panels)
+  figure.legend(handles, labels, loc="outside lower center", ncols=4)
+  return figure
+
+
+def rank_by_network_and_layer(rows):
+  """Draws the mean rank over tasks of every network at every layer as a grid."""
+  networks = [row["network"] for row in analyses.mean_ranks(rows)]
+  numbers = sorted({row["layer"] for row in rows})
+  grid = np.full((len(networks), len(numbers)), np.nan)
+  for i, network in enumerate(networks):
+    for j, number in enumerate(numbers):
+      found = [r["rank"] for r in rows if (r["network"], r["layer"]) == (network, number)]
+      grid[i, j] = np.mean(found) if found else np.nan
+  figure, (axes,) = _panels(1, height=1.2 + 0.35 * len(networks))
+  image = axes.imshow(grid, cmap="viridis_r", aspect="auto")
+  axes.set(xticks=range(len(numbers)), xticklabels=numbers, yticks=range(len(networks)),
+           yticklabels=networks, xlabel="layer", title="mean rank over tasks, 1 is the best")
+  for (i, j), value in np.ndenumerate(grid):
+    if not np.isnan(value):
+      axes.text(j, i, f"{value:.1f}", ha="center", va="center", color="white")
+  figure.colorbar(image, ax=axes)
+  return figure
+
+
+def accuracy(rows):
+  """Draws the score of every loss by its network's accuracy on ImageNet, a panel a task."""
+  known = [row for row in rows if row["network"] in analyses.IMAGENET_ACCURACY]
+  tasks = list(dict.fromkeys(row["task"] for row in known))
+  figure, panels = _panels(len(tasks))
+  for axes, task in zip(panels, tasks):
+    found = [row for row in known if row["task"] == task]
+    points = axes.scatter(
+        [analyses.IMAGENET_ACCURACY[r["network"]] for r in found], [r["score"] for r in found],
+        c=[r["layer"] for r in found], cmap="viridis")
+    axes.set(xlabel="ImageNet accuracy, %", ylabel=table.PRIMARY[task.partition(" ")[0]].label,
+             title=task.replace("_", " "))
+    figure.colorbar(points, ax=axes, label="layer")
+  return figure
+
+
+def _panels(count, height=4.0):
+  import matplotlib.figure
+
+  figure = matplotlib.figure.Figure(figsize=(5 * count + 1, height), layout="constrained")
+  return figure, list(np.ravel(figure.subplots(1, count)))
+
+
+def _legend(panels):
+  entries = {}
+  for axes in panels:
+    for handle, label in zip(*axes.get_legend_handles_labels()):
+      entries.setdefault(label, handle)
+  return list(entries.values()), list(entries)
+
+
+def _save(figure, stem):
+  for extension in _FORMATS:
+    path = stem.with_name(f"{stem.name}.{extension}")
+    with files.beside(path) as temporary:
+      figure.savefig(temporary, dpi=150, metadata=_NO_DATE[extension])
+  return stem.with_name(f"{stem.name}.png")

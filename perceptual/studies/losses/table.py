@@ -1,0 +1,178 @@
+"""The collected table of tasks as scores of losses: the mean over seeds, with its spread.
+
+A loss is a network and one of its layers. Layers are numbered from 1 in the order of the network,
+as the study of Pihlgren et al. has its four, so that early and late ones of different networks can
+be put beside each other.
+"""
+
+import csv
+import dataclasses
+
+import numpy as np
+
+from perceptual import errors
+from perceptual.models import loss_networks
+from perceptual.studies import collecting
+
+TAPS = "loss.taps"
+
+
+@dataclasses.dataclass(frozen=True)
+class Primary:
+  """The measure by which the losses of a task are ranked.
+
+  Attributes:
+    protocol, measure: as `tasks.results` has them.
+    label: what its axis is called.
+    higher_is_better: whether that is so.
+  """
+
+  protocol: str
+  measure: str
+  label: str
+  higher_is_better: bool = True
+
+
+PRIMARY = {
+    "super_resolution": Primary("standard", "psnr", "PSNR of luma, dB"),
+    "delineation": Primary("windows", "quality", "quality, by pixels"),
+    "autoencoding": Primary("probes", "accuracy_mean", "mean accuracy of the probes, %"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+  """What one loss came to in one measure.
+
+  Attributes:
+    task: the task's name, with what varies in it besides the loss, as `scale=8`.
+    network: of the loss.
+    tap: its layer; empty for pixels.
+    test, protocol, measure: as `tasks.results` has them.
+    values: one for each seed.
+  """
+
+  task: str
+  network: str
+  tap: str
+  test: str
+  protocol: str
+  measure: str
+  values: tuple[float, ...]
+
+  @property
+  def loss(self):
+    """The network and its layer."""
+    return f"{self.network} {self.tap}".strip()
+
+  @property
+  def mean(self):
+    """The mean over seeds."""
+    return float(np.mean(self.values))
+
+  @property
+  def half_width(self):
+    """Half the 95% interval of the mean, by Student's t over seeds; NaN of a single seed."""
+    count = len(self.values)
+    if count < 2:
+      return np.nan
+    from scipy import stats
+
+    spread = np.std(self.values, ddof=1) / np.sqrt(count)
+    return float(stats.t.ppf(0.975, count - 1) * spread)
+
+
+def read(path):
+  """Returns the `Score`s of a `collected_tasks.csv`, of the trained networks alone.
+
+  Raises:
+    UserError: there is no such file, or it is damaged.
+  """
+  try:
+    with path.open(newline="", encoding="utf-8") as file:
+      rows = list(csv.DictReader(file))
+  except OSError as error:
+    raise errors.UserError(f"{path} cannot be read: {error.strerror}. `perceptual study collect` "
+                           "writes it.") from None
+  found = {}
+  for row in rows:
+    if row.get("method") == "network" and row.get("mean"):
+      found.setdefault(_key(row), []).append(float(row["mean"]))
+  if not found:
+    raise errors.UserError(f"{path} is damaged, or has no measure of a trained network.")
+  return [Score(*key, values=tuple(values)) for key, values in found.items()]
+
+
+def baselines(path):
+  """Returns `{(task, test, protocol, measure, method): value}` of what needs no training."""
+  with path.open(newline="", encoding="utf-8") as file:
+    rows = [row for row in csv.DictReader(file) if row["method"] != "network" and row["mean"]]
+  return {(_task(row), row["test"], row["protocol"], row["measure"], row["method"]):
+          float(row["mean"]) for row in rows}
+
+
+def layer(score, scores):
+  """Returns the number of a score's layer, from 1; None for pixels.
+
+  Of the networks of the study the layers are its four, of others those that the scores have.
+  """
+  if not score.tap:
+    return None
+  network = score.network.removeprefix("gaussian-")
+  known = loss_networks.LAYERS.get(network, ())
+  if score.tap in known:
+    return known.index(score.tap) + 1
+  taps = list(dict.fromkeys(other.tap for other in scores if other.network == score.network))
+  return taps.index(score.tap) + 1
+
+
+def primary(scores):
+  """Returns the scores by which losses are ranked: those of `PRIMARY`, averaged over test sets."""
+  found = {}
+  for score in scores:
+    chosen = PRIMARY[score.task.partition(" ")[0]]
+    if (score.protocol, score.measure) == (chosen.protocol, chosen.measure):
+      found.setdefault((score.task, score.network, score.tap), []).append(score)
+  return [
+      Score(task, network, tap, "mean", of_tests[0].protocol, of_tests[0].measure,
+            tuple(np.mean([score.values for score in of_tests], axis=0).tolist()))
+      for (task, network, tap), of_tests in found.items()]
+
+
+def by_loss(scores, task):
+  """Returns a row for each loss of a task: every measure as mean and half its interval."""
+  rows = {}
+  for score in scores:
+    if score.task == task:
+      row = rows.setdefault(score.loss, {"loss": score.loss, "seeds": len(score.values)})
+      name = f"{score.test} {score.protocol} {score.measure}"
+      row[name], row[f"{name} ±"] = score.mean, score.half_width
+  return list(rows.values())
+
+
+def _key(row):
+  return (_task(row), row["network"], _tap(row.get(collecting.BINDING + TAPS, "")), row["test"],
+          row["protocol"], row["measure"])
+
+
+def task_label(task, values):
+  """Returns a task's name with what varies in it besides its loss: `super_resolution scale=8`.
+
+  Args:
+    task: its name.
+    values: binding -> value of all that varies in the study.
+  """
+  own = {binding.rpartition(".")[2]: value for binding, value in values.items()
+         if binding.startswith(f"{task}.") and value not in (None, "")}
+  return " ".join([task, *(f"{name}={value}" for name, value in own.items())])
+
+
+def _task(row):
+  return task_label(row["task"], {
+      column.removeprefix(collecting.BINDING): value for column, value in row.items()
+      if column.startswith(collecting.BINDING)})
+
+
+def _tap(text):
+  """The taps of a loss, `['relu2']` in the table, as `relu2`; of several `relu1+relu2`."""
+  return "+".join(name.strip(" '\"") for name in text.strip("[]()").split(",") if name.strip())

@@ -1,0 +1,44 @@
+"""The test of a network that was trained for a task, from its folder."""
+
+from perceptual.tasks import results
+from perceptual.training import model_dir
+
+FOLDER = "evaluation"  # of a run's results, inside its own
+
+
+def evaluate(path, task, *, checkpoint="best_score", seed=0, progress=print):
+  """Tests a trained network, writes the results into its folder, and returns them.
+
+  Args:
+    path: the folder of the run.
+    task: the `task.Task` that it was trained for, with the tests wanted.
+    checkpoint: one of `model_dir.CHECKPOINTS`, or a `step-N` that was kept.
+    seed: of what a test draws.
+    progress: called with a line of text as something begins that takes long.
+
+  Returns:
+    (results, paths): the `results.Result`s, and the tables that were written.
+
+  Raises:
+    UserError: there is no such run or checkpoint, it is of another task, or there is nothing to
+      test on.
+  """
+  folder = model_dir.ModelDir(path)
+  model = load(folder, task, checkpoint)
+  found = task.test(model, seed=seed, progress=progress)
+  return found, results.write(found, folder.path / FOLDER)
+
+
+def load(folder, task, checkpoint):
+  """Returns the network of a run with the weights of a checkpoint.
+
+  Args:
+    folder: `model_dir.ModelDir`.
+    task: the `task.Task`.
+    checkpoint: as of `evaluate`.
+  """
+  folder.read_task()  # for its errors
+  latest = folder.require_latest(checkpoint)
+  model = task.build()
+  model_dir.assign_weights(model, latest)
+  return model

@@ -1,0 +1,148 @@
+"""Photographs without labels, by number: of a folder, or of a data set of TFDS.
+
+    bsd200                 a folder below the folder of data, or a path
+    tfds:coco/2014:train   a split of a data set that TFDS has prepared there
+"""
+
+import dataclasses
+import io
+import pathlib
+from collections.abc import Callable
+
+from perceptual.common import progress
+from perceptual.common.files import expanded
+from perceptual.data.images import decoding, depth, folders, formats, loading
+from perceptual.errors import UserError
+
+_TFDS = "tfds:"
+_FEATURES = ("image", "hr")  # of photographs: DIV2K's are high and low resolution
+_GREYSCALE = ("1", "L", "LA", "I", "I;16", "I;16B", "F")  # modes of Pillow
+
+
+@dataclasses.dataclass(frozen=True)
+class Images:
+  """Photographs in a fixed order.
+
+  Attributes:
+    name: where they come from.
+    names: the name of each.
+    read: number -> `[height, width, 3]` uint8, of any size.
+    sizes: (height, width) of each in pixels.
+    greyscale: whether each is stored without colour.
+  """
+
+  name: str
+  names: tuple[str, ...]
+  read: Callable
+  sizes: tuple[tuple[int, int], ...]
+  greyscale: tuple[bool, ...]
+
+  def some(self, numbers):
+    """Returns those of some numbers, which are counted anew."""
+    numbers = list(numbers)
+    return Images(
+        self.name, tuple(self.names[n] for n in numbers), lambda n: self.read(numbers[n]),
+        tuple(self.sizes[n] for n in numbers), tuple(self.greyscale[n] for n in numbers))
+
+
+def load(source, data_dir=None, *, limit=None):
+  """Returns the `Images` of a source.
+
+  Args:
+    source: a folder, taken from `data_dir` unless it is absolute, or `tfds:NAME:SPLIT`.
+    data_dir: the folder of data sets; None for the working directory.
+    limit: at most so many, the first by name, or of a TFDS data set in its order; None for all.
+
+  Raises:
+    UserError: there is no such folder or data set, or no image in it; or one that is no image.
+  """
+  if not isinstance(source, str) or not source:
+    raise UserError(f"A source of images is a folder or tfds:NAME:SPLIT, not {source!r}.")
+  if source.startswith(_TFDS):
+    return _of_tfds(source, data_dir, limit)
+  return _of_folder(source, folder(source, data_dir), limit)
+
+
+def folder(source, data_dir=None):
+  """Returns the path of a folder of data, from `data_dir` unless it is absolute.
+
+  Raises:
+    UserError: there is none.
+  """
+  path = expanded(source)
+  if data_dir is not None:
+    path = expanded(data_dir) / path
+  if not path.is_dir():
+    raise UserError(f"There is no folder {path}: give one of images, from --data_dir on.")
+  return path
+
+
+def image_paths(path):
+  """Returns `{name: path}` of the image files of a folder and those inside it, sorted by name."""
+  return {name: file for name, file in folders.files(path) if formats.is_image_name(name)}
+
+
+def read_image(path):
+  """Returns the pixels of a file, `[height, width, 3]` uint8."""
+  return depth.to_uint8(loading.load_image(path))
+
+
+def head_of(path):
+  """Returns the `decoding.Head` of an image file, whose `size` is (height, width) in pixels."""
+  with loading.opened(path, str(path)) as stream:
+    return decoding.read_head(stream, str(path))
+
+
+def _of_folder(source, path, limit):
+  found = image_paths(path)
+  if not found:
+    raise UserError(f"There are no images in {path}.")
+  names = tuple(found)[:limit]
+  paths = [found[name] for name in names]
+  with progress.progress(paths, description=f"looking through {source}",
+                         silent=len(paths) < 1000) as bar:
+    heads = list(map(head_of, bar))
+  return _images(pathlib.Path(source).name, names, lambda n: read_image(paths[n]), heads)
+
+
+def _of_tfds(source, data_dir, limit):
+  """Reads the encoded images into memory, since TFDS's files are read from their beginning."""
+  import tensorflow_datasets as tfds
+
+  name, _, split = source.removeprefix(_TFDS).partition(":")
+  if not split:
+    raise UserError(f"{source}: give the split as well, as in tfds:coco/2014:train.")
+  try:
+    builder = tfds.builder(name, data_dir=data_dir)
+    key = _feature(source, builder.info.features)
+    dataset = builder.as_dataset(split=split, shuffle_files=False, decoders=(
+        tfds.decode.PartialDecoding({key: True}, decoders={key: tfds.decode.SkipDecoding()})))
+  except UserError:
+    raise
+  except (ValueError, AssertionError, OSError, KeyError, tfds.core.DatasetNotFoundError) as error:
+    raise UserError(f"{source} cannot be read from {data_dir}: "
+                    f"{str(error).splitlines()[0]}") from None
+  with progress.progress(dataset.take(-1 if limit is None else limit).as_numpy_iterator(),
+                         description=f"reading {source}") as bar:
+    encoded = [example[key] for example in bar]
+  names = tuple(f"{number:06d}" for number in range(len(encoded)))
+
+  def read(number):
+    return depth.to_uint8(decoding.decode(encoded[number], names[number]))
+
+  heads = [decoding.read_head(io.BytesIO(data), name) for data, name in zip(encoded, names)]
+  return _images(source.removeprefix(_TFDS), names, read, heads)
+
+
+def _feature(source, features):
+  """Returns which feature of a data set of TFDS holds the photographs."""
+  for key in _FEATURES:
+    if key in features:
+      return key
+  raise UserError(f"{source} has no feature {' or '.join(_FEATURES)}: "
+                  f"it has {', '.join(features)}.")
+
+
+def _images(name, names, read, heads):
+  return Images(name, names, read, tuple(head.size for head in heads),
+                tuple(head.mode in _GREYSCALE for head in heads))

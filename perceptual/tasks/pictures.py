@@ -1,0 +1,52 @@
+"""Images side by side with their captions: one strip for an item, one sheet for many strips."""
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from perceptual.common import files
+
+_GAP = 6
+_LINE = 16  # pixels of a line of text
+_LEAST_HEIGHT = 96  # smaller images are enlarged, pixel by pixel
+
+
+def strip(picture):
+  """Returns a `results.Picture` as one `[height, width, 3]` uint8 image, on white."""
+  images = [_enlarged(image) for image in picture.images.values()]
+  height = max(image.shape[0] for image in images)
+  width = sum(image.shape[1] for image in images) + _GAP * (len(images) - 1)
+  sheet = Image.new("RGB", (width, height + 2 * _LINE), "white")
+  pen = ImageDraw.Draw(sheet)
+  left = 0
+  for label, image in zip(picture.images, images):
+    pen.text((left, 2), label, fill="black")
+    sheet.paste(Image.fromarray(image), (left, _LINE))
+    left += image.shape[1] + _GAP
+  pen.text((0, height + _LINE + 2), picture.caption, fill="black")
+  return np.asarray(sheet)
+
+
+def write(picture, path):
+  """Writes the strip of a `results.Picture` as PNG."""
+  with files.beside(path) as temporary:
+    Image.fromarray(strip(picture)).save(temporary, "PNG")
+
+
+def write_sheet(pictures, path):
+  """Writes the strips of several `results.Picture`s, one below the other, as PNG."""
+  strips = [strip(picture) for picture in pictures]
+  width = max(image.shape[1] for image in strips)
+  sheet = np.full((sum(image.shape[0] + _GAP for image in strips), width, 3), 255, np.uint8)
+  top = 0
+  for image in strips:
+    sheet[top:top + image.shape[0], :image.shape[1]] = image
+    top += image.shape[0] + _GAP
+  with files.beside(path) as temporary:
+    Image.fromarray(sheet).save(temporary, "PNG")
+
+
+def _enlarged(image):
+  """A colour image that can be seen: at least so high, by whole factors."""
+  image = np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image
+  factor = -(-_LEAST_HEIGHT // image.shape[0])
+  return np.ascontiguousarray(image.repeat(factor, axis=0).repeat(factor, axis=1))

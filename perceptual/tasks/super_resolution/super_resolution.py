@@ -1,0 +1,144 @@
+"""The task: what is trained on which pairs, and how it is validated."""
+
+import numpy as np
+import tensorflow as tf
+
+from perceptual import errors
+from perceptual.errors import UserError
+from perceptual.metrics import classical
+from perceptual.tasks import image_sources, streams, task
+from perceptual.tasks.super_resolution import network, pairs, protocols
+
+_SPLIT_SEED = 0  # of the photographs that are held out, whatever the seed of the run
+
+
+def make(data_dir=None, *, train=None, validation=None, held_out=100, limit=None, scale=4, side=288,
+         blur=1.0, enlarge=False, channels=64, tests=("set5", "set14"), metrics=("perceptual",)):
+  """Returns the task.
+
+  Args:
+    data_dir: the folder of data sets.
+    train: photographs to train on, a source as `image_sources.load` takes it.
+    validation: others to validate on; None to hold some of `train` out.
+    held_out: how many are held out, or taken of `validation`.
+    limit: at most so many photographs of `train`; None for all. The study took 10,000.
+    scale: 4 or 8.
+    side: height and width of a target in pixels.
+    blur: radius of the blur of an input. The study's tests blur by 1, the standard ones do not: a
+      network for those is trained with 0.
+    enlarge: whether photographs whose short side is below `side` are enlarged, as the study did,
+      or refused.
+    channels: of the network's layers.
+    tests: sources of photographs to test on.
+    metrics: metrics by which the standard tests are measured besides, as `load_metric` takes them.
+
+  Raises:
+    UserError: an illegal option, there are no such photographs, or too small ones.
+  """
+  if scale not in tuple(network.DOUBLINGS):
+    raise errors.unknown("scale", scale, network.DOUBLINGS)
+  errors.require_integer("super_resolution.side", side, at_least=5 * scale)
+  errors.require_integer("super_resolution.held_out", held_out)
+  errors.require_integer("super_resolution.channels", channels)
+  errors.require_number("super_resolution.blur", blur, at_least=0)
+  errors.require_bool("super_resolution.enlarge", enlarge)
+  if side % scale:
+    raise UserError(f"super_resolution.side must be a multiple of the scale {scale}, not {side}.")
+  if train is None:
+    raise UserError("super_resolution.train is not given: name a folder of photographs.")
+  for name, value in (("tests", tests), ("metrics", metrics)):
+    if not isinstance(value, (tuple, list)):
+      raise UserError(f"super_resolution.{name} must be a list of names, not {value!r}.")
+  split = _split(train, validation, data_dir, held_out, limit)
+  if not enlarge:
+    for images in split.values():
+      _require_side(images, side)
+  return SuperResolution(
+      split, {source: (source, data_dir) for source in tests}, scale=scale, side=side, blur=blur,
+      channels=channels, metrics=tuple(metrics))
+
+
+class SuperResolution(task.Task):
+  """See `make`."""
+
+  name = "super_resolution"
+  measures = ("psnr",)
+  best_by = "validation_psnr"
+  higher_is_better = True
+
+  def __init__(self, split, tests, *, scale, side, blur, channels, metrics):
+    self._split = split
+    self._tests = tests
+    self._metrics = metrics
+    self._pair = {"scale": scale, "side": side, "blur": blur}
+    self._channels = channels
+    self._psnr = classical.build("psnr", channels="luma")
+    self.sizes = {name: len(images.names) for name, images in split.items()}
+    self.target_size = (side, side)
+
+  def as_data(self):
+    return {**self._pair, "channels": self._channels, "photographs": self._split["train"].name,
+            **self.sizes}
+
+  def description(self):
+    small = self._pair["side"] // self._pair["scale"]
+    blur = self._pair["blur"]
+    return [f"{self._split['train'].name}: {small}x{small} pixels to "
+            f"{self._pair['side']}x{self._pair['side']}"
+            f"{f', blurred by {blur:g}' if blur else ''}"]
+
+  def build(self):
+    return network.build(self._pair["scale"], self._channels)
+
+  def train_batches(self, **stream):
+    return streams.train_batches(
+        lambda number, draw: self._example("train", number), self._signature, self.sizes["train"],
+        **stream)
+
+  def validation_batches(self, **stream):
+    return streams.validation_batches(
+        lambda number: self._example("validation", number), self._signature,
+        self.sizes["validation"], **stream)
+
+  def measured(self, target, output):
+    return {"psnr": self._psnr.compare_prediction(target, output)}
+
+  def test(self, model, *, seed, progress):
+    if not self._tests:
+      raise UserError("super_resolution.tests is empty: name folders of photographs to test on.")
+    return protocols.test(
+        model, {name: image_sources.load(*source) for name, source in self._tests.items()},
+        scale=self._pair["scale"], metrics=self._metrics, progress=progress)
+
+  @property
+  def _signature(self):
+    side, scale = self._pair["side"], self._pair["scale"]
+    return {"input": tf.TensorSpec((side // scale, side // scale, 3), tf.uint8),
+            "target": tf.TensorSpec((side, side, 3), tf.uint8)}
+
+  def _example(self, part, number):
+    small, target = pairs.pair(self._split[part].read(number), **self._pair)
+    return {"input": small, "target": target}
+
+
+def _split(train, validation, data_dir, held_out, limit):
+  """Returns the `Images` to train and to validate on."""
+  images = image_sources.load(train, data_dir, limit=limit)
+  if validation is not None:
+    return {"train": images,
+            "validation": image_sources.load(validation, data_dir, limit=held_out)}
+  if held_out >= len(images.names):
+    raise UserError(f"{train} has {len(images.names)} photographs, of which "
+                    f"super_resolution.held_out = {held_out} leaves none to train on.")
+  order = np.random.default_rng(_SPLIT_SEED).permutation(len(images.names)).tolist()
+  return {"train": images.some(sorted(order[held_out:])),
+          "validation": images.some(sorted(order[:held_out]))}
+
+
+def _require_side(images, side):
+  for name, size in zip(images.names, images.sizes):
+    if min(size) < side:
+      raise UserError(
+          f"{images.name}/{name} has {size[1]}x{size[0]} pixels; crops of {side} need that many a "
+          "side. Leave it out, set super_resolution.side, or enlarge it as the study did "
+          "(super_resolution.enlarge = True).")

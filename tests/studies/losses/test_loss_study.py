@@ -1,0 +1,172 @@
+"""A study of losses: planned, run, tested, collected and told; and those of gin/studies."""
+
+import csv
+import pathlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from perceptual.errors import UserError
+from perceptual.experiments import config
+from perceptual.models import loss_networks
+from perceptual.studies import collecting, definition, execution, planning, study_dir
+from perceptual.studies.losses import paired, report, table
+from perceptual.tasks import registry
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+STUDIES = {path.stem: f"gin/studies/{path.name}" for path in sorted(
+    (ROOT / "gin" / "studies").glob("loss_networks*.gin"))}
+
+BASE = """
+include 'gin/tasks/super_resolution.gin'
+super_resolution.train = 'photographs'
+super_resolution.validation = None
+super_resolution.held_out = 1
+super_resolution.limit = None
+super_resolution.side = 40
+super_resolution.channels = 2
+super_resolution.tests = ['photographs']
+super_resolution.metrics = ['mse']
+fit.batch_size = 2
+fit.eval_batch_size = 1
+fit.train_steps = 2
+fit.eval_interval = 2
+"""
+
+STUDY = """
+study.name = 'micro'
+study.sweeps = [@losses/sweep()]
+losses/sweep.bases = ['BASE']
+losses/sweep.seeds = [0, 1]
+losses/sweep.points = {
+    'pixels': {'loss.mse': 1.0, 'loss.metric': None, 'loss.taps': None, 'loss.distance': None},
+    'resnet2_stem': {'loss.metric': 'gaussian-resnet2', 'loss.taps': ['stem']},
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("losses")
+  (folder / "data" / "photographs").mkdir(parents=True)
+  rng = np.random.default_rng(0)
+  for number in range(3):
+    Image.fromarray(rng.integers(0, 256, (44, 52, 3), np.uint8)).save(
+        folder / "data" / "photographs" / f"{number}.png")
+  (folder / "base.gin").write_text(BASE)
+  (folder / "study.gin").write_text(STUDY.replace("BASE", str(folder / "base.gin")))
+  yield folder
+  config.gin.clear_config()
+
+
+@pytest.fixture(scope="module")
+def collected(place):
+  """The study after it has run: (study, folder)."""
+  study = definition.read(str(place / "study.gin"))
+  folder = study_dir.StudyDir(place / "study", study)
+  folder.open()
+  states = execution.execute(folder, study.runs, data_dir=place / "data")
+  assert [state.state for state in states.values()] == 4 * ["finished"], states
+  paths, _ = collecting.collect(study, folder)
+  assert [path.name for path in paths] == ["collected_tasks.csv"]
+  return study, folder
+
+
+def test_runs_are_called_by_task_and_loss(place):
+  study = definition.read(str(place / "study.gin"))
+  assert [(run.name, run.kind, run.network) for run in study.runs] == [
+      ("super_resolution-pixels-seed0", "task", "pixels"),
+      ("super_resolution-pixels-seed1", "task", "pixels"),
+      ("super_resolution-resnet2_stem-seed0", "task", "gaussian-resnet2"),
+      ("super_resolution-resnet2_stem-seed1", "task", "gaussian-resnet2")]
+
+
+def test_a_study_of_tasks_is_planned(place):
+  study = definition.read(str(place / "study.gin"))
+  first, *_ = planning.plan(study, folder="STUDY_DIR", data_dir=place / "data")
+  assert (first.steps, first.batch_size, first.evaluations) == (2, 2, 2)
+  assert first.flops > 0 and first.checkpoints > 0
+
+
+def test_the_table_has_every_measure_of_every_run(collected):
+  with (collected[1].path / "collected_tasks.csv").open() as file:
+    rows = list(csv.DictReader(file))
+  assert {row["run"] for row in rows} == {run.name for run in collected[0].runs}
+  measures = {(row["protocol"], row["measure"]) for row in rows}
+  assert ("standard", "psnr") in measures and ("study", "ssim_d") in measures
+  assert {row["method"] for row in rows} == {"network", "bicubic"}
+  assert all(float(row["low"]) <= float(row["mean"]) <= float(row["high"]) for row in rows)
+  assert {row["task"] for row in rows} == {"super_resolution"}
+
+
+def test_tables_figures_and_sheets_are_written(collected):
+  said = []
+  report.write(*collected, report=said.append)
+  output = collected[1].path / "losses"
+  names = {path.name for path in output.iterdir()}
+  assert {"table_super_resolution.csv", "ranks.csv", "mean_ranks.csv", "figure_layers.png",
+          "paired.csv", "figure_ranks.png", "figure_layers.pdf"} <= names
+  assert "sheet_photographs-standard-0.png" in names
+  assert "mean ranks" in "".join(said)
+  scores = table.primary(table.read(collected[1].path / "collected_tasks.csv"))
+  assert [(score.loss, len(score.values)) for score in scores] == [
+      ("pixels", 2), ("gaussian-resnet2 stem", 2)]
+
+
+def test_losses_are_compared_with_pixels_image_by_image(collected):
+  study, folder = collected
+  rows = paired.differences(study, folder, study.runs)
+  assert {row["loss"] for row in rows} == {"gaussian-resnet2 stem"}
+  row = next(row for row in rows if (row["protocol"], row["measure"]) == ("standard", "psnr"))
+  scores = {score.loss: score.mean for score in table.primary(
+      table.read(folder.path / "collected_tasks.csv"))}
+  assert row["images"] == 3
+  assert row["difference"] == pytest.approx(
+      scores["gaussian-resnet2 stem"] - scores["pixels"], abs=1e-5)
+  assert row["low"] <= row["difference"] <= row["high"]
+
+
+def test_a_table_that_is_not_there_is_named(tmp_path):
+  with pytest.raises(UserError, match=r"collected_tasks.csv cannot be read: .* `perceptual study"):
+    table.read(tmp_path / "collected_tasks.csv")
+
+
+# Those of gin/studies.
+
+
+@pytest.fixture(scope="module")
+def studies():
+  return {name: definition.read(file) for name, file in STUDIES.items()}
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_study_is_called_by_its_file_and_says_how_many_runs_it_has(studies, name):
+  assert studies[name].name == name
+  text = (ROOT / STUDIES[name]).read_text()
+  head = " ".join(line.lstrip("# ") for line in text.splitlines() if line.startswith("#"))
+  assert f" {len(studies[name].runs)} runs" in head
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_loss_and_recipe_is_legal(studies, name):
+  for run in studies[name].runs:
+    run.parse("STUDY_DIR")
+    assert config.task_name() in registry.TASKS
+    config.loss_settings()
+    config.fit_settings()
+
+
+def test_the_losses_of_the_study_are_its_networks_at_their_layers(studies):
+  found = {}
+  for run in studies["loss_networks_autoencoding"].runs:
+    if run.network != definition.PIXELS:
+      found.setdefault(run.network, []).extend(run.values["loss.taps"])
+  assert {network: tuple(taps) for network, taps in found.items()} == loss_networks.LAYERS
+
+
+def test_the_whole_has_the_runs_of_all_parts(studies):
+  for whole, suffix in (("loss_networks", ""), ("loss_networks_small", "_small")):
+    parts = {run.name for name, study in studies.items() for run in study.runs
+             if name.endswith("_small") == bool(suffix) and name != whole}
+    assert {run.name for run in studies[whole].runs} == parts

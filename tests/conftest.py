@@ -4,6 +4,7 @@ import gc
 import importlib.util
 import os
 import pathlib
+import re
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
@@ -16,6 +17,8 @@ from tests import backend_process
 
 # Its tests, long and many, are handed out to the workers one by one; other files as a whole.
 _HANDED_OUT_SINGLY = "test_gin_runs.py"
+# What ends the names of tests of `on_another_backend`.
+_OTHER_BACKEND = re.compile(r"\[(?:.*-)?(jax|torch)(?:-.*)?\]$")
 
 # What `tools/test.sh` leaves to `--all`: long tests, most with shorter ones beside them, by how
 # their names begin or by a parameter. Tests on another backend are slow wherever they are.
@@ -54,19 +57,32 @@ def _is_slow(item):
           or any(slow in parameters for slow in _SLOW_PARAMETERS))
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist, which reads the groups
 def pytest_collection_modifyitems(items):
-  """Marks slow tests, and groups tests as workers get them.
-
-  A file's tests go to one worker, and all tests of another backend to one, whose process they
-  share. Those that are handed out singly come last, so that the workers end together.
-  """
+  """Marks slow tests, and puts last what is handed out singly, so that the workers end together."""
   for item in items:
     if _is_slow(item):
       item.add_marker(pytest.mark.slow)
-    if item.path.name != _HANDED_OUT_SINGLY:
-      item.add_marker(pytest.mark.xdist_group(_backend(item) or item.nodeid.partition("::")[0]))
   items.sort(key=lambda item: item.path.name == _HANDED_OUT_SINGLY)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+  """Gives a file's tests to one worker, and to one those of another backend, which share a process.
+
+  xdist 3.8 writes the groups of `xdist_group` where pytest 9.2 no longer looks: they do nothing.
+  """
+  from xdist.scheduler import LoadScopeScheduling
+
+  class Scheduler(LoadScopeScheduling):
+
+    def _split_scope(self, nodeid):
+      file, _, test = nodeid.partition("::")
+      backend = _OTHER_BACKEND.search(test)
+      if backend:
+        return backend[1]
+      return nodeid if file.endswith(_HANDED_OUT_SINGLY) else file
+
+  return Scheduler(config, log)
 
 
 def _backend(item):

@@ -58,7 +58,7 @@ names_a_file() {
 
 run_tests() {
   echo "Testing ..."
-  exec "$1/bin/python" -m pytest -n 2 --dist loadgroup --no-loadscope-reorder "${@:2}"
+  exec "$1/bin/python" -m pytest -n 2 --dist loadscope --no-loadscope-reorder "${@:2}"
 }
 
 main "$@"

@@ -165,10 +165,24 @@ def ceilings(judged):
   """Returns lines of text: how well people agree, where that can be told."""
   if judged.kind != "2afc":
     return []
-  different = ("" if judged.votes is None else ", two different raters in "
-               f"{two_afc.human_ceiling(judged.values, votes=judged.votes):.1f}%")
+  agreement = agreement_of_raters(judged)
+  different = "" if agreement is None else f", two different raters in {agreement:.1f}%"
   return [f"people agree with each other in {two_afc.human_ceiling(judged.values):.1f}%"
           f"{different}; no metric can reach more than {two_afc.oracle(judged.values):.1f}%"]
+
+
+def agreement_of_raters(judged):
+  """Returns how often two different raters of triplets agree, in percent; None if votes do not say.
+
+  They do not where they are not known, where shares are rounded so far that they are no votes of
+  that number, and where nobody shared a triplet with another.
+  """
+  if judged.votes is None:
+    return None
+  try:
+    return two_afc.human_ceiling(judged.values, votes=judged.votes)
+  except UserError:
+    return None
 
 
 def notes(board):

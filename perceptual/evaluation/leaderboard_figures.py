@@ -36,7 +36,9 @@ def limits_of(judged):
   """Returns the `limits` of `standings` of a judged set: none but of triplets."""
   if judged.kind != "2afc":
     return ()
-  agreement = two_afc.human_ceiling(judged.values, votes=judged.votes)
+  agreement = leaderboard.agreement_of_raters(judged)
+  if agreement is None:
+    agreement = two_afc.human_ceiling(judged.values)
   return (agreement, "people agree"), (two_afc.oracle(judged.values), "most possible")
 
 

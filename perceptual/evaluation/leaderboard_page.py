@@ -151,7 +151,7 @@ def _people(judged, example, place):
 def _metrics(board, found, choice, place):
   """Which metrics find a candidate the closer one; of a pair, how far each finds it."""
   if found.images.shape[1] == 2:
-    return "farther than the share of pairs: " + ", ".join(
+    return "more different than of all pairs: " + ", ".join(
         f"{metric} {(found.metrics[metric][choice] + 1) / 2:.0%}" for metric in board.ranking)
   sign = 1 if place == 2 else -1
   closer = [metric for metric in board.ranking if sign * found.metrics[metric][choice] > 0]

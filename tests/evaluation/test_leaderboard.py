@@ -1,6 +1,7 @@
 """Judged sets of any size, from files to leaderboard, with the scores of `perceptual.scores`."""
 
 import csv
+import dataclasses
 import json
 import re
 
@@ -189,3 +190,13 @@ def test_earlier_evaluations_make_one_leaderboard(tmp_path, capsys):
     assert said in (err if status else out)
   assert (tmp_path / "all" / "leaderboard.csv").is_file()
   assert (tmp_path / "all" / "jnd" / "distances.csv").is_file()
+
+
+def test_shares_that_are_no_votes_leave_the_agreement_of_raters_out():
+  """A share of 0.67 of 30 votes is 20.1 votes: rounded in the table, and no reason to stop."""
+  judged = boards.made("2afc", votes=30)
+  assert leaderboard.agreement_of_raters(judged) is None
+  line, = leaderboard.ceilings(judged)
+  assert "people agree with each other in" in line and "two different raters" not in line
+  whole = dataclasses.replace(judged, values=np.round(judged.values * 30) / 30)
+  assert "two different raters in" in leaderboard.ceilings(whole)[0]

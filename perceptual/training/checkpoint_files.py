@@ -56,7 +56,9 @@ def write(checkpoint, folder, step, *, notes=None):
     record = folder / f"step-{step}.json"
     record.unlink(missing_ok=True)  # of a checkpoint of this step that is being replaced
     for path in written:
-      files.put(path, folder / path.name)
+      files.sync(path)
+      os.replace(path, folder / path.name)
+    # Syncs the folder too. What a power failure could undo of the renames, the checksums tell.
     files.write_text(record, json.dumps(about, indent=1) + "\n")
   finally:
     files.remove(writing)

@@ -127,6 +127,7 @@ class Checkpoints:
         if step > self._step:
           checkpoint_files.remove(folder, step)
       checkpoint_files.keep_newest(folder)
+      checkpoint_files.add_records(folder)
     for name, found in best.items():
       if found is not None and found[0] == self._step != self._best[name][0]:
         self.keep_best(name, found[1])

@@ -51,15 +51,25 @@ def write(checkpoint, folder, step, *, notes=None):
   try:
     checkpoint.write(prefix(writing, step))
     written = sorted(writing.iterdir())  # the data before the index
-    about = _summed({"files": {path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)}
-                               for path in written}, "notes": notes})
+    about = _about(written, notes)
     record = folder / f"step-{step}.json"
     record.unlink(missing_ok=True)  # of a checkpoint of this step that is being replaced
     for path in written:
-      files.put(path, folder / path.name)
+      files.sync(path)
+      os.replace(path, folder / path.name)
+    # Syncs the folder too. What a power failure could undo of the renames, the checksums tell.
     files.write_text(record, json.dumps(about, indent=1) + "\n")
   finally:
     files.remove(writing)
+
+
+def add_records(folder):
+  """Writes checksums beside whole checkpoints that have none, of which nothing is noted then."""
+  for step in steps(folder):
+    record = folder / f"step-{step}.json"
+    if not record.exists() and fault(folder, step) is None:
+      written = sorted(folder / name for name in _names(folder) if name.startswith(f"step-{step}."))
+      files.write_text(record, json.dumps(_about(written, None), indent=1) + "\n")
 
 
 def keep_newest(folder):
@@ -153,6 +163,12 @@ def _was_never_complete(folder, step):
   """Whether a save was cut short: the index is put after the data, and the checksums after it."""
   return not (folder / f"step-{step}.index").exists() and not (
       folder / f"step-{step}.json").exists()
+
+
+def _about(written, notes):
+  """Returns what a record says of files."""
+  return _summed({"files": {path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+                            for path in written}, "notes": notes})
 
 
 def _summed(about):

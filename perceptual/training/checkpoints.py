@@ -128,6 +128,7 @@ class Checkpoints:
         if step > self._step:
           checkpoint_files.remove(folder, step)
       checkpoint_files.keep_newest(folder)
+      checkpoint_files.add_records(folder)
     for name, (step, value) in best.items():
       if step == self._step != self._best[name][0]:
         self.keep_best(name, value)

@@ -67,16 +67,27 @@ class OuterLoop:
       errors.Stopped: if the process was asked to stop (SIGTERM), and then the run is saved; or if
         another worker has ended.
     """
-    if self.is_complete and not self._metrics.was_rebuilt:
+    if self.is_complete and not self._is_untidy():
       return self._metrics.rows
     with self._alone(), stopping.StopRequest() as self._stop:
       self._checkpoints.begin(self._peaks())
       if self.is_complete:
-        self._metrics.write()
+        self._tidy()
       else:
         with resuming.ended_by_lost_workers(self._strategy):
           self._train(config or {})
     return self._metrics.rows
+
+  def _is_untidy(self):
+    """Whether a complete run has lost something, or was killed after its last step."""
+    return self._metrics.was_rebuilt or (
+        self._is_chief and (self.folder.path / locks.FILE).exists())
+
+  def _tidy(self):
+    """Completes what a complete run lacks."""
+    self._metrics.write()
+    if self._checkpoints.notes() is None:  # killed between its tensors and their checksums
+      self._save_last()
 
   def _alone(self):
     """A context in which no other process writes to the folder, which is made."""

@@ -78,8 +78,6 @@ def test_of_checkpoints_there_is_always_a_whole_one(tmp_path, monkeypatch):
     checkpoint_files.remove_leftovers(folder)
     checkpoint_files.remove(folder, 20)
     assert checkpoint_files.sound(folder) == (10, [])
-    _save(folder, 5)
-    _save(folder, 10)
 
   _save(folder, 5)
   _save(folder, 10)

@@ -5,6 +5,7 @@ import pytest
 from tools.faults import fuzzing
 
 
+@pytest.mark.filterwarnings("ignore")  # Pillow's, of damaged files
 @pytest.mark.parametrize("reader", fuzzing.READERS)
 def test_damaged_files_are_read_or_refused(reader):
   accepted, faults = fuzzing.run(reader, 200)

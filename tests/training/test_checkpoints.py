@@ -280,6 +280,17 @@ def test_every_byte_of_a_checkpoint_is_verified(folder, saved):
   assert checkpoint_files.fault(saved, 10) is None
 
 
+def test_checksums_that_are_lost_are_made_anew(folder, saved):
+  (saved / "step-10.json").unlink()
+  kept = checkpoints.Checkpoints(folder, _trainer())
+  kept.restore()
+  kept.begin({})
+  assert (saved / "step-10.json").exists()
+  assert checkpoint_files.fault(saved, 10) is None
+  _change(saved / "step-10.data-00000-of-00001")
+  assert "checksum" in checkpoint_files.fault(saved, 10)
+
+
 def test_what_was_noted_comes_back(folder, saved):
   _newer(folder)
   kept = checkpoints.Checkpoints(folder, _trainer())

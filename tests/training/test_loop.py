@@ -619,6 +619,18 @@ def test_lost_lines_of_scores_are_said(make, trained):
     make(train_steps=8)
 
 
+def test_a_run_that_was_killed_after_its_last_step_is_tidied(make, trained):
+  before = {path.relative_to(trained) for path in trained.rglob("*")}
+  last = trained / "checkpoints" / "last"
+  (last / "step-4.json").rename(last / ".step-4.4194305.json")
+  (trained / ".lock").write_text("{}")
+  run = make(train_steps=4)
+  assert run.is_complete
+  run.train()
+  assert {path.relative_to(trained) for path in trained.rglob("*")} == before
+  assert make(train_steps=4)._checkpoints.notes()["metrics"] == run._metrics.rows
+
+
 def test_leftovers_of_killed_runs_go_and_others_stay(make, trained):
   for name in (".metrics.4194305.csv", ".training.4194305.png", ".mine.csv"):
     (trained / name).touch()

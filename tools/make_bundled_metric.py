@@ -25,7 +25,7 @@ from perceptual.training import model_dir
 NAME = "perceptual-resnet6"
 CHECKPOINT = "best_score"
 SETS = ("graded", "teacher")
-DISTANCE = "local"
+DISTANCE = "correlation"
 BATCH = 100
 OURS, FLOAT32 = "built-in", "built-in, before rounding to half precision"
 RIVALS = ("L2", "SSIM")
@@ -65,6 +65,8 @@ def main(arguments=None):
   trained = pack(args.model_dir, run["images"], args.output_dir)
   metrics = {
       OURS: bundled.metric(folder=args.output_dir),
+      "the same network, local distance": bundled.metric(
+          folder=args.output_dir, distance="local"),
       "the same network, random init": feature_metric.random_init(trained),
       "L2": classical.build("mse"),
       "SSIM": classical.build("ssim"),

@@ -28,7 +28,9 @@ The perceptual functions are those of Kumar et al., "Do better ImageNet classifi
 perceptual similarity better?" (TMLR 2022); `sort` and the sums are those of Pihlgren et al.,
 "A Systematic Performance Analysis of Deep Perceptual Loss Networks" (arXiv 2302.04032), whose
 `spatial` is `local`. `l2` is the mean squared difference as it is, of features the loss of Johnson
-et al. (ECCV 2016). It alone does not normalise, so its squares must fit float32.
+et al. (ECCV 2016). It alone does not normalise, so its squares must fit float32. `correlation` is
+this project's: one minus Pearson's correlation of two maps, by which places whose features say
+little count little; `local` lets every place count the same.
 """
 
 import dataclasses
@@ -42,6 +44,10 @@ from perceptual.models import resizing
 
 # Added to the norm, as in the paper's listing and in LPIPS.
 EPSILON = 1e-10
+
+# `correlation` leaves out what a map has in common at all places. Of a map that has hardly anything
+# else, a flat image's, rounding errors would be left: this share of its energy is added instead.
+_FLAT = 1e-6
 
 # Added to a sum of squares under a root, whose slope at zero is infinite. It never alters a value:
 # the norm is about 1, or is added to about 1 (see `_unit`).
@@ -60,11 +66,14 @@ class Distance:
       tuple of its terms' embeddings.
     between: (embedding_0, embedding_1) -> [batch] float32. Raises `UserError` where the shapes of
       the embeddings differ.
+    by_place: (embedding_0, embedding_1) -> [batch, positions] float32, of which `between` is the
+      mean over positions; None of a distance that does not keep places apart.
   """
 
   name: str
   embed: Callable
   between: Callable
+  by_place: Callable | None = None
 
   def __call__(self, features_0, features_1):
     """Returns the distance of each pair of images, [batch] float32.
@@ -114,8 +123,8 @@ def linear(weights, dropout=None):
   Raises:
     UserError: in a call, if the features have another number of channels.
   """
-  between = functools.partial(_weighted_difference, weights=weights, dropout=dropout)
-  return Distance("lin", _local_embedding, between)
+  by_place = functools.partial(_weighted_difference, weights=weights, dropout=dropout)
+  return _of_places("lin", _local_embedding, by_place)
 
 
 def to_reference(distance, reference, *candidates):
@@ -186,43 +195,41 @@ def summed(distance, features_0, features_1):
   return sum(per_tap(distance, features_0, features_1).values())
 
 
-def spatial_map(features_0, features_1, weights=None):
-  """Returns where two images differ: the local distance before its mean over positions.
+def spatial_map(features_0, features_1, distance=None):
+  """Returns where two images differ: a distance before its mean over positions.
 
   Args:
     features_0: [batch, height, width, channels], or [batch, channels] as a 1x1 map.
     features_1: the same shape.
-    weights: [channels], as `linear` takes them; None for the distance `local`.
+    distance: a `Distance`; None for `local`. In place of one that does not keep places apart,
+      `local` is taken too.
 
   Returns:
-    [batch, height, width] float32, whose mean over height and width is the distance `local`, or
-    `linear(weights)`.
+    [batch, height, width] float32, whose mean over height and width is that distance.
 
   Raises:
-    UserError: the shapes differ, or are those of tokens, which have no height and width; or there
-      is another number of weights than of channels.
+    UserError: the shapes differ, or are those of tokens, which have no height and width.
   """
   features_0, features_1 = _float32(features_0), _float32(features_1)
   _check_same_shape("Features", features_0, features_1)
-  shape = _static_shape(features_0)
-  if len(shape) not in (2, 4):
+  if len(_static_shape(features_0)) not in (2, 4):
     raise errors.UserError(
         "A spatial map needs features [batch, height, width, channels] or [batch, channels]. "
-        f"Received: {shape}.")
-  differences = _squared_difference(_unit(features_0, axis=-1), _unit(features_1, axis=-1))
-  summed = (ops.sum(differences, axis=-1) if weights is None
-            else _summed_by_weight(differences, weights))
-  return summed if len(shape) == 4 else ops.reshape(summed, (-1, 1, 1))
+        f"Received: {_static_shape(features_0)}.")
+  distance = distance if distance and distance.by_place else DISTANCES["local"]
+  places = distance.by_place(distance.embed(features_0), distance.embed(features_1))
+  return ops.reshape(places, (-1, *(ops.shape(features_0)[1:-1] or (1, 1))))
 
 
-def spatial_map_at(features_0, features_1, size, weights=None):
+def spatial_map_at(features_0, features_1, size, at_taps=None):
   """Returns the taps' spatial maps, each resized to the size of the image, and summed.
 
   Args:
     features_0: a dict from tap to features as `spatial_map` takes them.
     features_1: the same taps of other images, with the same shapes.
     size: (height, width) in pixels; integers, or scalar tensors where the image's size is dynamic.
-    weights: a dict from tap to [channels], as `linear` takes them; None for the distance `local`.
+    at_taps: a dict from tap to the `Distance` at that tap, as `spatial_map` takes it; None for
+      `local`.
 
   Returns:
     [batch, *size] float32. The resizing is bilinear between the centres of pixels, without
@@ -232,9 +239,9 @@ def spatial_map_at(features_0, features_1, size, weights=None):
     UserError: as `per_tap` and `spatial_map`.
   """
   _check_same_taps(features_0, features_1)
-  weights = dict.fromkeys(features_0) if weights is None else weights
+  at_taps = dict.fromkeys(features_0) if at_taps is None else at_taps
   return sum(
-      resizing.bilinear(spatial_map(features_0[tap], features_1[tap], weights[tap]), size)
+      resizing.bilinear(spatial_map(features_0[tap], features_1[tap], at_taps[tap]), size)
       for tap in features_0)
 
 
@@ -261,15 +268,40 @@ def _gram_embedding(features):
   return ops.matmul(ops.transpose(channels, (0, 2, 1)), channels)
 
 
-def _summed_over_channels_averaged_over_positions(embedding_0, embedding_1):
-  return ops.mean(ops.sum(_squared_difference(embedding_0, embedding_1), axis=-1), axis=1)
+def _correlation_embedding(features):
+  """Each channel less its mean over positions; then all of a mean square of 1 a position.
+
+  Half the squared difference of two such is one minus their correlation. A map of one position, as
+  a class token, has no mean to leave out.
+  """
+  x = _positions(features)
+  scale = ops.stop_gradient(ops.max(ops.absolute(x), axis=(1, 2), keepdims=True)) + EPSILON
+  x = x / scale
+  has_places = ops.cast(ops.shape(x)[1] > 1, "float32")
+  varying = x - has_places * ops.mean(x, axis=1, keepdims=True)
+  energy = ops.sum(ops.square(varying) + _FLAT * ops.square(x), axis=2, keepdims=True)
+  norm = ops.sqrt(ops.mean(energy, axis=1, keepdims=True) + _TINY)
+  return varying / (norm + EPSILON / scale)
+
+
+def _of_places(name, embed, by_place):
+  """Returns the `Distance` that is the mean of `by_place` over positions."""
+  return Distance(name, embed, functools.partial(_averaged_over_positions, by_place), by_place)
+
+
+def _averaged_over_positions(by_place, embedding_0, embedding_1):
+  return ops.mean(by_place(embedding_0, embedding_1), axis=1)
+
+
+def _halved_sum_over_channels(embedding_0, embedding_1):
+  return ops.sum(_squared_difference(embedding_0, embedding_1), axis=-1) / 2
 
 
 def _weighted_difference(embedding_0, embedding_1, *, weights, dropout):
   differences = _squared_difference(embedding_0, embedding_1)
   if dropout is not None:
     differences = dropout(differences)
-  return ops.mean(_summed_by_weight(differences, weights), axis=1)
+  return _summed_by_weight(differences, weights)
 
 
 def _summed_by_weight(differences, weights):
@@ -378,12 +410,14 @@ def _check_same_taps(features_0, features_1):
 # the listing, whose numbers are reproducible, sums over channels (`mean_pool`); the equation
 # averages over them (`mean_pool_over_channels`), which weights the taps differently.
 DISTANCES = {distance.name: distance for distance in (
-    Distance("local", _local_embedding, _summed_over_channels_averaged_over_positions),
+    _of_places("local", _local_embedding, _summed_over_channels),
+    _of_places("correlation", _correlation_embedding, _halved_sum_over_channels),
     Distance("mean_pool", _pooled_embedding, _summed_over_channels),
     Distance("mean_pool_over_channels", _pooled_embedding, _averaged_over_channels),
     Distance("style", _gram_embedding, _averaged_over_both_axes),
-    Distance("sort", _sorted_embedding, _summed_over_channels_averaged_over_positions),
-    Distance("l2", _positions, _averaged_over_both_axes),
+    Distance("sort", _sorted_embedding,
+             functools.partial(_averaged_over_positions, _summed_over_channels)),
+    _of_places("l2", _positions, _averaged_over_channels),
 )}
 
 # The names of Pihlgren et al., of which a sum is made as of any: `spatial+sort`.

@@ -100,7 +100,8 @@ class FeatureMetric(base.Metric):
       reference: the images, or `[batch, height, width, 1]` for greyscale; uint8 or float.
       candidate: the same shape and dtype.
       mask: `[batch, height, width]`, 1 where a pixel counts and 0 where it does not: differences
-        there play no part (see `masks`). None if all count. For the distances local and lin.
+        there play no part (see `masks`). None if all count. For distances that keep places apart:
+        local, lin, correlation and l2.
 
     Raises:
       UserError: as of any metric, if the mask is none for these images or counts nothing, or if the
@@ -114,8 +115,8 @@ class FeatureMetric(base.Metric):
     """Returns `{tap: [batch] float32}`, terms whose sum is the distance. Arguments: a call's."""
     if mask is None:
       return super().per_tap(reference, candidate)
-    if self.distance.name != "local":
-      raise UserError(f"A mask goes with the distances local and lin, not with "
+    if self.distance.by_place is None:
+      raise UserError("A mask goes with the distances local, lin, correlation and l2, not with "
                       f"{self.distance.name}, which does not keep places apart.")
     return self._run(self._masked_per_tap, {"reference": reference, "candidate": candidate},
                      mask=mask)
@@ -175,20 +176,18 @@ class FeatureMetric(base.Metric):
   def _masked_per_tap(self, reference, candidate, mask):
     reference_features, candidate_features = self._encoded(
         reference, masks.filled(reference, candidate, mask))
-    weights = self.channel_weights or {}
     return {
         tap: masks.mean_inside(distances.spatial_map(
-            reference_features[tap], candidate_features[tap], weights.get(tap)), mask)
+            reference_features[tap], candidate_features[tap], self.tap_distances[tap]), mask)
         for tap in self.taps}
 
   def _map(self, reference, candidate):
-    """Maps of the taps by the local distance, resized bilinearly to the images' size and summed.
+    """Maps of the taps, resized bilinearly to the images' size and summed, as LPIPS does.
 
-    Channels are weighted if the metric has weights for them, as LPIPS does with `spatial=True`.
-    Otherwise the metric's own distance plays no part, as most do not keep places apart.
+    They are of the metric's own distance, or of `local` if that does not keep places apart.
     """
     return distances.spatial_map_at(
-        *self._encoded(reference, candidate), ops.shape(reference)[1:3], self.channel_weights)
+        *self._encoded(reference, candidate), ops.shape(reference)[1:3], self.tap_distances)
 
   def _features(self, images):
     features = self.trunk(self.preprocessing(images), training=False)

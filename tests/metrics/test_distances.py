@@ -57,8 +57,18 @@ def read_sort(image_0, image_1):
   return read_local(np.sort(image_0, axis=0), np.sort(image_1, axis=0))
 
 
+def read_correlation(image_0, image_1):
+  embedded = []
+  for image in (image_0, image_1):
+    varying = image - image.mean(axis=0) if len(image) > 1 else image
+    energy = np.sum(varying**2) + 1e-6 * np.sum(image**2)  # of which the last keeps flat maps calm
+    embedded.append(varying / (np.sqrt(energy / len(image)) + EPSILON))
+  return np.mean(np.sum((embedded[0] - embedded[1])**2, axis=1)) / 2
+
+
 READINGS = {
     "local": read_local,
+    "correlation": read_correlation,
     "mean_pool": read_mean_pool,
     "mean_pool_over_channels": lambda a, b: read_mean_pool(a, b) / a.shape[-1],
     "style": read_style,
@@ -494,6 +504,44 @@ def test_the_spatial_map_of_an_image_of_unknown_size(pair):
       distances.spatial_map_at({"tap": pair[0]}, {"tap": pair[1]}, (8, 9)), rtol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["local", "correlation", "l2"])
+def test_the_mean_of_a_distances_own_map_is_the_distance(name, pair):
+  distance = distances.get(name)
+  result = distances.spatial_map(*pair, distance)
+  assert result.shape == (3, 4, 5)
+  np.testing.assert_allclose(np.mean(result, axis=(1, 2)), distance(*pair), rtol=1e-6)
+
+
+def test_distances_that_do_not_keep_places_apart_have_the_map_of_local(pair):
+  np.testing.assert_array_equal(
+      distances.spatial_map(*pair, distances.get("style")), distances.spatial_map(*pair))
+
+
+# Correlation.
+
+
+def test_correlation_of_one_channel_is_one_minus_pearsons():
+  maps = np.random.default_rng(1).normal(size=(2, 6, 4, 5, 1)).astype("float32")
+  expected = [1 - np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(*maps)]
+  np.testing.assert_allclose(distances.get("correlation")(*maps), expected, rtol=1e-5)
+
+
+def test_correlation_ignores_what_all_places_share_and_the_scale(pair):
+  correlation = distances.get("correlation")
+  shifted = 3.0 * pair[1] + np.arange(7, dtype="float32") / 10
+  np.testing.assert_allclose(correlation(pair[0], shifted), correlation(*pair), rtol=1e-5)
+  mirrored = 1.0 - pair[0]
+  np.testing.assert_allclose(correlation(pair[0], mirrored), 2.0, rtol=1e-5)
+
+
+def test_flat_maps_have_no_correlation_but_no_noise_either(pair):
+  correlation = distances.get("correlation")
+  rounding = np.random.default_rng(2).uniform(-1e-7, 1e-7, (2, *pair[0].shape))
+  flat = (1.0 + rounding).astype("float32")
+  assert np.max(correlation(*flat)) < 1e-6
+  np.testing.assert_allclose(correlation(flat[0], pair[1]), 0.5, atol=1e-3)
+
+
 # The learned distance of LPIPS.
 
 WEIGHTS = np.random.default_rng(5).uniform(0.0, 2.0, 7).astype("float32")
@@ -565,16 +613,18 @@ def test_each_tap_can_have_its_own_distance(pair):
 
 def test_the_mean_of_a_weighted_map_is_the_linear_distance(pair):
   np.testing.assert_allclose(
-      np.mean(distances.spatial_map(*pair, WEIGHTS), axis=(1, 2)),
+      np.mean(distances.spatial_map(*pair, distances.linear(WEIGHTS)), axis=(1, 2)),
       distances.linear(WEIGHTS)(*pair), rtol=1e-6)
-  at = distances.spatial_map_at({"tap": pair[0]}, {"tap": pair[1]}, (4, 5), {"tap": WEIGHTS})
-  np.testing.assert_allclose(at, distances.spatial_map(*pair, WEIGHTS), rtol=1e-6)
+  at = distances.spatial_map_at(
+      {"tap": pair[0]}, {"tap": pair[1]}, (4, 5), {"tap": distances.linear(WEIGHTS)})
+  np.testing.assert_allclose(
+      at, distances.spatial_map(*pair, distances.linear(WEIGHTS)), rtol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(6,), (1, 7), ()])
 def test_weights_that_do_not_fit_the_channels_are_refused(shape, pair):
-  weights = np.ones(shape)
-  for call in (distances.linear(weights), lambda *p: distances.spatial_map(*p, weights)):
+  linear = distances.linear(np.ones(shape))
+  for call in (linear, lambda *pair: distances.spatial_map(*pair, linear)):
     with pytest.raises(errors.UserError, match=r"7 channels need weights of shape \[7\]") as error:
       call(*pair)
     assert "\n" not in str(error.value)

@@ -148,7 +148,7 @@ def test_maps_are_those_of_pytorchs_upsampling(small):
   features = [small.features(image) for image in images]
   expected = 0
   for tap, heads in small.channel_weights.items():
-    maps = distances.spatial_map(features[0][tap], features[1][tap], heads)
+    maps = distances.spatial_map(features[0][tap], features[1][tap], distances.linear(heads))
     expected = expected + torch.nn.functional.interpolate(
         torch.tensor(np.array(maps))[:, None], size=(47, 64), mode="bilinear",
         align_corners=False)[:, 0].numpy()

@@ -20,9 +20,9 @@ def model():
   return models.build("resnet4", width=0.0625, num_classes=3)
 
 
-@pytest.fixture(scope="module")
-def metric(model):
-  return FeatureMetric(model, name="resnet4")
+@pytest.fixture(scope="module", params=["local", "correlation"])
+def metric(request, model):
+  return FeatureMetric(model, name="resnet4", distance=request.param)
 
 
 @pytest.fixture(scope="module")
@@ -124,5 +124,5 @@ def test_other_masks_are_refused(metric, pair, mask, message):
 
 def test_only_distances_that_know_places_take_a_mask(model, pair, mask):
   metric = FeatureMetric(model, name="resnet4", distance="mean_pool")
-  with pytest.raises(UserError, match="local and lin, not with mean_pool"):
+  with pytest.raises(UserError, match="correlation and l2, not with mean_pool"):
     metric(*pair, mask=mask)

@@ -31,12 +31,13 @@ SMALLEST_SIDE = 32
 _MANIFEST_KEYS = {"name", "network", "options", "trained", "sha256", "weights"}
 
 
-def metric(*, distance="local", taps=None, float_range=(0.0, 1.0), dtype="float32",
+def metric(*, distance="correlation", taps=None, float_range=(0.0, 1.0), dtype="float32",
            folder=FOLDER):
   """Returns the built-in metric, or another one that `write` packed.
 
   Args:
-    distance: name of the distance between features; the card's scores are those of `local`.
+    distance: name of the distance between features; the card's scores are those of
+      `correlation`.
     taps: names of the taps to use; None for all, as in the card.
     float_range: what the lowest and highest value of a float image mean, one of
       `preprocessing.FLOAT_RANGES`' values. uint8 is always 0 to 255.

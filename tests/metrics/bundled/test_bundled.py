@@ -50,9 +50,9 @@ def test_the_fingerprint_says_what_it_is_and_is_that_of_the_scores(metric):
   assert fingerprint["options"] == {
       "network": "resnet6", **models.network_options("resnet6"), "width": 0.5, "num_classes": 100,
       "data": "imagenet_resized/64x64: 50,000 images of 100 classes", "checkpoint": "best_score",
-      "step": 3120}
+      "step": 3510}
   assert fingerprint["taps"] == [f"reduction_{i}" for i in (1, 2, 3, 4)]
-  assert (fingerprint["distance"], fingerprint["lower_is_better"]) == ("local", True)
+  assert (fingerprint["distance"], fingerprint["lower_is_better"]) == ("correlation", True)
   scored = {**_RECORD["fingerprint"], "versions": fingerprint["versions"]}
   assert json.loads(json.dumps(fingerprint)) == scored
 
@@ -118,7 +118,7 @@ def test_what_is_written_is_read_back_but_for_half_precision(tmp_path):
   for half, full in zip(packed.trunk.weights, taps.select_taps(model).weights):
     assert half.path == full.path
     np.testing.assert_array_equal(half.numpy(), full.numpy().astype(np.float16))
-  unrounded = feature_metric.FeatureMetric(model, name="resnet6")
+  unrounded = feature_metric.FeatureMetric(model, name="resnet6", distance="correlation")
   pair = _images(8), _images(8, seed=1)
   np.testing.assert_allclose(packed(*pair), unrounded(*pair), rtol=5e-3)
   assert packed.fingerprint["options"]["step"] == 7 and packed.name == "mine"
@@ -177,6 +177,7 @@ def test_the_scores_say_what_the_metric_is_for():
            for name, each in _RECORD["scores"].items()}
   ours = found.pop(make_bundled_metric.OURS)
   unrounded = found.pop(make_bundled_metric.FLOAT32)
+  assert ours["teacher/cross"] > found.pop("the same network, local distance")["teacher/cross"]
   for other in found.values():
     assert ours["graded/nuisance"] > other["graded/nuisance"] + 15
     assert ours["teacher/cross"] > other["teacher/cross"] + 10

@@ -33,6 +33,8 @@ _SLOW = (
     "experiments/test_gin_runs.py",
     "export/test_conversions.py",
     "export/test_serving.py",
+    "commands/test_task_command.py::test_a_network",
+    "tasks/test_run.py",
     "models/test_alexnet_vgg_squeezenet.py::test_every_tap",
     "models/test_efficientnet_parity.py",
     "models/test_loss_networks_parity.py",

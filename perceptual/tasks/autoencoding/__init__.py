@@ -4,4 +4,4 @@ After Pihlgren et al. (arXiv 2302.04032) and their earlier "Improving Image Auto
 with Perceptual Loss" (arXiv 2001.03444).
 """
 
-from perceptual.tasks.autoencoding.autoencoding import make as make
+from perceptual.tasks.autoencoding.definition import make as make

@@ -4,4 +4,4 @@ After Pihlgren et al. (arXiv 2302.04032), who follow Mosinska et al., "Beyond th
 for Topology-Aware Delineation" (CVPR 2018).
 """
 
-from perceptual.tasks.delineation.delineation import make as make
+from perceptual.tasks.delineation.definition import make as make

@@ -4,4 +4,4 @@ After Pihlgren et al. (arXiv 2302.04032), who follow Johnson et al., "Perceptual
 Real-Time Style Transfer and Super-Resolution" (ECCV 2016).
 """
 
-from perceptual.tasks.super_resolution.super_resolution import make as make
+from perceptual.tasks.super_resolution.definition import make as make

@@ -1,6 +1,7 @@
 """The examples of judged sets as NumPy arrays, read without TensorFlow, for JAX and PyTorch.
 
-`tensorflow_examples` has the same functions, and says what they take; the pixels are the same.
+`tensorflow_examples` has the same functions, and says what they take. The pixels are the same, but
+that of a resized image a value between two levels may be rounded the other way.
 """
 
 import io

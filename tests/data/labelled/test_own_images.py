@@ -143,6 +143,6 @@ def test_what_is_not_there_names_the_command(tmp_path):
 
 
 def test_triplets_can_be_made_of_them(data_dir):
-  images, unreadable = references.read("own/pets-1", data_dir, image_size=16, limit=10)
-  assert len(images) == 3 and unreadable == {}
+  images, unreadable, altered = references.read("own/pets-1", data_dir, image_size=16, limit=10)
+  assert len(images) == 3 and unreadable == altered == {}
   assert sorted(image[0, 0, 0] // 50 for image in images) == [0, 1, 2]

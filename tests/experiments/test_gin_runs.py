@@ -36,7 +36,7 @@ TRAINED_AS = {
         ["resnet101", "resnet152", "resnet200", "best/resnet50_width25"], ("resnet50",)),
     **dict.fromkeys([f"efficientnet_b{number}" for number in range(1, 6)], ("efficientnet_b0",)),
     **dict.fromkeys(["best/vit_b8_depth2", "best/vit_b8_width6"], ("vit_b8",)),
-    **dict.fromkeys(["vit_l8", "best/vit_l4_depth2", "best/vit_l4_width12"], ("vit_l4",)),
+    **dict.fromkeys(["best/vit_l4_depth2", "best/vit_l4_width12"], ("vit_l4",)),
     **dict.fromkeys(["loss_networks/vgg16", "loss_networks/vgg19"], ("loss_networks/vgg11",)),
     "loss_networks/torchvision_resnet50": (
         "loss_networks/torchvision_resnet18", "loss_networks/resnext50_32x4d"),
@@ -60,6 +60,7 @@ TINY = [
     "train.batch_size = 4",
     "train.eval_batch_size = 8",
     "train.score_distances = ('local',)",
+    "train.score_by = 'local'",
     "train.score_resamples = 10",
     "train.train_steps = 2",
 ]

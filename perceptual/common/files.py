@@ -121,10 +121,12 @@ def remove_leftovers(folder, names):
     folder: the folder; it need not be there.
     names: the names of the files that are written there.
   """
-  stems = {(pathlib.Path(name).stem, pathlib.Path(name).suffix) for name in names}
+  temporary = re.compile("|".join(
+      rf"\.{re.escape(path.stem)}\.(\d+){re.escape(path.suffix)}"
+      for path in map(pathlib.Path, names)))
   for path in pathlib.Path(folder).glob(".*"):
-    stem, _, process = path.name[1:].removesuffix(path.suffix).rpartition(".")
-    if (stem, path.suffix) in stems and process.isdecimal() and locks.has_ended(int(process)):
+    match = temporary.fullmatch(path.name)
+    if match and locks.has_ended(int(match[match.lastindex])):
       remove(path)
 
 

@@ -63,8 +63,8 @@ def test_a_file_is_synced_before_it_is_renamed_and_its_folder_after(monkeypatch,
 def test_leftovers_of_killed_processes_go_and_nothing_else(tmp_path):
   kept = ["metrics.csv", ".metrics.csv", ".metrics.12x.csv", ".other.12.csv", "metrics.12.csv"]
   kept.append(f".metrics.{os.getpid()}.csv")  # of a process that runs
-  for name in (*kept, ".metrics.4194305.csv", ".m.etrics.4194306.json"):
+  for name in (*kept, ".metrics.4194305.csv", ".m.etrics.4194306.json", ".record.4194306"):
     (tmp_path / name).touch()
-  files.remove_leftovers(tmp_path, ["metrics.csv", "m.etrics.json"])
+  files.remove_leftovers(tmp_path, ["metrics.csv", "m.etrics.json", "record"])
   assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
   files.remove_leftovers(tmp_path / "none", ["metrics.csv"])

@@ -26,7 +26,7 @@ train.score_distances = ['local']
 step_decay.warmup_epochs = 0
 """
 
-_SUBCOMMANDS = "plan, run, status, collect, analyze, figures, report, submit"
+_SUBCOMMANDS = "plan, run, status, collect, analyze, figures, report, losses, submit"
 
 
 @pytest.fixture

@@ -55,7 +55,8 @@ def no_flock(monkeypatch):
 
 
 @pytest.mark.parametrize(("process", "host", "is_free"), [
-    (2**22 + 1, None, True), (os.getpid(), None, False), (2**22 + 1, "another", False)])
+    (2**22 + 1, None, True), (os.getpid(), None, False), (2**22 + 1, "another", False)],
+    ids=["ended", "alive", "elsewhere"])
 def test_without_locks_the_file_counts(tmp_path, no_flock, process, host, is_free):
   (tmp_path / locks.FILE).write_text(json.dumps(
       {"process": process, "host": host or socket.gethostname(), "since": "2020-01-01"}))

@@ -67,6 +67,7 @@ _TAKEN_BY = {
     "direction": ("judged",),
     "columns": ("judged",),
     "table": ("judged",),
+    "accept_reversed": ("judged",),
 }
 
 FLAGS = flags.FlagValues()

@@ -36,6 +36,7 @@ import tokenize
 import gin
 
 from perceptual import errors, models
+from perceptual.common import packages
 from perceptual.common.files import expanded
 from perceptual.data.judged import judged_sets
 from perceptual.data.labelled import augment, class_subsets, registry
@@ -50,7 +51,9 @@ from perceptual.training import learning_settings, optimizers, schedules, settin
 TRAINING = ("network", "images", "augmentation", "class_subset", "judged", *schedules.SCHEDULES,
             *optimizers.OPTIMIZERS, "train")
 LEARNING = ("network", "triplets", "judged", *schedules.SCHEDULES, *optimizers.OPTIMIZERS, "learn")
-TASK = ("task", *task_registry.TASKS, "images", "class_subset", *schedules.SCHEDULES,
+# Scores without TensorFlow take gin bindings too: the modules of tasks are not imported then.
+_TASKS = tuple(task_registry.TASKS) if packages.is_installed("tensorflow") else ()
+TASK = ("task", *_TASKS, "images", "class_subset", *schedules.SCHEDULES,
         *optimizers.OPTIMIZERS, "loss", "fit")
 STUDY = ("study", "sweep")
 
@@ -89,7 +92,7 @@ study = _strip_gin_context(gin.external_configurable(sweeps.Study, "study"))
 _make_task = {
     name: _strip_gin_context(gin.external_configurable(
         task_registry.maker(name), name, allowlist=list(task_registry.options(name))))
-    for name in task_registry.TASKS}
+    for name in _TASKS}
 
 
 @_strip_gin_context
@@ -198,7 +201,7 @@ _PARAMETERS = {
     "triplets": ("name", "image_size", "limit"),
     "learn": tuple(inspect.signature(learning_settings.Settings).parameters),
     "task": ("name",),
-    **{name: tuple(task_registry.options(name)) for name in task_registry.TASKS},
+    **{name: tuple(task_registry.options(name)) for name in _TASKS},
     "loss": tuple(inspect.signature(loss.Settings).parameters),
     "fit": tuple(inspect.signature(task_settings.Settings).parameters),
     "evaluate": tuple(inspect.signature(scoring.Settings).parameters),
@@ -278,7 +281,7 @@ def _default(name, parameter):
     return models.network_options(network()[0]).get(parameter)
   if name == "images":
     return _default_of_images(parameter)
-  if name in tuple(task_registry.TASKS):
+  if name in _TASKS:
     return task_registry.options(name).get(parameter)
   parts = {"train": settings.Settings, "learn": learning_settings.Settings,
            "augmentation": augment.Augmentation, "loss": loss.Settings,

@@ -14,7 +14,6 @@ import copy
 import dataclasses
 
 import keras
-import tensorflow as tf
 from keras import ops
 
 from perceptual import errors
@@ -168,7 +167,7 @@ class Loss:
     """
     if not self._has_network:
       return target, None
-    return target, tf.nest.map_structure(tf.stop_gradient, _features(self.metric, target))
+    return target, keras.tree.map_structure(ops.stop_gradient, _features(self.metric, target))
 
   def __call__(self, of_target, output):
     """Returns the loss of each example, `[batch]` float32.

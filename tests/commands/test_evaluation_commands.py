@@ -226,15 +226,19 @@ def test_fixed_features_are_scored_by_their_name(run, data_dir, tmp_path):
 
 _WITHOUT_TENSORFLOW = """
 import sys
-sys.modules["tensorflow"] = None
 from perceptual.commands import cli
 data_dir, output_dir, *flags = sys.argv[1:]
+before = sys.modules.pop("tensorflow", None)
+sys.modules["tensorflow"] = None
 for dataset in ("bapps/2afc", "bapps/jnd", "graded", "teacher"):
   try:
     cli.main(["evaluate", "--metric=gaussian-resnet3", f"--dataset={dataset}",
               f"--data_dir={data_dir}", f"--output_dir={output_dir}/{dataset}", *flags])
   except SystemExit as end:
     assert not end.code
+del sys.modules["tensorflow"]
+if before:
+  sys.modules["tensorflow"] = before
 """
 
 
@@ -409,7 +413,7 @@ def _refused(run, *arguments):
 @pytest.mark.parametrize(("param", "message"), [
     ("evaluate.taps = ('reduction_1', 'stage9')",
      "Unknown tap 'stage9'. Available: reduction_1, reduction_2."),
-    ("evaluate.distances = ('local', 'l3')", "Unknown distance 'l3'. Available: local, mean_pool"),
+    ("evaluate.distances = ('local', 'l3')", "Unknown distance 'l3'. Available: local, correlation"),
     ("evaluate.distances = 'local'", "distances must be a list of names, not 'local'."),
     ("evaluate.baselines = ('l1',)", "Unknown baseline 'l1'. Available: random_init, mse."),
     ("evaluate.batch_size = '7'", "batch_size must be a whole number of at least 1, not '7'."),

@@ -150,7 +150,7 @@ def test_the_spatial_map_shows_where_images_differ(metric, pair):
 def test_unknown_taps_and_distances_are_named(model):
   with pytest.raises(UserError, match=r"Unknown tap 'stage9'. Available: reduction_1, reduction_2"):
     FeatureMetric(model, name="resnet4", taps=["reduction_1", "stage9"])
-  with pytest.raises(UserError, match=r"Unknown distance 'l3'. Available: local, mean_pool"):
+  with pytest.raises(UserError, match=r"Unknown distance 'l3'. Available: local, correlation"):
     FeatureMetric(model, name="resnet4", distance="l3")
 
 

@@ -190,6 +190,16 @@ def test_outputs_may_overshoot(run_eagerly, metric, images):
   assert np.isfinite(history["loss"]).all() and np.isfinite(history["perceptual_distance"]).all()
 
 
+@pytest.mark.parametrize("call", [lambda loss: loss, tf.function], ids=["eager", "graph"])
+def test_a_sample_with_an_output_that_is_not_finite_has_no_finite_loss(call, metric, pair):
+  """ReLU and pooling on TensorFlow make numbers of NaN."""
+  for value in (np.nan, np.inf):
+    wrong = np.array(pair[1])
+    wrong[1, 0, 0, 0] = value
+    found = call(PerceptualLoss(metric, reduction="none"))(pair[0], wrong)
+    assert np.isnan(found).tolist() == [index == 1 for index in range(len(wrong))]
+
+
 def _tiny_metric():
   keras.utils.set_random_seed(4)
   image = keras.Input([None, None, 3])

@@ -100,5 +100,5 @@ def _with_user_errors(function):
 def _reason(error):
   """What went wrong, without where in the graph."""
   said = [line for line in error.message.splitlines() if line.strip() and not line[0].isspace()][-1]
-  assertion = re.match(r"assertion failed: \[(.*?)\]", said)
-  return assertion[1] if assertion else said
+  assertion = re.match(r"assertion failed: (.*)", said)
+  return " ".join(re.findall(r"\[([^\]]*)\]", assertion[1])) if assertion else said

@@ -119,8 +119,9 @@ class Metric(abc.ABC):
   def compare_prediction(self, y_true, y_pred):
     """Returns what a call does, whatever the values of the prediction.
 
-    A model may overshoot the range while it learns. The target's values are checked as ever; where
-    only NaN can tell that they are wrong, the prediction's gradient is zero rather than NaN.
+    A model may overshoot the range while it learns; of a sample with values that are not finite the
+    result is NaN. The target's values are checked as ever; where only NaN can tell that they are
+    wrong, the prediction's gradient is zero rather than NaN.
 
     Args:
       y_true: the target, the reference.

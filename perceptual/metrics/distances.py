@@ -341,11 +341,16 @@ class _Sum:
   def between(self, embedding_0, embedding_1):
     return sum(term.between(*pair) for term, *pair in zip(self.terms, embedding_0, embedding_1))
 
+  def by_place(self, embedding_0, embedding_1):
+    return sum(term.by_place(*pair) for term, *pair in zip(self.terms, embedding_0, embedding_1))
+
 
 def _sum_of(terms):
   """Returns the `Distance` that adds the distances of its terms."""
   added = _Sum(tuple(terms))
-  return Distance("+".join(term.name for term in terms), added.embed, added.between)
+  keeps_places = all(term.by_place for term in terms)
+  return Distance("+".join(term.name for term in terms), added.embed, added.between,
+                  added.by_place if keeps_places else None)
 
 
 def _unit(x, *, axis):

@@ -24,20 +24,19 @@ class Admitted:
     images: a list of tensors, in the order given.
   """
 
-  def __init__(self, images, conditions, *, in_training):
+  def __init__(self, images, conditions, *, unasserted=(), in_training):
     """Takes tensors and what must hold of them as they run: `[(bool tensor, message), ...]`.
 
     A condition is a scalar, or `[batch]`, one for each sample; a message is a list of text and
-    tensors. In training a wrong sample has no gradient, so that no weight is spoiled.
+    tensors. `unasserted` are bool tensors for which the result is NaN, and nothing else is done.
+    In training a wrong sample has no gradient, so that no weight is spoiled.
     """
     self.images = images
     self._holds = None
     self._in_training = in_training
-    if not conditions:
-      return
     if any(tensors.is_in_tensorflow_graph(holds) for holds, _ in conditions):
       self.images = _after_assertions(images, conditions)
-    for holds, _ in conditions:
+    for holds in (*(holds for holds, _ in conditions), *unasserted):
       self._holds = holds if self._holds is None else ops.logical_and(self._holds, holds)
 
   def guard(self, results):
@@ -62,7 +61,7 @@ def admit(images, metric, *, mask=None, predictions=()):
     images: `{name for messages: array or tensor}`, of one shape and dtype.
     metric: the `base.Metric`, which says its name, range and least side.
     mask: a mask for the images, an array or a tensor, or None; see `masks`.
-    predictions: names of images whose values may be anything.
+    predictions: names of images whose values may be anything; what is not finite gives NaN.
 
   Returns:
     `Admitted`, the mask, if there is one, the last of its images.
@@ -88,7 +87,10 @@ def admit(images, metric, *, mask=None, predictions=()):
     admitted.append(mask)
     if not tensors.has_values(mask):
       conditions += masks.conditions(mask)
-  return Admitted(admitted, conditions, in_training=bool(predictions))
+  # Some kernels of ReLU and pooling make a number of NaN: a model that diverged would have a loss.
+  finite = [ops.all(ops.isfinite(found[name]), axis=(1, 2, 3)) for name in predictions
+            if _is_float(found[name])]
+  return Admitted(admitted, conditions, unasserted=finite, in_training=bool(predictions))
 
 
 def _tensor(images, name):

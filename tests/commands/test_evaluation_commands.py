@@ -413,7 +413,7 @@ def _refused(run, *arguments):
 @pytest.mark.parametrize(("param", "message"), [
     ("evaluate.taps = ('reduction_1', 'stage9')",
      "Unknown tap 'stage9'. Available: reduction_1, reduction_2."),
-    ("evaluate.distances = ('local', 'l3')", "Unknown distance 'l3'. Available: local, correlation"),
+    ("evaluate.distances = ('local', 'l3')", "Unknown distance 'l3'. Available: local, c"),
     ("evaluate.distances = 'local'", "distances must be a list of names, not 'local'."),
     ("evaluate.baselines = ('l1',)", "Unknown baseline 'l1'. Available: random_init, mse."),
     ("evaluate.batch_size = '7'", "batch_size must be a whole number of at least 1, not '7'."),

@@ -125,8 +125,8 @@ def test_a_metric_tells_its_name_taps_distance_range_and_direction():
   assert repr(perceptual.load_metric("psnr:channels=luma,crop=4,float_range=-1,1")) == (
       "<Metric psnr: channels luma, crop 4, float images -1 to 1, higher is better>")
   assert repr(perceptual.load_metric()) == (
-      "<Metric perceptual-resnet6: taps reduction_1..reduction_4, distance local, float images 0 "
-      "to 1, lower is better>")
+      "<Metric perceptual-resnet6: taps reduction_1..reduction_4, distance correlation, float "
+      "images 0 to 1, lower is better>")
 
 
 def test_a_pickle_is_read_in_a_process_of_its_own(tmp_path):

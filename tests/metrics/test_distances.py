@@ -504,7 +504,7 @@ def test_the_spatial_map_of_an_image_of_unknown_size(pair):
       distances.spatial_map_at({"tap": pair[0]}, {"tap": pair[1]}, (8, 9)), rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["local", "correlation", "l2"])
+@pytest.mark.parametrize("name", ["local", "correlation", "l2", "local+correlation"])
 def test_the_mean_of_a_distances_own_map_is_the_distance(name, pair):
   distance = distances.get(name)
   result = distances.spatial_map(*pair, distance)

@@ -269,7 +269,7 @@ def test_features_kept_give_the_distance(trained, images):
     (None, {"checkpoint": "last"}, "Unknown option of perceptual 'checkpoint'. Available: dis"),
     (None, {"distance": "far"}, "Unknown distance 'far'"),
     (None, {"float_range": "0,2"}, "Unknown float range '0,2'"),
-    ("l2", {"float_range": (0, 1)}, "Unknown float range"),
+    ("l2", {"float_range": (0, 2)}, "Unknown float range"),
     ("file:///no/such/handle", {}, "file:///no/such/handle is not an exported metric: "),
 ])
 def test_an_unknown_metric_or_option_is_one_line(source, options, message):

@@ -132,7 +132,10 @@ IMAGENET = Preprocessing()
 
 
 def float_range(name):
-  """Returns the float range called `name`, one of `FLOAT_RANGES`; raises `UserError` if unknown."""
+  """Returns a range of `FLOAT_RANGES`, of its name or itself; raises `UserError` if unknown."""
+  if isinstance(name, (tuple, list)):
+    name = ",".join(f"{bound:g}" if isinstance(bound, (int, float)) else str(bound)
+                    for bound in name)
   try:
     return FLOAT_RANGES[str(name).replace(" ", "")]
   except KeyError:

@@ -69,6 +69,8 @@ def test_eager_and_graph_agree(uint8_images):
     ("0,1", (0, 1)), ("0,255", (0, 255)), ("-1,1", (-1, 1)), ("-1, 1", (-1, 1))])
 def test_ranges_have_names(name, expected):
   assert preprocessing.float_range(name) == expected
+  assert preprocessing.float_range(expected) == expected
+  assert preprocessing.float_range(list(expected)) == expected
 
 
 def test_an_unknown_range_lists_the_known_ones():

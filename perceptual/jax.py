@@ -101,6 +101,9 @@ class Metric:
     """
     return self._run(self._pure.spatial_map, self.params, reference, candidate)
 
+  def __repr__(self):
+    return f"perceptual.jax.Metric({self._pure.described()})"
+
   def _run(self, function, params, reference, candidate, *mask):
     weights = [params[variable.path] for variable in self._pure.variables]
     return function(weights, *map(jax.numpy.asarray, (reference, candidate, *mask)))

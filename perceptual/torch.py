@@ -114,7 +114,7 @@ class PerceptualMetric(torch.nn.Module):
 
   def extra_repr(self):
     """Describes the metric for `print`."""
-    return repr(self._pure.metric)[len("<Metric "):-len(">")]
+    return self._pure.described()
 
   def _run(self, function, reference, candidate, *mask):
     import keras

@@ -36,7 +36,7 @@ def values(distance, x, y):
       "ranges": [perceptual.jax.metric("mse", float_range="-1,1")(2 * x - 1, 2 * y - 1),
                  pixels(np.uint8(255 * x), np.uint8(255 * y)), pixels(np.uint8(255 * x), y)],
       "lower_is_better": distance.lower_is_better, "float_range": distance.float_range,
-      "name": distance.fingerprint["name"],
+      "name": distance.fingerprint["name"], "repr": repr(distance),
   }
 
 

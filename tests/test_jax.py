@@ -50,6 +50,8 @@ def test_the_import_chooses_the_backend(found):
 def test_a_function_says_what_it_is(found):
   assert found["lower_is_better"] and found["float_range"] == [0, 1]
   assert found["name"] == _SOURCE
+  assert found["repr"].startswith(f"perceptual.jax.Metric({_SOURCE}: ")
+  assert "distance local" in found["repr"] and found["repr"].endswith("lower is better)")
 
 
 def test_transformations_give_the_same(found):

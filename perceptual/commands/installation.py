@@ -8,7 +8,9 @@ from perceptual.common import backends, folders, packages, text_table
 from perceptual.errors import UserError, first_line
 from perceptual.version import __version__
 
-_CORE = ("absl", "h5py", "keras", "numpy", "PIL", "tqdm")
+# The name that is imported -> pip's.
+_CORE = {"absl": "absl-py", "h5py": "h5py", "keras": "keras", "numpy": "numpy", "PIL": "pillow",
+         "tqdm": "tqdm"}
 
 
 def inspect():
@@ -20,7 +22,7 @@ def inspect():
       "perceptual": __version__,
       "python": platform.python_version(),
       "system": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
-      "packages": [_package(module) for module in (*_CORE, *packages.OPTIONAL)],
+      "packages": [_package(name, modules) for name, modules in _modules().items()],
       "backend": _backend(),
       "weights": _weights(),
   }
@@ -40,13 +42,21 @@ def as_text(found):
   return "\n".join([*head, "", text_table.aligned(lines)])
 
 
-def _package(module):
-  """What is known of a package, by the name that is imported."""
-  extra = packages.OPTIONAL[module].extra if module in packages.OPTIONAL else None
-  version = _version(module) if packages.is_installed(module) else None
+def _modules():
+  """Returns `{name for pip: names that are imported}` of all packages."""
+  found = {name: [module] for module, name in _CORE.items()}
+  for module, package in packages.OPTIONAL.items():
+    found.setdefault(package.pip, []).append(module)
+  return found
+
+
+def _package(name, modules):
+  """What is known of a package, by its name for pip and those that are imported."""
+  package = packages.OPTIONAL.get(modules[0])
+  extra = package.extra if package else None
+  version = _version(modules[0]) if all(map(packages.is_installed, modules)) else None
   missing = packages.install(extra) if extra else "pip install perceptual"
-  return {"name": packages.called(module), "version": version, "extra": extra,
-          "install": None if version else missing}
+  return {"name": name, "version": version, "extra": extra, "install": None if version else missing}
 
 
 def _version(module):

@@ -1,9 +1,10 @@
 """Plan, run and collect a study: many training runs, said by one gin file.
 
-  perceptual study plan --study=gin/studies/width_small.gin
+  perceptual study plan --study=gin/studies/width_small.gin --data_dir=data
       every run with its parameters, operations, memory, checkpoints and hours on --device; every
       value is checked, so that a network that cannot be built is told now. With --study_dir the
-      plan is written there as plan.csv.
+      plan is written there as plan.csv. Without --data_dir, studies of ImageNet are planned with
+      the sizes that it was published with.
 
   perceptual study run --study=gin/studies/width_small.gin --study_dir=studies/width --data_dir=data
       trains all runs, one after another; or those of --index=3 (10-19, 3,7), or one of several
@@ -50,8 +51,9 @@ flags.DEFINE_string(
     "study_dir", None, "The folder of the study: its runs, tables and job files.",
     flag_values=FLAGS)
 flags.DEFINE_string(
-    "data_dir", None, "The folder of prepared data sets (see perceptual prepare). plan takes the "
-    "published data's sizes without it.", flag_values=FLAGS)
+    "data_dir", None, "The folder of prepared data sets (see perceptual prepare). Without it, "
+    "plan takes the published sizes of ImageNet, and of a study of tasks its working directory.",
+    flag_values=FLAGS)
 flags.DEFINE_list(
     "index", [], "run, submit: these runs alone, as 3,10-19; by default all.", flag_values=FLAGS)
 flags.DEFINE_string(
@@ -140,6 +142,8 @@ def _plan():
     path = folder.path / "plan.csv"
     files.write_csv(path, *planning.as_csv_rows(planned))
     print(f"Every number, and the hours on every device: {path}")
+  if sizes := planning.sizes(planned):
+    print(sizes)
 
 
 def _run():

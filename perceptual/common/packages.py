@@ -11,30 +11,31 @@ from perceptual.errors import UserError
 
 
 class _Package(NamedTuple):
-  """What a package is called, and the smallest extra of setup.py that brings it."""
+  """What a package is called, the smallest extra of setup.py that brings it, its name for pip."""
 
   name: str
   extra: str
+  pip: str
 
 
 # What the core does without, by the name that is imported.
 OPTIONAL = {
-    "gin": _Package("gin-config", "train"),
-    "jax": _Package("JAX", "jax"),
-    "matplotlib": _Package("Matplotlib", "report"),
-    "official": _Package("tf-models-official", "train"),
-    "onnx": _Package("ONNX", "export"),
-    "onnxruntime": _Package("ONNX Runtime", "onnxruntime"),
-    "openpyxl": _Package("openpyxl", "report"),
-    "orbit": _Package("tf-models-official", "train"),
-    "scipy": _Package("SciPy", "report"),
-    "skimage": _Package("scikit-image", "demo"),
-    "sklearn": _Package("scikit-learn", "demo"),
-    "tensorflow": _Package("TensorFlow", "tensorflow"),
-    "tensorflow_datasets": _Package("TensorFlow Datasets", "train"),
-    "tensorflow_hub": _Package("TensorFlow Hub", "hub"),
-    "threadpoolctl": _Package("threadpoolctl", "demo"),
-    "torch": _Package("PyTorch", "torch"),
+    "gin": _Package("gin-config", "train", "gin-config"),
+    "jax": _Package("JAX", "jax", "jax"),
+    "matplotlib": _Package("Matplotlib", "report", "matplotlib"),
+    "official": _Package("tf-models-official", "train", "tf-models-official"),
+    "onnx": _Package("ONNX", "export", "onnx"),
+    "onnxruntime": _Package("ONNX Runtime", "onnxruntime", "onnxruntime"),
+    "openpyxl": _Package("openpyxl", "report", "openpyxl"),
+    "orbit": _Package("tf-models-official", "train", "tf-models-official"),
+    "scipy": _Package("SciPy", "report", "scipy"),
+    "skimage": _Package("scikit-image", "demo", "scikit-image"),
+    "sklearn": _Package("scikit-learn", "demo", "scikit-learn"),
+    "tensorflow": _Package("TensorFlow", "tensorflow", "tensorflow"),
+    "tensorflow_datasets": _Package("TensorFlow Datasets", "train", "tensorflow-datasets"),
+    "tensorflow_hub": _Package("TensorFlow Hub", "hub", "tensorflow-hub"),
+    "threadpoolctl": _Package("threadpoolctl", "demo", "threadpoolctl"),
+    "torch": _Package("PyTorch", "torch", "torch"),
 }
 
 

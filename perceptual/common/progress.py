@@ -1,7 +1,7 @@
 """One progress bar for every slow pass over data: count, pace and time left, on stderr.
 
 In a log, where stderr is not a terminal, it is whole lines: one every `LOG_SECONDS`, and one at the
-end of a pass.
+end of a pass; none of a pass that is over within `QUIET_SECONDS`.
 """
 
 import contextlib
@@ -10,6 +10,7 @@ import sys
 from tqdm import tqdm
 
 LOG_SECONDS = 10.0
+QUIET_SECONDS = 3.0
 _TERMINAL_SECONDS = 0.2
 _BYTE = "byte"
 
@@ -87,7 +88,7 @@ class _TerminalBar(_Bar):
 
 
 class _LogBar(_Bar):
-  """Whole lines of a log, as soon as there is anything to tell."""
+  """Whole lines of a log, of what takes more than a moment."""
 
   formats = ("{desc}: {percentage:.0f}%, {counted}, {elapsed} so far, {remaining} left, {pace}",
              "{desc}: {counted}, {elapsed} so far, {pace}")
@@ -97,7 +98,7 @@ class _LogBar(_Bar):
     super().__init__(items, file=_WholeLines(sys.stderr), mininterval=LOG_SECONDS, **options)
 
   def display(self, msg=None, pos=None):
-    if self.n > self._shown:
+    if self.n > self._shown and self.format_dict["elapsed"] >= QUIET_SECONDS:
       self._shown = self.n
       super().display(msg, pos)
 

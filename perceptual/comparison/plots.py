@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from perceptual.common.html import node
+from perceptual.common.progress import plural
 from perceptual.comparison.tables import number
 
 _BINS = 30
@@ -24,7 +25,8 @@ def histogram(label, values):
   counts, edges = np.histogram(values, bins=_BINS, range=(low, high))
   x, y = _across(low, high), _up(0, int(counts.max()))
   bars = [
-      node("rect", node("title", f"{number(start)} to {number(end)}: {count:,} pairs"),
+      node("rect", node("title", f"{number(start)} to {number(end)}: "
+                                  f"{plural(int(count), 'pair')}"),
            x=x(start), y=y(count), width=round(max(x(end) - x(start) - 1, 1), 1),
            height=round(y(0) - y(count), 1), class_="bar")
       for count, start, end in zip(counts, edges, edges[1:]) if count]
@@ -33,8 +35,8 @@ def histogram(label, values):
               y2=y(0), class_="mean")
   return _plot([*bars, mark, *_axes((low, high), (0, int(counts.max())), label, "pairs",
                                     counted=True)],
-               f"Histogram of {label} over {len(values):,} pairs: from {number(values.min())} to "
-               f"{number(values.max())}, mean {number(mean)}")
+               f"Histogram of {label} over {plural(len(values), 'pair')}: from "
+               f"{number(values.min())} to {number(values.max())}, mean {number(mean)}")
 
 
 def scatter(label_x, values_x, label_y, values_y):

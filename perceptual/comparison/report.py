@@ -107,7 +107,8 @@ def _rank_correlations(comparison, finite):
                                            for label in (one, other)))
                   if (finite[one] & finite[other]).sum() > 1 else "" for other in finite)]
           for one in finite]
-  yield node("p", "Spearman's rank correlation of the metrics over pairs of which both are finite:")
+  yield node("p", "Spearman's rank correlation of the metrics over pairs of which both are finite "
+                  "(a distance and a similarity that agree have -1):")
   yield table(["metric", *finite], rows, aria_label="Rank correlations")
 
 
@@ -175,8 +176,9 @@ def _skipped(comparison):
 def _provenance(comparison, settings, command):
   about = {"perceptual": __version__, "settings": settings, "fingerprints": comparison.fingerprints}
   yield node("h2", "How these numbers were made")
-  yield node("p", f"On {datetime.datetime.now().astimezone():%Y-%m-%d at %H:%M %Z}"
-                  f"{', by' if command else '.'}")
+  yield node("p", f"By perceptual {__version__}, on "
+                  f"{datetime.datetime.now().astimezone():%Y-%m-%d at %H:%M %Z}."
+                  f"{' The command:' if command else ''}")
   if command:
     yield node("pre", command, tabindex="0")
   yield node("pre", json.dumps(about, indent=2), tabindex="0")

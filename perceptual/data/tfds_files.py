@@ -244,7 +244,8 @@ def _put_back(directory):
 def require_free(directory, *, overwrite):
   """Raises a `UserError` if `directory` holds a whole data set that is not to be replaced."""
   if is_complete(directory) and not overwrite:
-    raise UserError(f"{directory} already holds a data set: choose another data_dir, or overwrite.")
+    raise UserError(f"{directory} already holds a data set: choose another --data_dir, or give "
+                    "--overwrite.")
 
 
 def is_complete(directory):

@@ -24,7 +24,7 @@ def standings(board, *, headline, scores, limits=()):
     limits: `(value, label)` of lines across the bars, as how well people agree.
   """
   ranked = board.ranking
-  height = 0.9 + 0.2 * len(ranked)
+  height = 1.0 + 0.2 * len(ranked)
   figure, axes = figure_style.subplots(
       1, 2, width=figure_style.PAGE, height=height, width_ratios=[1.15, 1])
   _bars(axes[0, 0], ranked, scores, headline, limits)
@@ -60,9 +60,10 @@ def agreement(board):
   return figure
 
 
-_AXES = {"2afc": ("distance of b less distance of a", "share of people for b"),
-         "jnd": ("distance", "share of people who saw no difference"),
-         "opinions": ("distance", "opinion")}
+_AXES = {"2afc": ("distance of b minus distance of a (similarities negated)",
+                 "share of people for b"),
+         "jnd": ("distance (similarities negated)", "share of people who saw no difference"),
+         "opinions": ("distance (similarities negated)", "opinion")}
 
 
 def _bars(panel, ranked, scores, headline, limits):
@@ -103,7 +104,8 @@ def _matrix(panel, board):
   panel.set_xticks(range(len(ranked)), numbers)
   panel.set_yticks(range(len(ranked)), numbers)
   panel.grid(visible=False)
-  panel.set_xlabel("row less column; by more than chance:\nblue better, orange worse")
+  panel.set_xlabel("score of the row minus score of the column;\ncoloured only where more than "
+                   "chance:\nblue, the row is better; orange, worse")
 
 
 def _colour(board, metric, other):

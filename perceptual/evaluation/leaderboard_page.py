@@ -24,7 +24,13 @@ from perceptual.version import __version__
 FILE = "leaderboard.html"
 SHOWN = 12  # choices of a kind on which metrics and people disagree, which bounds the page
 _PICTURE = 400  # pixels, the longer side of the pictures, which can be enlarged
-_STYLE = "td b { font-weight: 600; }\n"
+_DOTS = {"2afc": "triplet", "jnd": "pair", "opinions": "image"}  # of the scatter plots
+# All scores of a set fit a window of 1300 pixels.
+_STYLE = """
+td b { font-weight: 600; }
+table { font-size: 14px; } th, td { padding: .35rem .4rem; } th { white-space: normal; }
+td:nth-child(2) { min-width: 11rem; overflow-wrap: anywhere; }
+"""
 
 
 def write(boards, output_dir, *, summary=None, images=None, command=None):
@@ -94,8 +100,8 @@ def _set(name, board, image, folder, prefix):
             limits=leaderboard_figures.limits_of(board.judged)),
         folder, f"{prefix}leaderboard", f"Bars and differences of judged/{name}")
     yield node("h3", "Metrics against people")
-    yield node("p", "Each dot is an example, of many sets a part of them; the line is the logistic "
-                    "of four parameters.")
+    yield node("p", f"Each dot is one {_DOTS[board.judged.kind]}; of large sets only some are "
+                    "drawn. The line is the logistic of four parameters.")
     yield _drawn(leaderboard_figures.agreement(board), folder, f"{prefix}agreement",
                  f"Distances against answers of judged/{name}")
   if image is not None:
@@ -155,15 +161,15 @@ def _metrics(board, found, choice, place):
         f"{metric} {(found.metrics[metric][choice] + 1) / 2:.0%}" for metric in board.ranking)
   sign = 1 if place == 2 else -1
   closer = [metric for metric in board.ranking if sign * found.metrics[metric][choice] > 0]
-  return f"closer by: {', '.join(closer) or 'no metric'}"
+  return f"found closer by: {', '.join(closer) or 'none'}"
 
 
 def _provenance(command):
   yield node("h2", "How these numbers were made")
   yield node("p", f"By perceptual {__version__}, on "
-                  f"{datetime.datetime.now().astimezone():%Y-%m-%d at %H:%M %Z}"
-                  f"{', by' if command else ''}. Metrics' fingerprints and all numbers are in "
-                  "scores.json and distances.csv.")
+                  f"{datetime.datetime.now().astimezone():%Y-%m-%d at %H:%M %Z}. Metrics' "
+                  "fingerprints and all numbers are in scores.json and distances.csv."
+                  f"{' The command:' if command else ''}")
   if command:
     yield node("pre", command, tabindex="0")
 

@@ -31,6 +31,10 @@ class PureMetric:
   def __deepcopy__(self, memo):
     return self
 
+  def described(self):
+    """Returns what the metric is, as one line of text: what its `repr` tells."""
+    return repr(self.metric)[len("<Metric "):-len(">")]
+
   def __call__(self, weights, reference, candidate, mask=None):
     """Returns the metric of each pair, `[batch]` float32.
 

@@ -11,7 +11,6 @@ _WIDTH = 100
 _GAP = 2  # between the columns of `aligned`
 _COLUMNS = ("metric", "kind", "summary", "better", "values", "smallest_side", "weights",
             "how_to_get")
-_GET = "perceptual convert --network=METRIC --download"
 
 
 def table(specs):
@@ -31,11 +30,14 @@ def table(specs):
   legend = (
       "better: which values mean more alike. smallest: the least height and width of an image in "
       "pixels, by default options. weights: whether those that a metric needs are on this machine; "
-      "- where it needs none. For a metric's options: perceptual metrics --metric=NAME")
-  missing = (f"\nTo get weights that are missing: {_GET}\n"
-             "(METRIC is the metric's name; without --download from files that this machine has)"
-             if any(not spec.weights_available for spec in specs) else "")
-  return f"{aligned(lines)}\n\n{textwrap.fill(legend, _WIDTH)}{missing}"
+      "- where it needs none.")
+  notes = [textwrap.fill(legend, _WIDTH),
+           "A metric's options: for instance `perceptual metrics --metric=gaussian-resnet6`"]
+  missing = next((spec.name for spec in specs if not spec.weights_available), None)
+  if missing:
+    notes.append(f"Weights that are missing: for instance `perceptual convert --network={missing} "
+                 "--download`\n(without --download from files that this machine has)")
+  return "\n".join([aligned(lines), "", *notes])
 
 
 def details(spec):

@@ -13,8 +13,9 @@ import statistics
 
 from perceptual import errors, models
 from perceptual.common import progress
+from perceptual.common.progress import plural
 from perceptual.common.text_table import aligned
-from perceptual.data.labelled import registry
+from perceptual.data.labelled import imagenet64, registry
 from perceptual.experiments import config
 from perceptual.models import costs
 from perceptual.models import taps as feature_taps
@@ -33,6 +34,8 @@ _TRIPLETS_OF_OTHERS = 10_000
 _TRAINING_TRIPLETS = 151_250  # of BAPPS
 _IMAGES_OF_A_TRIPLET = 3
 
+_NAMED = 3  # runs of those refused for one reason
+
 
 @dataclasses.dataclass(frozen=True)
 class Planned:
@@ -50,6 +53,7 @@ class Planned:
     values: values that layers put out in the whole run, those of an evaluation counted a third.
     memory: bytes on one device that holds the whole batch; an estimate.
     checkpoints: bytes of all checkpoints that are kept at the end.
+    published: whether the sizes are those of the published ImageNet, and not of prepared data.
   """
 
   run: object
@@ -63,6 +67,7 @@ class Planned:
   values: int
   memory: int
   checkpoints: int
+  published: bool = False
 
   def hours(self, device):
     """Returns the hours on a `devices.Device`; an estimate."""
@@ -78,19 +83,20 @@ def plan(study, *, folder, data_dir=None):
     data_dir: the folder of prepared data sets, whose sizes count; None for the published ones'.
 
   Raises:
-    UserError: if the bindings of a run are refused: by gin, by a recipe or by the network. All
-      that are refused are named.
+    UserError: if the bindings of a run are refused: by gin, by a recipe or by the network. Each
+      reason is told once, with the first of its runs.
   """
-  planned, refused = [], []
+  planned, refused = [], {}
   with progress.progress(study.runs, description=f"planning {study.name}", unit="run") as runs:
     for run in runs:
       try:
         planned.append(_planned(study, run, folder, data_dir))
       except errors.UserError as error:
-        refused.append(f"{run.name}: {errors.first_line(error)}")
+        refused.setdefault(errors.first_line(error), []).append(run.name)
   if refused:
-    raise errors.UserError(f"{len(refused)} of the {len(study.runs)} runs of {study.name} are "
-                           f"refused. {' '.join(refused)}")
+    raise errors.UserError(
+        f"{sum(map(len, refused.values()))} of {plural(len(study.runs), 'run')} are refused. "
+        f"{' '.join(_refusal(reason, names) for reason, names in refused.items())}")
   return planned
 
 
@@ -108,8 +114,10 @@ def table(planned, name, device):
     lines.append([
         str(one.run.index), one.run.name, f"{one.parameters:,}", f"{one.flops / 1e6:,.0f}",
         f"{one.steps:,}", str(one.batch_size), f"{one.total_flops / 1e15:,.2f}",
-        f"{one.memory / 1e9:.1f}", f"{one.checkpoints / 1e6:,.0f}", f"{one.hours(device):,.2f}"])
-  return f"{aligned(lines)}\n\n{totals(planned, name, device)}"
+        f"{one.memory / 1e9:,.1f}", f"{one.checkpoints / 1e6:,.0f}",
+        _hours(one.hours(device), decimals=2)])
+  about = "PFLOPs are of the whole run, MFLOPs of one image."
+  return f"{aligned(lines)}\n{about}\n\n{totals(planned, name, device)}"
 
 
 def totals(planned, name, device):
@@ -118,7 +126,7 @@ def totals(planned, name, device):
       f"{len(planned)} runs, {len({(one.run.network, one.parameters) for one in planned})} "
       f"different networks: {sum(one.total_flops for one in planned) / 1e18:,.3f} EFLOPs, "
       f"{sum(one.checkpoints for one in planned) / 1e9:,.1f} GB of checkpoints, "
-      f"{sum(one.hours(device) for one in planned):,.1f} hours on one {name}.",
+      f"{_hours(sum(one.hours(device) for one in planned), decimals=1)} hours on one {name}.",
       "MFLOPs: millions of operations for one image, a multiplication and an addition being two. "
       "Memory: an estimate, the whole batch on one device.",
       f"Hours: an estimate. {name}: {device.origin}."]
@@ -129,6 +137,14 @@ def totals(planned, name, device):
         f"More than the {device.bytes / 1e9:.0f} GB of one {name}: {len(too_large)} runs "
         f"({', '.join(too_large[:3])}{more}); spread their batches over several.")
   return "\n".join(lines)
+
+
+def sizes(planned):
+  """Returns what the plan took for the sizes of data that were not prepared; empty without any."""
+  if not any(one.published for one in planned):
+    return ""
+  return (f"Sizes: ImageNet's {imagenet64.PUBLISHED_SIZES['train']:,} images of 1,000 classes, as "
+          "no --data_dir was given; with --data_dir=DIR those of the prepared data.")
 
 
 def check(planned, folder, name, device):
@@ -167,12 +183,30 @@ def as_csv_rows(planned):
        *(f"{one.hours(device):.4g}" for device in DEVICES.values())] for one in planned]
 
 
+def _refusal(reason, names):
+  """A reason with the runs that are refused for it."""
+  shown = ", ".join(names[:_NAMED])
+  more = ", ..." if len(names) > _NAMED else ""
+  return f"{plural(len(names), 'run')} ({shown}{more}): {reason}"
+
+
+def _hours(hours, *, decimals):
+  """Hours as text, without decimals from 1,000 on."""
+  return f"{hours:,.{0 if round(hours, decimals) >= 1000 else decimals}f}"
+
+
 def _planned(study, run, folder, data_dir):
   run.parse(folder)
-  if run.kind == "learn":
-    return _learned(study, run, folder, data_dir)
   if run.kind == "task":
     return _of_task(run, data_dir)
+  found = (_learned(study, run, folder, data_dir) if run.kind == "learn" else
+           _trained(run, data_dir))
+  published = data_dir is None and config.value("images.source") == "imagenet64"
+  return dataclasses.replace(found, published=published)
+
+
+def _trained(run, data_dir):
+  """The cost of training a classifier."""
   network, settings = config.network(), config.train_settings()
   images = config.images(data_dir, load=registry.outline)
   names, _, limit = config.judged()

@@ -73,7 +73,8 @@ def folder(source, data_dir=None):
   if data_dir is not None:
     path = expanded(data_dir) / path
   if not path.is_dir():
-    raise UserError(f"There is no folder {path}: give one of images, from --data_dir on.")
+    raise UserError(f"There is no folder {path}: give a folder of images; its path starts at "
+                    "--data_dir.")
   return path
 
 

@@ -27,9 +27,12 @@ def test_what_is_there_is_told_as_data(capsys, tmp_path, monkeypatch):
   assert found["backend"]["name"] == "tensorflow"
   assert "CPU 0" in found["backend"]["devices"]
   assert found["weights"] == {"folder": str(tmp_path), "names": ["alexnet"]}
+  names = [package["name"] for package in found["packages"]]
+  assert len(set(names)) == len(names)
+  assert {"absl-py", "pillow", "torch", "tf-models-official"} <= set(names)
   versions = {package["name"]: package["version"] for package in found["packages"]}
   assert versions["numpy"].count(".") == 2
-  assert set(versions) >= {package.name for package in packages.OPTIONAL.values()}
+  assert set(versions) >= {package.pip for package in packages.OPTIONAL.values()}
 
 
 def test_what_is_missing_has_its_command(capsys, monkeypatch):
@@ -38,7 +41,7 @@ def test_what_is_missing_has_its_command(capsys, monkeypatch):
                       lambda module: module != "onnx" and installed(module))
   status, out, _ = _run(capsys)
   assert status == 0
-  line = next(line for line in out.splitlines() if line.startswith("ONNX "))
+  line = next(line for line in out.splitlines() if line.startswith("onnx "))
   assert line.split()[1] == "missing"
   assert line.endswith('pip install "perceptual[export]"')
 

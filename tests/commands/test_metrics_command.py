@@ -40,7 +40,10 @@ def test_every_metric_has_its_line_and_its_row_on_disk(weights, capsys, tmp_path
   assert {spec.name for spec in specs} <= set(lines)
   assert "  here  " in lines["lpips-alex"] and "  missing  " in lines["lpips-vgg"]
   assert lines["psnr"].split()[1:6] == ["higher", "0", "to", "100", "dB"]
-  assert "perceptual convert --network=METRIC --download" in out
+  assert "for instance `perceptual convert --network=lpips-vgg --download`" in out
+  assert "for instance `perceptual metrics --metric=gaussian-resnet6`" in out
+  exact = {spec.name for spec in specs if "exact" in spec.summary}
+  assert exact == {"lpips-alex", "lpips-squeeze"}
   with open(tmp_path / "lists" / "metrics.csv", newline="") as file:
     rows = list(csv.DictReader(file))
   assert [row["metric"] for row in rows] == [spec.name for spec in specs]

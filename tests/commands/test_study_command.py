@@ -54,6 +54,7 @@ def test_from_the_plan_to_the_table(run, flags, tmp_path):
   assert "resnet2-width0.2-seed0" in out
   assert "2 runs, 2 different networks" in out
   assert "in proportion to 252 GFLOP/s" in out
+  assert "Sizes: " not in out  # the photographs are those of any plan
   with (tmp_path / "study" / "plan.csv").open(newline="") as file:
     assert [row["run"] for row in csv.DictReader(file)] == [
         "resnet2-width0.1-seed0", "resnet2-width0.2-seed0"]
@@ -91,6 +92,24 @@ def test_from_the_plan_to_the_table(run, flags, tmp_path):
   with (tmp_path / "study" / "figures" / "entropy.csv").open(newline="") as file:
     assert [row["run"] for row in csv.DictReader(file)] == [
         "resnet2-width0.1-seed0", "resnet2-width0.2-seed0"]
+
+
+def test_a_plan_says_last_that_sizes_are_the_published_ones(run, flags, tmp_path):
+  base = BASE.replace("images.train_per_photograph = 1\nimages.validation_per_photograph = 1\n",
+                      "images.source = 'imagenet64'\n")
+  (tmp_path / "base.gin").write_text(base)
+  for arguments in (flags, flags[:1]):
+    code, out, _ = run("plan", *arguments)
+    assert code == 0
+    assert out.splitlines()[-1].startswith("Sizes: ImageNet's 1,281,167 images of 1,000 classes, ")
+
+
+def test_refused_runs_are_one_line(run, flags, tmp_path):
+  (tmp_path / "base.gin").write_text(BASE + "train.label_smoothing = 2.0\n")
+  code, out, error = run("plan", *flags)
+  assert (code, out) == (1, "")
+  assert error.startswith("error: 2 of 2 runs are refused. 2 runs (resnet2-width0.1-seed0, "
+                          "resnet2-width0.2-seed0): label_smoothing")
 
 
 def test_figures_come_after_collect(run, flags):

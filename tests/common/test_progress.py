@@ -17,6 +17,7 @@ class _Terminal(io.StringIO):
 def log(monkeypatch, capsys):
   """Returns what has been logged; bars log every step."""
   monkeypatch.setattr(progress, "LOG_SECONDS", 0.0)
+  monkeypatch.setattr(progress, "QUIET_SECONDS", 0.0)
   return lambda: capsys.readouterr().err
 
 
@@ -36,6 +37,20 @@ def test_a_log_gets_a_line_at_the_end_of_a_short_pass(log, monkeypatch):
   list(progress.progress(iter(range(1)), description="reading", unit="batch"))
   list(progress.progress(iter(range(2000)), description="listing", unit="batch"))
   assert _counts(log()) == ["reading: 1 batch", "listing: 2,000 batches"]
+
+
+def test_a_log_gets_nothing_of_what_is_over_at_once(capsys):
+  list(progress.progress(range(3), description="reading"))
+  with progress.progress(description="listing", unit="file") as bar:
+    bar.update(3)
+  assert capsys.readouterr().err == ""
+
+
+def test_a_log_gets_a_line_of_a_pass_of_some_seconds(capsys):
+  with progress.progress(description="listing", unit="file") as bar:
+    bar.start_t -= progress.QUIET_SECONDS
+    bar.update(3)
+  assert capsys.readouterr().err.startswith("listing: 3 files, 00:03 so far")
 
 
 def test_what_has_not_begun_leaves_no_line(log):

@@ -87,6 +87,9 @@ def test_everything_is_on_the_page(folders, write, difference, likeness):
   assert summary[:3] == ["<d>", "0.2000", "0.1155"] and summary[8] == "lower is better"
   assert pairs[0] == "1" and pairs[1].startswith(str(folders.files[1].parent))
   assert pairs[5:7] == ["0.4000", "2.5000"] and pairs[-2:] == ["0.0000", "inf"]
+  assert "a distance and a similarity that agree have -1" in read.all("main")[0]["text"]
+  made = read.all("main")[0]["text"].partition("How these numbers were made")[2]
+  assert made.startswith("By perceptual ") and ". The command:perceptual compare" in made
   assert ranks == ["<d>", "1.00", "-1.00", "l", "-1.00", "1.00"]
   assert skipped[2] == "no candidate of this name"
   assert read.all("pre")[0]["text"] == "perceptual compare 'r <' c"
@@ -165,13 +168,16 @@ def test_a_histogram_counts_every_value():
   values = np.random.default_rng(0).normal(size=1000)
   drawn = plots.histogram("d", values)
   bars = list(drawn.iter("rect"))
-  counts = [int(re.search(r": ([\d,]+) pairs", bar[0].text)[1].replace(",", "")) for bar in bars]
+  counts = [int(re.search(r": ([\d,]+) pairs?$", bar[0].text)[1].replace(",", "")) for bar in bars]
   heights = np.array([float(bar.get("height")) for bar in bars])
   assert sum(counts) == 1000
   np.testing.assert_allclose(heights / heights.max(), np.array(counts) / max(counts), atol=0.01)
   assert [tick.text for tick in drawn.iter("text")][:3] == ["-2", "0", "2"]
   same = plots.histogram("d", np.full(7, 0.25))
   assert [bar[0].text for bar in same.iter("rect")] == ["0.2500 to 0.2833: 7 pairs"]
+  one = plots.histogram("d", np.array([0.25]))
+  assert [bar[0].text for bar in one.iter("rect")] == ["0.2500 to 0.2833: 1 pair"]
+  assert "over 1 pair:" in one.get("aria-label")
 
 
 def test_rank_correlation_is_spearmans():

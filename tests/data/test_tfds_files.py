@@ -109,7 +109,7 @@ def test_a_killed_run_leaves_nothing_that_reads_as_complete_and_is_replaced(tmp_
 def test_a_complete_data_set_is_replaced_only_when_told_to(tmp_path):
   directory = write(tmp_path)
   before = files(directory)
-  with pytest.raises(UserError, match="already holds a data set"):
+  with pytest.raises(UserError, match="already holds a data set: choose another --data_dir, or"):
     write(tmp_path, metadata={"second": True})
   assert files(directory) == before
   write(tmp_path, metadata={"second": True}, overwrite=True)

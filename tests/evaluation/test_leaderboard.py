@@ -151,6 +151,9 @@ def test_a_page_with_its_pictures_and_again_from_distances(data_dir, tmp_path, c
               f"--data_dir={data_dir}", f"--output_dir={tmp_path / 'first'}"])
   page = (tmp_path / "first" / "leaderboard.html").read_text("utf-8")
   assert "judged/triplets" in page and "--dataset=judged/triplets" in page
+  assert "Each dot is one triplet; of large sets only some are drawn." in page
+  assert "found closer by: mse, psnr<" in page and "found closer by: none<" in page
+  assert "numbers are in scores.json and distances.csv. The command:</p><pre" in page
   assert page.count("data:image/png;base64,") == 2
   assert page.count("data:image/jpeg;base64,") == 2 * 3 * 3  # by all and by the best: 3 triplets
   assert not re.findall(r"""(?:src|href)=["'](?!data:)""", page)

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 import perceptual
 from perceptual import models
-from perceptual.common import files
+from perceptual.common import files, progress
 from perceptual.data.judged import judged_sets
 from perceptual.errors import UserError
 from perceptual.evaluation import results, scores, scoring, tables
@@ -176,7 +176,8 @@ def test_two_replicas_score_as_one(evaluated, two_cpus):
   assert fingerprints == evaluated[2]
 
 
-def test_progress_is_on_stderr_one_bar_a_metric(capsys):
+def test_progress_is_on_stderr_one_bar_a_metric(capsys, monkeypatch):
+  monkeypatch.setattr(progress, "QUIET_SECONDS", 0.0)
   scoring.evaluate(_metric(), _judged_set(), _SETTINGS)
   out, err = capsys.readouterr()
   assert out == ""

@@ -1,5 +1,7 @@
 """Plans: costs by hand, refused values found, estimates beside what was measured."""
 
+import dataclasses
+
 import pytest
 
 from perceptual import models
@@ -44,9 +46,21 @@ def test_refused_values_are_found_before_anything_runs(write):
   with pytest.raises(UserError) as caught:
     planning.plan(definition.read(write(text)), folder="anywhere")
   message = str(caught.value)
-  assert "2 of the 4 runs of micro are refused." in message
-  assert "resnet2-width-1-seed0: width must be a number > 0" in message
-  assert "resnet2-widthwide-seed0: width" in message
+  assert message.startswith("2 of 4 runs are refused. 1 run (resnet2-width-1-seed0): width must be "
+                            "a number > 0")
+  assert " 1 run (resnet2-widthwide-seed0): width" in message
+
+
+def test_equal_reasons_are_told_once_with_three_of_their_runs(write, base):
+  text = STUDY.replace("'network.width': [0.1, 0.2]", "'network.width': [0.1, 0.2, 0.3, 0.4]")
+  base.write_text(base.read_text() + "train.label_smoothing = 2.0\n")
+  with pytest.raises(UserError) as caught:
+    planning.plan(definition.read(write(text)), folder="anywhere")
+  message = str(caught.value)
+  assert message.startswith(
+      "4 of 4 runs are refused. 4 runs (resnet2-seed0, resnet2-width0.2-seed0, "
+      "resnet2-width0.3-seed0, ...): label_smoothing")
+  assert message.count("label_smoothing") == 1 and "\n" not in message
 
 
 @pytest.mark.parametrize("binding", [
@@ -83,5 +97,28 @@ def test_the_table_says_what_its_numbers_are(write):
     assert "2 runs, 2 different networks" in text
     assert device.origin in text
     assert "measured" in device.origin or "assumed" in device.origin
+    assert "\nPFLOPs are of the whole run, MFLOPs of one image.\n" in text
   columns, rows = planning.as_csv_rows(planned)
   assert [len(row) for row in rows] == [len(columns)] * 2
+
+
+def test_large_numbers_have_separators_and_no_needless_decimals(write):
+  run, _ = planning.plan(definition.read(write()), folder="anywhere")
+  device = devices.DEVICES["cpu"]
+  large = dataclasses.replace(run, memory=2_345_600_000_000,
+                              total_flops=int(1234.5 * 3600 * device.flops), values=0)
+  line = planning.table([large], "cpu", device).splitlines()[2].split()
+  assert (line[7], line[9]) == ("2,345.6", "1,234")
+  small = dataclasses.replace(large, total_flops=int(12.345 * 3600 * device.flops))
+  assert planning.table([small], "cpu", device).splitlines()[2].split()[9] == "12.35"
+
+
+def test_published_sizes_are_told_where_they_were_taken(write, base):
+  planned = planning.plan(definition.read(write()), folder="anywhere")
+  assert planning.sizes(planned) == ""  # photographs that need no folder
+  kept = [line for line in base.read_text().splitlines() if not line.startswith("images.")]
+  base.write_text("\n".join([*kept, "images.source = 'imagenet64'", ""]))
+  planned = planning.plan(definition.read(write()), folder="anywhere")
+  assert planning.sizes(planned) == (
+      "Sizes: ImageNet's 1,281,167 images of 1,000 classes, as no --data_dir was given; with "
+      "--data_dir=DIR those of the prepared data.")

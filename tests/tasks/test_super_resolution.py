@@ -187,7 +187,7 @@ def test_small_photographs_are_enlarged_only_if_that_is_asked_for(data_dir):
 
 @pytest.mark.parametrize(("given", "message"), [
     ({"train": None}, "super_resolution.train is not given"),
-    ({"train": "nowhere"}, "There is no folder .*nowhere: give one of images"),
+    ({"train": "nowhere"}, "There is no folder .*nowhere: give a folder of images; its path"),
     ({"train": "roads/nothing"}, "There is no folder"),
     ({"held_out": 6}, "photographs has 6 photographs, of which super_resolution.held_out = 6"),
     ({"scale": 3}, "Unknown scale 3. Available: 4, 8"),

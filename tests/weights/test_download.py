@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from perceptual import errors
+from perceptual.common import progress
 from perceptual.weights import download
 
 CONTENT = np.random.default_rng(0).bytes(100_000)
@@ -36,7 +37,8 @@ def _files(path):
   return sorted(file.name for file in path.parent.iterdir())
 
 
-def test_a_file_is_downloaded_whole_with_progress(fetch, path, server, capsys):
+def test_a_file_is_downloaded_whole_with_progress(fetch, path, server, capsys, monkeypatch):
+  monkeypatch.setattr(progress, "QUIET_SECONDS", 0.0)
   fetch()
   assert path.read_bytes() == CONTENT and _files(path) == ["file.pth"]
   assert server.ranges == {"file.pth": [None]}

@@ -90,7 +90,8 @@ def prepare(source, data_dir, *, name, layout=None, table=None, columns=None, di
   """
   directory = prepared.directory_of(name, data_dir)
   if prepared.is_complete(directory) and not overwrite:
-    raise UserError(f"{directory} already holds a judged set: choose another name, or overwrite.")
+    raise UserError(f"{directory} already holds a judged set: choose another --name, or give "
+                    "--overwrite.")
   found = source_files.SourceFiles(source)
   judged = judgements.checked(_read(found, layout, table, columns, direction))
   provenance = _provenance(found, judged, layout)

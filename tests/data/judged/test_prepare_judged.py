@@ -121,7 +121,7 @@ def test_a_set_is_read_without_tensorflow(opinions, tmp_path):
 def test_a_set_that_is_there_stays_unless_it_is_overwritten(opinions, tmp_path):
   prepare(opinions, tmp_path / "data", direction=MOS)
   before = files_below(tmp_path / "data")
-  with pytest.raises(UserError, match="already holds a judged set"):
+  with pytest.raises(UserError, match="already holds a judged set: choose another --name, or"):
     prepare(opinions, tmp_path / "data", direction="lower_is_better")
   assert files_below(tmp_path / "data") == before
   studies.change(opinions / "scores.csv", 2, ",5", ",4.5")

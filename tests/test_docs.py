@@ -18,7 +18,7 @@ from perceptual import models, weights
 from perceptual.data.images import image_files
 from perceptual.export import saved_model
 from perceptual.metrics.feature_metric import FeatureMetric
-from perceptual.training import model_dir
+from perceptual.training import checkpoint_files, model_dir
 from perceptual.weights import catalogue
 from tools import build_files
 
@@ -88,7 +88,7 @@ def _train(path):
   for name in ("best_score", "best_accuracy"):
     checkpoint = tf.train.Checkpoint(
         weights=model_dir.keyed_by_path(model.weights), step=tf.Variable(1))
-    tf.train.CheckpointManager(checkpoint, str(folder.checkpoint(name)), 1).save()
+    checkpoint_files.write(checkpoint, folder.checkpoint(name), 1)
 
 
 def _convert_lpips(folder):

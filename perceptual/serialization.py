@@ -22,6 +22,7 @@ _CLASSES = {
         "AdaptiveAveragePooling", "GroupedConv2D", "MinimumSize", "TransformInput"),
     "perceptual.models.vit_layers": (
         "ClassToken", "PatchMap", "SelfAttention", "Tokens", "WholePatches"),
+    "perceptual.tasks.super_resolution.network": ("ReflectedBorder",),
     "perceptual.training.optimizers": ("AdamOfKernels", "MomentumSgd", "RmsPropFromOne"),
     "perceptual.training.schedules": ("FactorAtBoundaries", "WarmUp"),
 }

@@ -20,6 +20,7 @@ def _unparse():
 
 @pytest.fixture(autouse=True)
 def unparsed():
+  _unparse()  # of what other tests gave
   yield
   _unparse()
   config.gin.clear_config()

@@ -2,10 +2,12 @@
 
 import dataclasses
 import functools
+import json
+import pathlib
 import re
 
 from perceptual.commands import command_line, compared_metrics
-from perceptual.common import backends, packages
+from perceptual.common import backends, files, packages
 from perceptual.errors import UserError
 
 PREFIX = "judged/"
@@ -59,16 +61,19 @@ class Request:
 
 def run(request):
   """Scores metrics on judged sets, prints the leaderboard and writes it."""
-  from perceptual.evaluation import answers, leaderboard, results
+  from perceptual.evaluation import answers, leaderboard
 
   chosen = _chosen(request)
-  results.require_folder(request.output_dir)
+  _require_own_folders(chosen, request.output_dir)
   print(f"Scoring {', '.join(request.sources)} on {_listed(chosen)}.", flush=True)
   if request.dry_run:
     print(f"Dry run: nothing was scored; results would be in {request.output_dir}.")
     return
   metrics = compared_metrics.load(
       request.sources, distances=request.distances, by_onnx=not backends.installed())
+  fingerprints = {label: metric.fingerprint for label, metric in metrics.items()}
+  _require_own_folders(chosen, request.output_dir, metrics=tuple(metrics),
+                       columns=_columns(metrics, request.by_tap), fingerprints=fingerprints)
   from perceptual.comparison import judged_pairs
 
   boards = {}
@@ -80,34 +85,129 @@ def run(request):
         board, one.folder, settings={
             "metrics": list(request.sources), "data_dir": request.data_dir,
             **dataclasses.asdict(one.view)},
-        fingerprints={label: metric.fingerprint for label, metric in metrics.items()})
+        fingerprints=fingerprints)
     boards[board.judged.name] = board
   images = {name: functools.partial(_image, one) for name, one in zip(boards, chosen)}
-  _show(boards, request.output_dir, report=request.report, command=request.command,
-        images=images)
+  _show(boards, request.output_dir, summary=_summary(boards), report=request.report,
+        command=request.command, images=images)
 
 
 def rescore(folders, *, output_dir, report, command):
   """Computes every score again from the `distances.csv` of earlier evaluations.
 
   Args:
-    folders: their output folders; several, of the same metrics, make one leaderboard.
+    folders: their output folders, one of several sets for those of each; several, of the same
+      metrics, make one leaderboard.
     output_dir: the folder of the results.
     report: whether pictures and the page are written.
     command: the command line as text.
   """
-  from perceptual.evaluation import distance_files, leaderboard
+  from perceptual.evaluation import distance_files, leaderboard, several_sets
 
-  boards = {}
-  for folder in folders:
-    judged, distances, ranked, kept = distance_files.read(folder)
+  boards, kept, places = {}, {}, {}
+  for folder in (found for given in folders for found in several_sets.folders_of(given)):
+    judged, distances, ranked, about = distance_files.read(folder)
     if judged.name in boards:
       raise UserError(f"{folder} is a second evaluation on judged/{judged.name}: give one of each.")
     boards[judged.name] = leaderboard.score(judged, distances, ranked=ranked)
-    place = re.sub(r"[^\w.-]+", "-", judged.name)
-    leaderboard.write(boards[judged.name],
-                      output_dir if len(folders) == 1 else f"{output_dir}/{place}", **kept)
-  _show(boards, output_dir, report=report, command=command)
+    kept[judged.name] = about
+    places[judged.name] = f"{output_dir}/{_place(judged.name, about['settings'])}"
+  if len(set(places.values())) < len(places):
+    raise UserError(f"Sets of so similar names cannot have folders of their own in {output_dir}: "
+                    f"{', '.join(places)}.")
+  summary = _summary(boards)
+  if summary is None:
+    places = dict.fromkeys(places, output_dir)
+  _require_own_places(boards, places, kept, output_dir, summary)
+  for name, board in boards.items():
+    leaderboard.write(board, places[name], **kept[name])
+  _show(boards, output_dir, summary=summary, report=report, command=command)
+
+
+def _require_own_folders(chosen, output_dir, *, metrics=None, **by):
+  """Refuses an output folder that holds another evaluation."""
+  from perceptual.comparison import journal
+  from perceptual.evaluation import answers, distance_files, kept_apart
+
+  judged = [answers.of(one.judged, str(one.view)) for one in chosen]
+  if len(chosen) > 1:
+    kept_apart.require_several(output_dir, [one.name for one in judged], metrics=metrics)
+    _require_no_journal(output_dir)
+  for one, its_answers in zip(chosen, judged):
+    kept_apart.require_one(one.folder, its_answers, **by)
+    folder = files.expanded(one.folder)
+    if (folder / distance_files.SCORES).exists():
+      continue
+    if (folder / journal.FILE).exists():
+      _require_journal_of(one, folder / journal.FILE)
+    elif (folder / distance_files.DISTANCES).exists():
+      kept_apart.refuse(folder, f"a {distance_files.DISTANCES} without {distance_files.SCORES}")
+
+
+def _require_own_places(boards, places, kept, output_dir, summary):
+  """Refuses folders for scores computed again that hold another evaluation."""
+  from perceptual.evaluation import distance_files, kept_apart
+
+  if summary is not None:
+    kept_apart.require_several(output_dir, list(boards), metrics=summary.ranking)
+    _require_no_journal(output_dir)
+  for name, board in boards.items():
+    sha256 = distance_files.record(board.judged, board.distances)["sha256"]
+    kept_apart.require_one(places[name], board.judged, columns=tuple(board.distances),
+                           fingerprints=kept[name]["fingerprints"], sha256=sha256)
+    if not (files.expanded(places[name]) / distance_files.SCORES).exists():
+      _require_no_journal(places[name])
+
+
+def _require_no_journal(folder):
+  from perceptual.comparison import journal
+  from perceptual.evaluation import kept_apart, results
+
+  if (results.require_folder(folder) / journal.FILE).exists():
+    kept_apart.refuse(folder, f"the {journal.FILE} of another comparison")
+
+
+def _require_journal_of(one, path):
+  """Refuses the journal of a run on other images than those of a set in its view."""
+  from perceptual.data.images.view import WHOLE
+  from perceptual.evaluation import kept_apart
+
+  try:
+    with path.open(encoding="utf-8") as stream:
+      next(stream)
+      first = json.loads(next(stream))
+    file, stamp = pathlib.Path(first["files"][0]), first["stamps"][0]
+  except (OSError, ValueError, KeyError, TypeError, IndexError, StopIteration):
+    return  # no values yet, or damaged: the journal itself says so
+  viewed = [] if one.view == WHOLE else list(one.view.stamp)
+  if not file.resolve().is_relative_to(one.judged.directory.resolve()) or stamp[2:] != viewed:
+    kept_apart.refuse(path.parent, f"the {path.name} of other images or of another size or crop")
+
+
+def _columns(metrics, by_tap):
+  from perceptual.comparison import scoring
+
+  return tuple(column for label, metric in metrics.items() for column in (
+      label, *(f"{label}/{tap}" for tap in (scoring.taps(metric) if by_tap else ()))))
+
+
+def _place(name, settings):
+  """Returns the name of the folder of a set beside others, from what its `scores.json` says."""
+  from perceptual.data.images.view import View
+
+  view = View(settings.get("image_size"), settings.get("crop"))
+  bare = name.removesuffix(f" {view}") if str(view) else name
+  return re.sub(r"[^\w.-]+", "-", f"{bare}{_suffix(view)}").lstrip(".")
+
+
+def _suffix(view):
+  return "".join(f"-{key}{value}" for key, value in dataclasses.asdict(view).items() if value)
+
+
+def _summary(boards):
+  from perceptual.evaluation import several_sets
+
+  return several_sets.summarise(boards) if len(boards) > 1 else None
 
 
 def _chosen(request):
@@ -116,8 +216,7 @@ def _chosen(request):
   found = []
   for dataset in request.datasets:
     name, view = _viewed(dataset, request)
-    suffix = "".join(f"-{key}{value}" for key, value in dataclasses.asdict(view).items() if value)
-    folder = f"{request.output_dir}/{name}{suffix}"
+    folder = f"{request.output_dir}/{name}{_suffix(view)}"
     found.append(Chosen(prepared.load_judged(name, request.data_dir), view, folder))
   if len({one.folder for one in found}) < len(found):
     raise command_line.UsageError("A --dataset is given twice.")
@@ -145,13 +244,11 @@ def _image(one, example, number):
   return one.view(one.judged.image(one.judged.examples[example, number]))
 
 
-def _show(boards, output_dir, *, report, command, images=None):
+def _show(boards, output_dir, *, summary, report, command, images=None):
   """Prints leaderboards, and writes what is not written yet."""
   from perceptual.evaluation import leaderboard, several_sets
 
-  summary = None
-  if len(boards) > 1:
-    summary = several_sets.summarise(boards)
+  if summary:
     several_sets.write(summary, output_dir)
   for board in boards.values():
     print(f"\n{leaderboard.text(board)}")

@@ -3,10 +3,12 @@
     example, reference, candidate, number, answer, votes, then a column a metric and tap
 
 A line is one candidate of one example; lower is better in every column. What no line can say (the
-kind of judgements, their direction, which columns are ranked) is in `scores.json` beside it.
+kind of judgements, their direction, which columns are ranked) is in `scores.json` beside it, with
+the file's number of examples and checksum, without which it is not read.
 """
 
 import csv
+import hashlib
 import io
 import json
 
@@ -36,6 +38,34 @@ def as_csv(judged, distances):
       for number, candidate in enumerate(candidates)))
 
 
+def record(judged, distances):
+  """Returns what `scores.json` says of `distances.csv`: `{"examples", "sha256"}`.
+
+  Args:
+    judged: `answers.Answers`.
+    distances: `{column: [examples, candidates] float64}`.
+  """
+  text = as_csv(judged, distances)
+  return {"examples": judged.size, "sha256": hashlib.sha256(text.encode("utf-8")).hexdigest()}
+
+
+def sha256_of(path):
+  """Returns the SHA-256 of a file; `UserError` where it cannot be read."""
+  return hashlib.sha256(_bytes(path)).hexdigest()
+
+
+def read_json(path):
+  """Returns the object in a JSON file; `UserError` where it cannot be read or is something else."""
+  text = _text(_bytes(path), path)
+  try:
+    found = json.loads(text)
+  except (ValueError, RecursionError) as error:
+    raise UserError(f"{path} is not as perceptual evaluate writes it: {error}.") from None
+  if not isinstance(found, dict):
+    raise UserError(f"{path} is not as perceptual evaluate writes it: it is no JSON object.")
+  return found
+
+
 def read(folder):
   """Returns what an evaluation wrote: `(answers.Answers, distances, ranked, about)`.
 
@@ -47,19 +77,25 @@ def read(folder):
     order of the file; and `{"settings", "fingerprints"}` as they were.
 
   Raises:
-    UserError: a file is missing, or is not as an evaluation writes it.
+    UserError: a file is missing, has changed since, or is not as an evaluation writes it.
   """
   folder = files.expanded(folder)
-  texts = {name: _text(folder / name) for name in (DISTANCES, SCORES)}
+  data = _bytes(folder / DISTANCES)
+  about = read_json(folder / SCORES)
+  text = _text(data, folder / DISTANCES)
   try:
-    about = json.loads(texts[SCORES])
-    head, *rows = csv.reader(io.StringIO(texts[DISTANCES]))
+    examples = _require_unchanged(folder, data, text, about)
+    head, *rows = csv.reader(io.StringIO(text))
     if tuple(head[:len(_ABOUT)]) != _ABOUT or len(set(head)) < len(head):
       raise ValueError("the head is not that of an evaluation")
     judged, distances = _parsed(head[len(_ABOUT):], rows, about)
+    if judged.size != examples:
+      raise ValueError(f"{judged.size} examples where {SCORES} says {examples}")
     ranked = [column for column in distances if column in about["ranking"]]
-    kept = {name: about[name] for name in ("settings", "fingerprints")}
-  except (ValueError, KeyError, TypeError, IndexError) as error:
+    kept = {name: dict(about[name]) for name in ("settings", "fingerprints")}
+  except UserError:
+    raise
+  except (ValueError, KeyError, TypeError, IndexError, AttributeError, csv.Error) as error:
     raise UserError(f"{folder / DISTANCES} and {SCORES} are not as perceptual evaluate writes them "
                     f"for a judged set: {error}.") from None
   return judged, distances, ranked, kept
@@ -79,12 +115,37 @@ def table(head, rows):
   return stream.getvalue()
 
 
-def _text(path):
+def _bytes(path):
   try:
-    return path.read_text("utf-8")
+    return path.read_bytes()
   except OSError as error:
     raise UserError(f"{path} cannot be read: {error.strerror}. Give the output folder of an "
                     "evaluation on a judged set.") from None
+
+
+def _text(data, path):
+  try:
+    return data.decode("utf-8")
+  except UnicodeDecodeError as error:
+    raise UserError(f"{path} is not UTF-8, as perceptual evaluate writes it: byte {error.start} is "
+                    f"{data[error.start]:#04x}.") from None
+
+
+def _require_unchanged(folder, data, text, about):
+  """Returns the number of examples on record; `UserError` where `distances.csv` is another file."""
+  if "distances" not in about:
+    raise UserError(f"{folder / SCORES} has no checksum of {DISTANCES} (\"distances\"), without "
+                    "which it is not read: give the perceptual evaluate command of that folder "
+                    "again.")
+  examples, sha256 = (about["distances"][name] for name in ("examples", "sha256"))
+  if hashlib.sha256(data).hexdigest() != sha256:
+    lines = sum(1 for _ in csv.reader(io.StringIO(text))) - 1
+    wanted = examples * _CANDIDATES[about["kind"]]
+    counted = "" if lines == wanted else f" It has {lines:,} lines of {wanted:,}."
+    raise UserError(f"{folder / DISTANCES} has changed since it was written: its SHA-256 is not "
+                    f"the one in {SCORES}.{counted} Score the metrics again, or bring the file "
+                    "back.")
+  return examples
 
 
 def _parsed(columns, rows, about):

@@ -5,7 +5,8 @@ metrics are corrected for their number by Holm's method.
 
     distances.csv   a line an example and candidate: the answer, and a column a metric
     scores.csv      a line a metric and score, with its interval
-    scores.json     the same, the differences, the set's provenance and the fingerprints
+    scores.json     the same, the differences, the set's provenance, the fingerprints,
+                    and the checksum of distances.csv
     leaderboard.txt what is shown on screen
 """
 
@@ -252,6 +253,7 @@ def _as_json(board, fingerprints, settings):
       "judged_set": board.judged.name, "kind": board.judged.kind, "note": board.judged.note,
       "higher_is_better": board.judged.higher_is_better, "ranking": list(board.ranking),
       "provenance": board.judged.provenance, "settings": settings, "fingerprints": fingerprints,
+      "distances": distance_files.record(board.judged, board.distances),
       "scores": {name: {metric: {"value": value.value, "low": value.low, "high": value.high,
                                  "references": value.references, "note": value.note}
                         for metric, value in found.items()}

@@ -14,9 +14,17 @@ import json
 
 import numpy as np
 
+from perceptual.common import files
 from perceptual.common.text_table import aligned
 from perceptual.errors import UserError
-from perceptual.evaluation import clustered, distance_files, leaderboard, paired, results
+from perceptual.evaluation import (
+  clustered,
+  distance_files,
+  kept_apart,
+  leaderboard,
+  paired,
+  results,
+)
 
 COLUMN = {"2afc": "two_afc", "jnd": "jnd_map", "opinions": "two_afc"}
 MEAN = "mean"
@@ -99,7 +107,7 @@ def write(summary, output_dir):
       "leaderboard.csv": distance_files.table(
           ["metric", "set", "score", "value", "low", "high"],
           ([*names, value.value, value.low, value.high] for *names, value in lines)),
-      "leaderboard.json": json.dumps({
+      kept_apart.BOARD: json.dumps({
           "ranking": list(summary.ranking),
           "scores": [{"metric": metric, "set": title, "score": score, "value": value.value,
                       "low": value.low, "high": value.high}
@@ -109,6 +117,46 @@ def write(summary, output_dir):
                           for (one, other), difference in summary.differences.items()]},
           indent=2, ensure_ascii=False) + "\n",
       "leaderboard.txt": f"{text(summary)}\n"})
+
+
+def folders_of(folder):
+  """Returns the folders of the evaluations on one set each that a folder stands for.
+
+  Args:
+    folder: of an evaluation on one set, which is returned alone; or of one on several, whose
+      sub-folders are.
+
+  Raises:
+    UserError: it is of several sets and its sub-folders are not, each once, of the same.
+  """
+  folder = files.expanded(folder)
+  alone = (folder / distance_files.DISTANCES).exists()
+  several = (folder / kept_apart.BOARD).exists()
+  if alone and several:
+    raise UserError(f"{folder} holds both {distance_files.DISTANCES}, of one set, and "
+                    f"{kept_apart.BOARD}, of several: give a folder of one evaluation.")
+  if alone or not folder.is_dir():
+    return [folder]
+  inside = [path.parent for path in sorted(folder.glob(f"*/{distance_files.DISTANCES}"))]
+  if not several:
+    if inside:
+      raise UserError(f"{folder} has no {distance_files.DISTANCES}; its sub-folders "
+                      f"{', '.join(path.name for path in inside)} have: give them, each as "
+                      "--from_distances.")
+    return [folder]
+  by_title = {}
+  for path in inside:
+    found = distance_files.read_json(path / distance_files.SCORES).get("judged_set")
+    by_title.setdefault(str(found), []).append(path)
+  titles, _ = kept_apart.titles_of(folder)
+  for title in titles:
+    places = by_title.get(title, [])
+    if len(places) != 1:
+      raise UserError(f"{folder / kept_apart.BOARD} is of judged/{title}, which "
+                      f"{len(places) or 'none'} of its sub-folders "
+                      f"{'hold' if len(places) > 1 else 'holds'}: give the folders of one set "
+                      "each, each as --from_distances.")
+  return [by_title[title][0] for title in titles]
 
 
 def column(summary, title):

@@ -195,6 +195,103 @@ def test_earlier_evaluations_make_one_leaderboard(tmp_path, capsys):
   assert (tmp_path / "all" / "jnd" / "distances.csv").is_file()
 
 
+def _content(folder):
+  return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def _refused(capsys, folder, code, message):
+  error, = capsys.readouterr().err.splitlines()
+  assert code == 1 and error.endswith(": choose another --output_dir.")
+  assert f"{folder} holds {message}" in error
+
+
+def test_an_evaluation_never_writes_over_another(data_dir, tmp_path, capsys):
+  one, several = tmp_path / "one", tmp_path / "several"
+  two_sets = ("triplets", "--dataset=judged/opinions")
+  assert not _evaluate(data_dir, one, "triplets")
+  assert not _evaluate(data_dir, several, *two_sets)
+  before = _content(tmp_path)
+  assert not _evaluate(data_dir, one, "triplets")  # the same again
+  assert not _evaluate(data_dir, several, *two_sets)
+  assert _content(tmp_path) == before
+  capsys.readouterr()
+  both = "the scores of judged/triplets, judged/opinions by"
+  for folder, asked, message in (
+      (one, ("opinions",), "the scores of judged/triplets by mse, psnr, ssim"),
+      (one, ("triplets", "--crop=16"), "the scores of judged/triplets by mse"),
+      (one, ("triplets", "--metric=fsimc"), "the scores of judged/triplets by mse"),
+      (one, two_sets, "the scores of judged/triplets alone"),
+      (several, ("triplets",), both),
+      (several, ("triplets", "--dataset=judged/opinions:crop=16"), both),
+      (several, (*two_sets, "--metric=fsimc"), both)):
+    for more in ((), ("--dry_run",)) if "--metric=fsimc" not in asked else ((),):
+      code = _evaluate(data_dir, folder, *asked, *more)
+      _refused(capsys, folder, code, message)
+  assert _content(tmp_path) == before
+
+
+def test_a_killed_evaluation_is_gone_on_with_by_the_same_alone(data_dir, tmp_path, capsys):
+  assert not _evaluate(data_dir, tmp_path, "triplets", "--crop=16")
+  whole = _content(tmp_path)
+  for path in whole:
+    if path.name != "journal.jsonl":
+      path.unlink()
+  capsys.readouterr()
+  for asked in (("triplets",), ("opinions", "--crop=16"), ("triplets", "--crop=17")):
+    _refused(capsys, tmp_path, _evaluate(data_dir, tmp_path, *asked), "the journal.jsonl of other")
+  assert not _evaluate(data_dir, tmp_path, "triplets", "--crop=16")
+  assert _content(tmp_path) == whole
+
+
+def _rescore(capsys, output_dir, *folders):
+  with pytest.raises(SystemExit) as stopped:
+    cli.main(["evaluate", *(f"--from_distances={folder}" for folder in folders),
+              f"--output_dir={output_dir}", "--noreport"])
+  return stopped.value.code or 0
+
+
+def test_scores_computed_again_never_stand_over_others(data_dir, tmp_path, capsys):
+  """Of several sets the sub-folders are taken, and called as `evaluate` calls them."""
+  one, several = tmp_path / "one", tmp_path / "several"
+  assert not _evaluate(data_dir, one, "triplets", "--image_size=20")
+  assert not _evaluate(data_dir, several, "triplets", "--dataset=judged/opinions:crop=16")
+  again = tmp_path / "again"
+  assert _rescore(capsys, again, several) == 0
+  assert {path.relative_to(again): data for path, data in _content(again).items()} == {
+      path.relative_to(several): data for path, data in _content(several).items()
+      if path.name != "journal.jsonl"}
+  other = tmp_path / "other"
+  leaderboard.write(boards.board("2afc", name="x"), other, fingerprints={}, settings={})
+  edited = tmp_path / "edited"
+  leaderboard.write(boards.board("2afc", name="x", size=61), edited, fingerprints={}, settings={})
+  before = _content(tmp_path)
+  for folder in (one, several, again, other):
+    assert _rescore(capsys, folder, folder) == 0  # the same again
+  assert _content(tmp_path) == before
+  capsys.readouterr()
+  for folder, sources, message in (
+      (one, (other,), "the scores of judged/triplets at 20 pixels by mse, psnr, ssim"),
+      (other, (edited,), "the scores of judged/x by random, right, noisy, noisy/tap, of another"),
+      (several, (one,), "the scores of judged/triplets, judged/opinions cropped to 16 by"),
+      (one, (several,), "the scores of judged/triplets at 20 pixels alone"),
+      (other, (several,), "the scores of judged/x alone")):
+    _refused(capsys, folder, _rescore(capsys, folder, *sources), message)
+  assert _content(tmp_path) == before
+
+
+def test_all_sources_are_read_and_compared_before_anything_is_written(tmp_path, capsys):
+  folders = [tmp_path / kind for kind in ("2afc", "jnd")]
+  leaderboard.write(boards.board("2afc", name="a"), folders[0], fingerprints={}, settings={})
+  judged = boards.made("jnd", name="b")
+  leaderboard.write(leaderboard.score(judged, {"right": boards.right(judged)}), folders[1],
+                    fingerprints={}, settings={})
+  for message in ("one leaderboard needs the same metrics", "jnd/distances.csv has changed"):
+    assert _rescore(capsys, tmp_path / "out", *folders) == 1
+    error, = capsys.readouterr().err.splitlines()
+    assert message in error and not (tmp_path / "out").exists()
+    (folders[1] / "distances.csv").write_text("")
+
+
 def test_shares_that_are_no_votes_leave_the_agreement_of_raters_out():
   """A share of 0.67 of 30 votes is 20.1 votes: rounded in the table, and no reason to stop."""
   judged = boards.made("2afc", votes=30)

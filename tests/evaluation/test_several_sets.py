@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -69,3 +70,42 @@ def test_a_metric_without_a_score_on_one_set_has_no_mean():
     found[kind] = leaderboard.score(judged, {"right": boards.right(judged)})
   mean = several_sets.summarise(found).scores[several_sets.MEAN]["right"]
   assert mean.value is None and "no reference has two images" in mean.note
+
+
+def _several(folder, kinds=boards.KINDS):
+  """Writes an evaluation on several sets, as `evaluate` lays it out."""
+  found = {kind: boards.board(kind, name=kind) for kind in kinds}
+  for kind, board in found.items():
+    leaderboard.write(board, folder / kind, fingerprints={}, settings={})
+  several_sets.write(several_sets.summarise(found), folder)
+  return folder
+
+
+def test_a_folder_of_several_sets_stands_for_its_sub_folders(tmp_path):
+  folder = _several(tmp_path / "run")
+  leaderboard.write(boards.board("jnd", name="other"), folder / "a", fingerprints={}, settings={})
+  assert several_sets.folders_of(folder) == [folder / kind for kind in boards.KINDS]
+  assert several_sets.folders_of(folder / "jnd") == [folder / "jnd"]
+  assert several_sets.folders_of(tmp_path / "none") == [tmp_path / "none"]
+
+
+def _copy(source, target):
+  return lambda folder: shutil.copytree(folder / source, folder / target)
+
+
+@pytest.mark.parametrize("spoil, message", [
+    (lambda folder: shutil.rmtree(folder / "jnd"),
+     "leaderboard.json is of judged/jnd, which none of its sub-folders holds"),
+    (_copy("jnd", "twice"), "of judged/jnd, which 2 of its sub-folders hold"),
+    (lambda folder: (folder / "leaderboard.json").unlink(),
+     "run has no distances.csv; its sub-folders 2afc, jnd, opinions have"),
+    (lambda folder: (folder / "leaderboard.json").write_text("{}"), "leaderboard.json is not as"),
+    (lambda folder: shutil.copy(folder / "jnd" / "distances.csv", folder),
+     "run holds both distances.csv, of one set, and leaderboard.json, of several"),
+])
+def test_a_folder_of_several_sets_that_is_not_whole_is_refused(spoil, message, tmp_path):
+  folder = _several(tmp_path / "run")
+  spoil(folder)
+  with pytest.raises(UserError, match=message) as caught:
+    several_sets.folders_of(folder)
+  assert "\n" not in str(caught.value)

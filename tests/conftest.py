@@ -5,6 +5,7 @@ import importlib.util
 import os
 import pathlib
 import re
+import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
@@ -101,6 +102,15 @@ def _garbage_goes_with_its_file():
   yield
   gc.collect()
   gc.freeze()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _determinism_ends_with_its_file():
+  """Commands ask TensorFlow for deterministic kernels, with which XLA compiles no max-pool."""
+  yield
+  framework = sys.modules.get("tensorflow.python.framework.config")
+  if framework:
+    framework.disable_op_determinism()  # nothing public takes it back
 
 
 @pytest.fixture(scope="session")

@@ -115,9 +115,9 @@ class FeatureMetric(base.Metric):
     """Returns `{tap: [batch] float32}`, terms whose sum is the distance. Arguments: a call's."""
     if mask is None:
       return super().per_tap(reference, candidate)
-    if self.distance.by_place is None:
+    if any(distance.by_place is None for distance in self.tap_distances.values()):
       raise UserError("A mask goes with the distances local, lin, correlation and l2, not with "
-                      f"{self.distance.name}, which does not keep places apart.")
+                      f"{self.distance_name}, which does not keep places apart.")
     return self._run(self._masked_per_tap, {"reference": reference, "candidate": candidate},
                      mask=mask)
 

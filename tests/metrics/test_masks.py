@@ -124,5 +124,8 @@ def test_other_masks_are_refused(metric, pair, mask, message):
 
 def test_only_distances_that_know_places_take_a_mask(model, pair, mask):
   metric = FeatureMetric(model, name="resnet4", distance="mean_pool")
+  local = FeatureMetric(model, name="resnet4")
+  with pytest.raises(UserError, match="l2, not with mean_pool"):
+    local.with_tap_distances(local.at_taps("mean_pool"))(*pair, mask=mask)
   with pytest.raises(UserError, match="correlation and l2, not with mean_pool"):
     metric(*pair, mask=mask)

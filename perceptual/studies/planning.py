@@ -117,7 +117,32 @@ def table(planned, name, device):
         f"{one.memory / 1e9:,.1f}", f"{one.checkpoints / 1e6:,.0f}",
         _hours(one.hours(device), decimals=2)])
   about = "PFLOPs are of the whole run, MFLOPs of one image."
-  return f"{aligned(lines)}\n{about}\n\n{totals(planned, name, device)}"
+  parts = [f"{aligned(lines)}\n{about}", subtotals(planned, device), totals(planned, name, device)]
+  return "\n\n".join(filter(None, parts))
+
+
+def subtotals(planned, device):
+  """Returns the cost of each sweep as text, a line a study and what varies in it; empty for one.
+
+  A run that several studies ask for counts for the first.
+
+  Args:
+    planned: `Planned`s.
+    device: the `devices.Device` whose hours are estimated.
+  """
+  sweeps = {}
+  for one in planned:
+    sweeps.setdefault((one.run.studies[0], _varied(one.run)), []).append(one)
+  if len(sweeps) < 2:
+    return ""
+  lines = [["study", "varied", "runs", "PFLOPs", "checkpoints GB", "hours"]]
+  for (study, varied), of_sweep in sweeps.items():
+    lines.append([
+        study, varied, str(len(of_sweep)),
+        f"{sum(one.total_flops for one in of_sweep) / 1e15:,.2f}",
+        f"{sum(one.checkpoints for one in of_sweep) / 1e9:,.2f}",
+        _hours(sum(one.hours(device) for one in of_sweep), decimals=2)])
+  return aligned(lines)
 
 
 def totals(planned, name, device):
@@ -181,6 +206,11 @@ def as_csv_rows(planned):
   return columns, [
       [one.run.index, one.run.name, *(getattr(one, name) for name in names),
        *(f"{one.hours(device):.4g}" for device in DEVICES.values())] for one in planned]
+
+
+def _varied(run):
+  """What varies in a run, without the configurables: `width`."""
+  return ", ".join(name.rpartition(".")[2] for name in run.varied) or "nothing: out of the box"
 
 
 def _refusal(reason, names):

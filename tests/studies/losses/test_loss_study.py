@@ -1,7 +1,6 @@
-"""A study of losses: planned, run, tested, collected and told; and those of gin/studies."""
+"""A study of losses: planned, run, tested, collected and told."""
 
 import csv
-import pathlib
 
 import numpy as np
 import pytest
@@ -9,14 +8,8 @@ from PIL import Image
 
 from perceptual.errors import UserError
 from perceptual.experiments import config
-from perceptual.models import loss_networks
 from perceptual.studies import collecting, definition, execution, planning, study_dir
 from perceptual.studies.losses import paired, report, table
-from perceptual.tasks import registry
-
-ROOT = pathlib.Path(__file__).resolve().parents[3]
-STUDIES = {path.stem: f"gin/studies/{path.name}" for path in sorted(
-    (ROOT / "gin" / "studies").glob("loss_networks*.gin"))}
 
 BASE = """
 include 'gin/tasks/super_resolution.gin'
@@ -130,43 +123,3 @@ def test_losses_are_compared_with_pixels_image_by_image(collected):
 def test_a_table_that_is_not_there_is_named(tmp_path):
   with pytest.raises(UserError, match=r"collected_tasks.csv cannot be read: .* `perceptual study"):
     table.read(tmp_path / "collected_tasks.csv")
-
-
-# Those of gin/studies.
-
-
-@pytest.fixture(scope="module")
-def studies():
-  return {name: definition.read(file) for name, file in STUDIES.items()}
-
-
-@pytest.mark.parametrize("name", STUDIES)
-def test_a_study_is_called_by_its_file_and_says_how_many_runs_it_has(studies, name):
-  assert studies[name].name == name
-  text = (ROOT / STUDIES[name]).read_text()
-  head = " ".join(line.lstrip("# ") for line in text.splitlines() if line.startswith("#"))
-  assert f" {len(studies[name].runs)} runs" in head
-
-
-@pytest.mark.parametrize("name", STUDIES)
-def test_every_loss_and_recipe_is_legal(studies, name):
-  for run in studies[name].runs:
-    run.parse("STUDY_DIR")
-    assert config.task_name() in registry.TASKS
-    config.loss_settings()
-    config.fit_settings()
-
-
-def test_the_losses_of_the_study_are_its_networks_at_their_layers(studies):
-  found = {}
-  for run in studies["loss_networks_autoencoding"].runs:
-    if run.network != definition.PIXELS:
-      found.setdefault(run.network, []).extend(run.values["loss.taps"])
-  assert {network: tuple(taps) for network, taps in found.items()} == loss_networks.LAYERS
-
-
-def test_the_whole_has_the_runs_of_all_parts(studies):
-  for whole, suffix in (("loss_networks", ""), ("loss_networks_small", "_small")):
-    parts = {run.name for name, study in studies.items() for run in study.runs
-             if name.endswith("_small") == bool(suffix) and name != whole}
-    assert {run.name for run in studies[whole].runs} == parts

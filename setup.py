@@ -114,10 +114,12 @@ setuptools.setup(
         "export": _EXPORT,
         "all": sorted({*_TRAIN, *_EXPORT, *_JAX, *_TORCH}),
         "test": [
+            "kubernetes-validate>=1.37,<2",  # the schemas that job files are held against
             "packaging>=24",
             "pytest>=9.2,<10",
             "pytest-xdist>=3.8,<4",
             "ruff>=0.17,<0.18",  # another one finds other things
+            "simple-slurm>=0.3.6,<0.4",  # the names of sbatch's options
         ],
     },
 )

@@ -99,8 +99,8 @@ def trained_task(model_dir, params=(), *, data_dir):
   for binding in params:
     name, dot, _ = binding.partition("=")[0].strip().rpartition(".")
     if dot and name.rpartition("/")[2] not in tested:
-      raise UserError(f"{binding.partition('=')[0].strip()} has no effect on a trained network: its "
-                      f"tests take bindings of {', '.join(tested)}.")
+      raise UserError(f"{binding.partition('=')[0].strip()} has no effect on a trained network: "
+                      f"its tests take bindings of {', '.join(tested)}.")
   config.parse([folder.config], params)
   return config.task(data_dir)
 

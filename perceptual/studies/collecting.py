@@ -31,7 +31,8 @@ from perceptual.training import records, step_scores
 TASKS_FILE = "collected_tasks.csv"
 BINDING = "binding."  # begins the name of a binding's column
 NUMBERS = {"index": "int64", "seed": "int64", "step": "int64", "epoch": "float64",
-           "learning_rate": "float64", "accuracy": "float64", "score": "float64", "low": "float64", "high": "float64"}
+           "learning_rate": "float64", "accuracy": "float64", "score": "float64",
+           "low": "float64", "high": "float64"}
 
 
 def collect(study, folder, *, unfinished=False):
@@ -75,8 +76,8 @@ def _collect_scores(study, folder, chosen):
   table = folder.path / "collected.csv"
   with files.beside(table) as temporary, temporary.open(
       "w", newline="", encoding="utf-8") as file:
-    file.write(_line([
-        *_own_columns(study), "step", "epoch", "learning_rate", "accuracy", *step_scores.COLUMNS[1:]]) + "\n")
+    file.write(_line([*_own_columns(study), "step", "epoch", "learning_rate", "accuracy",
+                      *step_scores.COLUMNS[1:]]) + "\n")
     with progress.progress(chosen, description="collecting", unit="run") as runs:
       for run in runs:
         file.writelines(_lines(study, run, folder.model_dir(run),

@@ -1,4 +1,4 @@
-"""Measures what a study costs besides training: between runs, in scoring, in its tables and figures.
+"""Measures what a study costs besides training: between runs, in scoring, in tables and figures.
 
   python -m tools.benchmarks.studies [--parts next_run scoring tables] [--rounds=3] [--json=FILE]
 

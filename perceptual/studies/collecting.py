@@ -21,6 +21,7 @@ What networks that were trained for a task were measured to be is in a table of 
 
 import csv
 import io
+import warnings
 
 from perceptual import errors
 from perceptual.common import files, progress
@@ -121,7 +122,11 @@ def _lines(study, run, folder, in_training):
     known[str(row["step"])] = ",".join([
         f"{row['epoch']:g}", _number(row.get("learning_rate"), ".6g"),
         _number(row.get("validation_accuracy"), ".4f")])
-  for step, scored in step_scores.lines(folder.scores):
+  lines = step_scores.lines(folder.scores)
+  if not lines:
+    warnings.warn(f"{folder.scores} is missing or empty: the scores of {run.name} are not in the "
+                  "table.", stacklevel=2)
+  for step, scored in lines:
     if step not in known and in_training:  # it is writing them just now
       continue
     if step not in known:

@@ -40,9 +40,8 @@ images.source = 'demo'
 images.train_per_photograph = 8
 judged.name = 'graded/nuisance'
 judged.limit = 64
-train.train_steps = 20
-train.epochs = None
-train.steps_per_loop = 10
+train.epochs = 1
+train.steps_per_loop = 5
 train.batch_size = 16
 step_decay.warmup_epochs = 0
 """
@@ -86,15 +85,16 @@ def _next_run(folder, options):
   (folder / "base.gin").write_text(_SMALL)
   (folder / "study.gin").write_text(_SMALL_STUDY.replace("BASE", str(folder / "base.gin")))
   command = _command("run", folder / "study.gin", folder / "study")
-  marks = {"first score": r"  evaluation at step 0:", "first steps": r"step +10/"}
-  waits, ended = {label: [] for label in marks}, None
+  marks = {"first score": r"  evaluation at step 0:", "first steps": r"step +\d+/"}
+  waits, ended, seen = {label: [] for label in marks}, None, set()
   with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
     for line in process.stderr:
       now = time.monotonic()
       if line.startswith("finished: "):
-        ended = now
+        ended, seen = now, set()
       for label, pattern in marks.items():
-        if ended is not None and re.match(pattern, line):
+        if ended is not None and label not in seen and re.match(pattern, line):
+          seen.add(label)
           waits[label].append(now - ended)
   if process.returncode:
     sys.exit("error: the small study failed.")

@@ -23,9 +23,9 @@ class Metric(abc.ABC):
   """What compares two images.
 
   Images are `[batch, height, width, 3]`, or 1 channel for greyscale: uint8 (0 to 255), or float in
-  the declared range. They may also be the path of a file, a string or `os.PathLike`: a batch of one;
-  or a list of paths of images of one size. `guards` says what is refused, and how. Everything is computed in float32, unless a metric
-  was made with another `dtype`.
+  the declared range. They may also be the path of a file, a string or `os.PathLike`, which is a
+  batch of one; or a list of paths of images of one size. `guards` says what is refused, and how.
+  Everything is computed in float32, unless a metric was made with another `dtype`.
 
   A metric pickles and copies. Its networks' weights go with it; an exported metric is loaded again
   from where it was.

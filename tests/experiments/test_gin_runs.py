@@ -45,7 +45,7 @@ TRAINED_AS = {
 
 # Tracing the exports of so many layers takes most of a minute. Other networks have their kinds, but
 # for an average over 2x2 places.
-NOT_EXPORTED = {"densenet121", "googlenet"}
+NOT_EXPORTED = {"densenet121", "googlenet", "efficientnet_b6", "efficientnet_b7"}
 
 # The networks of Kumar et al. 2022.
 OF_THE_STUDY = {

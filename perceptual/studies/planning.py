@@ -3,7 +3,8 @@
 Parameters, operations and bytes of checkpoints are exact. Memory is an estimate: weights, gradients
 and the optimizer's slots, and for every image of a batch all that layers put out. Time is an
 estimate from operations and from the values that layers put out, of a training image three times
-those of the forward pass (forward, and twice for the way back), by `devices.DEVICES`.
+those of the forward pass (forward, and twice for the way back), and in evaluations from what the
+distances embed at the taps, by `devices.DEVICES`.
 """
 
 import dataclasses
@@ -28,6 +29,11 @@ _SLOTS = {optimizers.Sgd: 1, optimizers.RmsProp: 2, optimizers.Adam: 2}  # float
 _ACTIVATION_BYTES = {"float32": 4, "bfloat16": 2}
 _BACKWARD = 3  # operations of a training image, in forward passes
 
+# What a value costs beside one of a training convolutional network. Those of networks of tokens are
+# put out by GELU, softmax and layer normalisation. Both are fitted to runs (`devices`).
+_VALUE_OF_TOKENS = 3
+_VALUE_EMBEDDED = 0.5
+
 # Triplets of what cannot be counted without its files; of other sets a round number.
 _TRIPLETS = {"bapps/2afc": 36_344}
 _TRIPLETS_OF_OTHERS = 10_000
@@ -46,11 +52,12 @@ class Planned:
     parameters: of the network, as papers count them.
     flops: operations for one image.
     activations: values that layers put out for one image.
+    values_an_image: the same, weighted by what they cost in training.
     steps: training steps.
     batch_size: images (or triplets) a step.
     evaluations: how often the network is evaluated.
     total_flops: operations of the whole run, evaluations included.
-    values: values that layers put out in the whole run, those of an evaluation counted a third.
+    values: values that are put out in the whole run, weighted by what they cost.
     memory: bytes on one device that holds the whole batch; an estimate.
     checkpoints: bytes of all checkpoints that are kept at the end.
     published: whether the sizes are those of the published ImageNet, and not of prepared data.
@@ -60,6 +67,7 @@ class Planned:
   parameters: int
   flops: int
   activations: int
+  values_an_image: int
   steps: int
   batch_size: int
   evaluations: int
@@ -71,7 +79,13 @@ class Planned:
 
   def hours(self, device):
     """Returns the hours on a `devices.Device`; an estimate."""
-    return (self.total_flops / device.flops + self.values * device.value_seconds) / 3600
+    prepared = self.steps * self.batch_size * device.image_seconds
+    return (self.total_flops / device.flops + self.values * device.value_seconds + prepared) / 3600
+
+  def training_seconds(self, device):
+    """Returns the seconds of training on one image (or row) on a `devices.Device`; an estimate."""
+    return (_BACKWARD * self.flops / device.flops + self.values_an_image * device.value_seconds
+            + device.image_seconds)
 
 
 def plan(study, *, folder, data_dir=None):
@@ -187,8 +201,7 @@ def check(planned, folder, name, device):
       rows = records.read_metrics(folder.model_dir(one.run).metrics)
       measured = [row["images_per_second"] for row in rows if "images_per_second" in row]
       if measured:
-        seconds = (_BACKWARD * one.flops / device.flops + one.activations * device.value_seconds)
-        ratios[one.run.name] = statistics.median(measured) * seconds
+        ratios[one.run.name] = statistics.median(measured) * one.training_seconds(device)
   if not ratios:
     return ""
   slowest, fastest = min(ratios, key=ratios.get), max(ratios, key=ratios.get)
@@ -243,8 +256,8 @@ def _trained(run, data_dir):
   config.check_used(config.TRAINING)
   cost = _network_cost(*_key(network, images))
   steps = settings.steps(images)
-  evaluated = images.sizes["validation"] + _triplet_images(names, limit)
-  return _cost(run, cost, settings, steps, evaluated, _SLOTS[type(settings.optimizer)],
+  return _cost(run, cost, settings, steps, _SLOTS[type(settings.optimizer)],
+               validated=images.sizes["validation"], judged=_triplet_images(names, limit),
                averaged=settings.ema_decay is not None)
 
 
@@ -258,7 +271,7 @@ def _learned(study, run, folder, data_dir):
   study.run(run.trunk).parse(folder)
   images = config.images(data_dir, load=registry.outline)
   cost = _network_cost(*_key(config.network(), images))
-  return _cost(run, cost, settings, steps, _triplet_images(names, limit), slots,
+  return _cost(run, cost, settings, steps, slots, judged=_triplet_images(names, limit),
                images_a_row=_IMAGES_OF_A_TRIPLET, trains=trains)
 
 
@@ -282,7 +295,7 @@ def _of_task(run, data_dir):
       cost = _NetworkCost(cost.parameters, cost.flops + of_loss.flops,
                           cost.activations + of_loss.activations)
   return _cost(run, cost, settings, settings.steps(task.sizes["train"]),
-               task.sizes["validation"], _SLOTS[type(settings.optimizer)])
+               _SLOTS[type(settings.optimizer)], validated=task.sizes["validation"])
 
 
 def _cost_of(model, size):
@@ -290,22 +303,25 @@ def _cost_of(model, size):
                       costs.activations(model, size))
 
 
-def _cost(run, cost, settings, steps, evaluated, slots, *, averaged=False, images_a_row=1,
-          trains=True):
+def _cost(run, cost, settings, steps, slots, *, validated=0, judged=0, averaged=False,
+          images_a_row=1, trains=True):
   """Returns the `Planned` of a run from the cost of its network, and what training does with it."""
   stops = {0, steps, *range(0, steps, settings.eval_interval),
            *(step for step in settings.score_steps if step < steps)}
   trained = steps * settings.batch_size * images_a_row * (_BACKWARD if trains else 1)
-  forward = trained + len(stops) * evaluated  # passes of one image
+  forward = trained + len(stops) * (validated + judged)  # passes of one image
+  values_an_image = cost.activations * (_VALUE_OF_TOKENS if cost.of_tokens else 1)
+  embedded = judged and len(stops) * judged * cost.embedded(settings.score_distances)
   weights = _FLOAT * cost.parameters
   kept = settings.keep_checkpoints
   kept = len(stops) if kept == "all" else len({step for step in kept if step <= steps})
   batch = _ACTIVATION_BYTES[settings.precision] * cost.activations * settings.batch_size
   return Planned(
       run=run, parameters=cost.parameters, flops=cost.flops,
-      activations=cost.activations, steps=steps,
+      activations=cost.activations, values_an_image=values_an_image, steps=steps,
       batch_size=settings.batch_size, evaluations=len(stops),
-      total_flops=cost.flops * forward, values=cost.activations * forward // _BACKWARD,
+      total_flops=cost.flops * forward,
+      values=int(values_an_image * forward / _BACKWARD + _VALUE_EMBEDDED * embedded),
       memory=weights * (2 + slots + averaged) + batch * images_a_row,
       # The last one with the optimizer's state, the best by score and by accuracy, those kept.
       checkpoints=weights * (1 + slots + averaged + 2 + kept))
@@ -324,9 +340,19 @@ def _key(network, images):
 
 @dataclasses.dataclass(frozen=True)
 class _NetworkCost:
+  """What a network costs; `taps` are (positions, channels) of each."""
+
   parameters: int
   flops: int
   activations: int
+  taps: tuple[tuple[int, int], ...] = ()
+  of_tokens: bool = False
+
+  def embedded(self, distances):
+    """Returns the values that distances embed of an image at all taps, its features among them."""
+    terms = ["", *(term for name in distances for term in name.split("+"))]
+    return sum({"style": channels**2, "mean_pool": channels}.get(term, positions * channels)
+               for term in terms for positions, channels in self.taps)
 
 
 @functools.cache
@@ -334,5 +360,8 @@ def _network_cost(name, image_size, num_classes, options):
   """Builds a network of shapes alone; an error is not remembered."""
   with costs.unallocated():
     model = models.build(name, num_classes=num_classes, **dict(options))
-    feature_taps.list_taps(model)
-    return _cost_of(model, image_size)
+    taps = feature_taps.list_taps(model)
+    return dataclasses.replace(
+        _cost_of(model, image_size), of_tokens=taps[0].stride is None,
+        taps=tuple(((image_size // tap.stride)**2 if tap.stride else 1, tap.channels)
+                   for tap in taps))

@@ -52,9 +52,9 @@ def collect(study, folder, *, unfinished=False):
     UserError: if there is none, or a file of one is damaged.
   """
   states = {run.name: folder.state(run) for run in study.runs}
-  of_tasks = [run for run in study.runs if run.kind == "task"
+  of_tasks = [run for run in study.runs if run.has_loss
               and states[run.name].state == study_dir.FINISHED]
-  scored = [run for run in study.runs if run.kind != "task"
+  scored = [run for run in study.runs if not run.has_loss
             and _has_scores(states[run.name], unfinished)]
   if not (of_tasks or scored):
     hint = "" if unfinished else " --unfinished collects what runs in training have so far."

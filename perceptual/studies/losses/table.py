@@ -39,7 +39,7 @@ PRIMARY = {
     "delineation": Primary("windows", "quality", "quality, by pixels"),
     "autoencoding": Primary("probes", "accuracy_mean", "mean accuracy of the probes, %"),
     judgements.NAME: Primary(
-        judgements.PROTOCOL, judgements.MEASURE, "agreement with people (2AFC), %"),
+        judgements.PROTOCOL, judgements.MEASURE, "agreement (2AFC), %"),
 }
 
 

@@ -61,6 +61,7 @@ class Request:
 
 def run(request):
   """Scores metrics on judged sets, prints the leaderboard and writes it."""
+  from perceptual.comparison import scoring
   from perceptual.evaluation import answers, leaderboard
 
   chosen = _chosen(request)
@@ -71,6 +72,9 @@ def run(request):
     return
   metrics = compared_metrics.load(
       request.sources, distances=request.distances, by_onnx=not backends.installed())
+  if request.by_tap and not any(map(scoring.taps, metrics.values())):
+    raise command_line.UsageError(f"--by_tap is for networks: {', '.join(metrics)} "
+                                  f"{'has' if len(metrics) == 1 else 'have'} no taps.")
   fingerprints = {label: metric.fingerprint for label, metric in metrics.items()}
   _require_own_folders(chosen, request.output_dir, metrics=tuple(metrics),
                        columns=_columns(metrics, request.by_tap), fingerprints=fingerprints)

@@ -313,5 +313,5 @@ def check_takes(model, name, given):
     try:
       model(keras.KerasTensor((1, *shape)))
     except ValueError as error:
-      raise UserError(f"{name} does not take the images of {source}, {shape[0]}x{shape[1]} pixels: "
+      raise UserError(f"{name} does not take the images of {source}, {shape[1]}x{shape[0]} pixels: "
                       f"{errors.first_line(error)}") from None

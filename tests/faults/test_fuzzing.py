@@ -2,11 +2,11 @@
 
 import pytest
 
-from tools.faults import fuzzing
+from tools.faults import fuzzing, readers
 
 
 @pytest.mark.filterwarnings("ignore")  # Pillow's, of damaged files
-@pytest.mark.parametrize("reader", fuzzing.READERS)
+@pytest.mark.parametrize("reader", readers.READERS)
 def test_damaged_files_are_read_or_refused(reader):
   accepted, faults = fuzzing.run(reader, 200)
   assert faults == []
@@ -14,6 +14,6 @@ def test_damaged_files_are_read_or_refused(reader):
 
 
 def test_whole_files_are_read(tmp_path):
-  for whole, read, _ in fuzzing.READERS.values():
-    for data in whole():
-      read(data, tmp_path)
+  for name, reader in readers.READERS.items():
+    for data in readers.whole_files(name):
+      reader.read(data, tmp_path)

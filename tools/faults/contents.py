@@ -14,7 +14,8 @@ _STOOD_FOR = ("saved_model.pb", ".h5", ".keras")
 
 def of(folder):
   """Returns file -> a hash, worked out in a process that may use TensorFlow."""
-  return forks.answer_of_child(lambda: _of(pathlib.Path(folder)))
+  status, found = forks.answer_of_child(lambda: here(folder))
+  return {"status": status} if found is None else found
 
 
 def differences(found, expected):
@@ -22,7 +23,9 @@ def differences(found, expected):
   return sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))
 
 
-def _of(folder):
+def here(folder):
+  """Returns the same, worked out in this process."""
+  folder = pathlib.Path(folder)
   place = str(folder.parent).encode()  # some files say where they are
   return {
       path.relative_to(folder).as_posix():

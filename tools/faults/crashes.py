@@ -9,6 +9,7 @@ time. Prints a table. FAULTS_LOG names a file for what the commands print.
 """
 
 import argparse
+import itertools
 import pathlib
 import random
 import sys
@@ -48,7 +49,7 @@ def spread(changes, wanted, rng):
   """Returns `wanted` of the numbers from 1 to `changes`, one drawn from each of equal parts."""
   wanted = min(wanted, changes)
   bounds = [1 + changes * i // wanted for i in range(wanted + 1)]
-  return [rng.randrange(start, end) for start, end in zip(bounds, bounds[1:])]
+  return [rng.randrange(start, end) for start, end in itertools.pairwise(bounds)]
 
 
 def count(name, workplace, folder):

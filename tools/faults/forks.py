@@ -64,14 +64,16 @@ def in_child(function, log=None):
     os._exit(status if isinstance(status, int) else 1)
 
 
-def answer_of_child(function):
-  """Returns what a function returns in a forked process, plain data; `{"status": n}` if it fails.
+def answer_of_child(function, log=None):
+  """Returns `(status, answer)` of a function that returns plain data, called as by `in_child`.
+
+  The answer is None if it fails.
   """
   with tempfile.NamedTemporaryFile("w+") as file:
     def write():
       json.dump(function(), file)
       file.flush()
 
-    status = in_child(write)
+    status = in_child(write, log)
     file.seek(0)
-    return json.load(file) if status == 0 else {"status": status}
+    return status, json.load(file) if status == 0 else None

@@ -3,11 +3,11 @@
     pip install atheris
     python -m tools.faults.guided --folder=DIR [--reader=images] [--inputs=100000] [--seed=1]
 
-Atheris changes files that have reached new code of this package or of the libraries in Python that
-it reads with (`_MEASURED`), each reader in a process of its own. A reader may return what it read or
-refuse it by the exceptions that it documents, within `_SECONDS` and `_MEGABYTES`. Everything else is
-a fault, of which the input is kept in DIR/READER/faults. Prints a table; "new code" counts the
-inputs that reached some.
+Atheris changes further what has reached new code of this package or of the libraries in Python that
+it reads with (`_MEASURED`), each reader in a process of its own. A reader may return what it read
+or refuse it by the exceptions that it documents, within `_SECONDS` and `_MEGABYTES`. Everything
+else is a fault, of which the input is kept in DIR/READER/faults. Prints a table; "new code" counts
+the inputs that reached some.
 """
 
 import argparse

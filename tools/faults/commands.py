@@ -104,7 +104,7 @@ def _make_task(folder):
 
 
 def _make_judgements(folder):
-  names = [f"{i}.png" for i in range(7)]
+  names = [f"{i}.png" for i in range(13)]
   _write_images(folder / "study", names)
   rows = [f"0.png,{name},{5 - level / 3}" for level, name in enumerate(names[1:], 1)]
   (folder / "study" / "ratings.csv").write_text("\n".join(["reference,distorted,score", *rows]))

@@ -9,7 +9,7 @@ from tools.faults import forks
 # Of their time, or not the same bytes from one process to the next.
 _OF_THEIR_TIME = (".png", ".pdf", ".svg", "fingerprint.pb", "progress.json", "plan.csv")
 # Chosen by TensorFlow or Keras anew each time; the fingerprint beside has the hash of the weights.
-_STOOD_FOR = ("saved_model.pb", ".h5", ".keras")
+_STOOD_FOR = ("saved_model.pb", "checksums.json", ".h5", ".keras")
 
 
 def of(folder):
@@ -44,10 +44,23 @@ def _normalized(path):
   if path.name == "metrics.csv":
     return _without_speed(path)
   if path.suffix == ".jsonl":
-    return b"\n".join(sorted(path.read_bytes().splitlines()))  # in the order in which they came
+    return _lines(path)
   if path.suffix == ".json":
-    return json.dumps(json.loads(path.read_text()), sort_keys=True).encode()
+    return json.dumps(_without_dates(json.loads(path.read_text())), sort_keys=True).encode()
   return path.read_bytes()
+
+
+def _without_dates(data):
+  if not isinstance(data, dict):
+    return data
+  return {key: _without_dates(value) for key, value in data.items() if key != "prepared"}
+
+
+def _lines(path):
+  """The lines of a journal, in any order, without their checksums, which are of paths too."""
+  lines = [json.loads(line) for line in path.read_text().splitlines()]
+  return "\n".join(sorted(json.dumps(
+      {key: value for key, value in line.items() if key != "crc32"}) for line in lines)).encode()
 
 
 def _without_speed(path):

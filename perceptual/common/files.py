@@ -7,6 +7,7 @@ import contextlib
 import csv
 import ctypes
 import errno
+import functools
 import io
 import os
 import pathlib
@@ -17,6 +18,7 @@ from perceptual.common import locks
 from perceptual.errors import UserError
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # two letters at least: C:/ is a drive
+_TEMPORARY = re.compile(r"\.(.+)\.(\d+)(\.[^.]+|)")  # a file's name, with a process before its suffix
 _GLOBBED = "*?[\\"  # TensorFlow takes the name of a checkpoint for a pattern
 _NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)  # what file systems say that have no fsync
 
@@ -105,6 +107,8 @@ def beside(path):
   """
   path = pathlib.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
+  for leftover in _leftovers(path.parent.absolute()).pop(path.name, ()):
+    remove(leftover)
   # The suffix stays last, since some writers choose the format by it.
   temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
   try:
@@ -112,6 +116,17 @@ def beside(path):
     put(temporary, path)
   finally:
     temporary.unlink(missing_ok=True)
+
+
+@functools.cache  # listed once: a folder may get thousands of files, one by one
+def _leftovers(folder):
+  """Returns name of a file -> what killed processes of this machine have left of `beside` of it."""
+  found = {}
+  for path in folder.iterdir():
+    match = _TEMPORARY.fullmatch(path.name)
+    if match and locks.has_ended(int(match[2])):
+      found.setdefault(match[1] + match[3], []).append(path)
+  return found
 
 
 def remove_leftovers(folder, names):

@@ -68,3 +68,13 @@ def test_leftovers_of_killed_processes_go_and_nothing_else(tmp_path):
   files.remove_leftovers(tmp_path, ["metrics.csv", "m.etrics.json", "record"])
   assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
   files.remove_leftovers(tmp_path / "none", ["metrics.csv"])
+
+
+def test_what_a_killed_process_has_left_of_a_file_goes_when_it_is_written_again(tmp_path):
+  """And nothing else: neither that of a process that runs nor a user's hidden file."""
+  ended, running = 4194305, os.getppid()  # the first is above what Linux gives
+  for name in (f".a.{ended}.txt", f".a.{running}.txt", f".b.{ended}.txt", ".mine.txt"):
+    (tmp_path / name).touch()
+  files.write_text(tmp_path / "a.txt", "text")
+  assert sorted(path.name for path in tmp_path.iterdir()) == sorted([
+      f".a.{running}.txt", f".b.{ended}.txt", ".mine.txt", "a.txt"])

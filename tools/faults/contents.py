@@ -3,6 +3,7 @@
 import hashlib
 import json
 import pathlib
+import re
 
 from tools.faults import forks
 
@@ -43,6 +44,8 @@ def _normalized(path):
     return b""
   if path.name == "metrics.csv":
     return _without_speed(path)
+  if path.suffix == ".html":
+    return re.sub(rb"\d{4}-\d\d-\d\d at \d\d:\d\d", b"", path.read_bytes())
   if path.suffix == ".jsonl":
     return _lines(path)
   if path.suffix == ".json":

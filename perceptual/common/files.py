@@ -18,7 +18,7 @@ from perceptual.common import locks
 from perceptual.errors import UserError
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # two letters at least: C:/ is a drive
-_TEMPORARY = re.compile(r"\.(.+)\.(\d+)(\.[^.]+|)")  # a file's name, with a process before its suffix
+_TEMPORARY = re.compile(r"\.(.+)\.(\d+)(\.[^.]+|)")  # the process stands before the suffix
 _GLOBBED = "*?[\\"  # TensorFlow takes the name of a checkpoint for a pattern
 _NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)  # what file systems say that have no fsync
 

@@ -23,6 +23,7 @@ import traceback
 import warnings
 
 _SECONDS, _MEGABYTES = 10, 4096  # for one input, and for a process
+_STARTS = 5  # processes for one reader
 _LONGEST = 4096  # bytes of an input
 _MEASURED = ("perceptual", "PIL", "gin", "tarfile", "zipfile", "pickletools", "csv", "json",
              "tokenize", "numpy.lib._format_impl", "numpy.lib.format")
@@ -40,7 +41,9 @@ def _fuzz(name, folder, inputs, seed):
     for number, data in enumerate(readers.whole_files(name)):
       (folder / "corpus" / f"whole-{number}").write_bytes(data)
       reader.read(data, folder / "work")  # what it imports is measured too
-  counts = {"inputs": 0, "read": 0, "refused": 0, "faults": 0}
+  counts = _counted(folder)
+  inputs -= counts["inputs"]
+  end = counts["inputs"] + inputs
 
   def one(data):
     counts["inputs"] += 1
@@ -52,7 +55,7 @@ def _fuzz(name, folder, inputs, seed):
     except Exception:
       counts["faults"] += 1
       _keep(folder / "faults", data, traceback.format_exc())
-    if counts["inputs"] % 1000 == 0 or counts["inputs"] == inputs:
+    if counts["inputs"] % 1000 == 0 or counts["inputs"] == end:
       (folder / _COUNTS).write_text(json.dumps(counts))
 
   atheris.Setup([
@@ -60,6 +63,14 @@ def _fuzz(name, folder, inputs, seed):
       f"-max_len={_LONGEST}", "-len_control=0", f"-timeout={_SECONDS}",
       f"-rss_limit_mb={_MEGABYTES}", f"-artifact_prefix={folder}/faults/", "-verbosity=0"], one)
   atheris.Fuzz()
+
+
+def _counted(folder):
+  """Returns what was counted so far."""
+  path = folder / _COUNTS
+  if path.exists():
+    return json.loads(path.read_text())
+  return {"inputs": 0, "read": 0, "refused": 0, "faults": 0}
 
 
 def _keep(folder, data, text):
@@ -82,20 +93,21 @@ def run(name, folder, inputs, seed):
 
   Returns:
     What was counted: "inputs", "read", "refused", "faults", "new code", "inputs/s". A process that
-    was ended, for time or memory, counts as a fault, and leaves inputs out.
+    was ended, for time or memory, counts as a fault; another one goes on, at most `_STARTS` in all.
   """
   for part in ("corpus", "faults", "work"):
     (folder / part).mkdir(parents=True)
-  begin = time.monotonic()
+  begin, ended = time.monotonic(), 0
   with open(folder / "log.txt", "wb") as log:
-    status = subprocess.run(
-        [sys.executable, "-m", "tools.faults.guided", f"--folder={folder}", f"--child={name}",
-         f"--inputs={inputs}", f"--seed={seed}"], stdout=log, stderr=log, check=False).returncode
+    for start in range(_STARTS):
+      command = [sys.executable, "-m", "tools.faults.guided", f"--folder={folder}",
+                 f"--child={name}", f"--inputs={inputs}", f"--seed={seed + start}"]
+      if subprocess.run(command, stdout=log, stderr=log, check=False).returncode == 0:
+        break
+      ended += 1
   seconds = time.monotonic() - begin
-  counts = {"inputs": 0, "read": 0, "refused": 0, "faults": 0}
-  if (folder / _COUNTS).exists():
-    counts = json.loads((folder / _COUNTS).read_text())
-  counts["faults"] += status != 0
+  counts = _counted(folder)
+  counts["faults"] += ended
   return {**counts, "new code": len(list((folder / "corpus").iterdir())),
           "inputs/s": round(counts["inputs"] / seconds)}
 

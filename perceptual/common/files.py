@@ -40,6 +40,8 @@ def expanded(path):
       return pathlib.Path(path)
     user = pathlib.Path(path).parts[0]
     raise UserError(f"{path}: no user {user}; the name of a file is written ./{path}.") from None
+  except ValueError:
+    raise UserError(f"{os.fspath(path)!r} has a zero byte, which no path may have.") from None
 
 
 def folder_for_tensorflow(path):

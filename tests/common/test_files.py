@@ -21,6 +21,12 @@ def test_a_user_who_is_not_there_is_one_line():
     files.expanded("~nobody-of-this-name/x")
 
 
+def test_a_zero_byte_after_a_user_is_one_line():
+  """Found by `tools.faults.guided` in a CSV of pairs."""
+  with pytest.raises(UserError, match=r"'~g\\x00/a.png' has a zero byte"):
+    files.expanded("~g\0/a.png")
+
+
 def test_a_file_may_be_called_like_a_user(monkeypatch, tmp_path):
   monkeypatch.chdir(tmp_path)
   (tmp_path / "~draft.png").touch()

@@ -160,7 +160,8 @@ def _read_csv(data, folder):
 
 def _gin():
   yield (b"include 'gin/models/resnet6.gin'\nnetwork.width = 0.5\ntrain.batch_size = %batch\n"
-         b"batch = 64\ntrain.schedule = @step_decay()\nstep_decay.decay_epochs = (8, 10)\n")
+         b"batch = 64\ntrain.optimizer = @sgd()\nsgd.schedule = @step_decay()\n"
+         b"step_decay.decay_epochs = (8, 10)\n")
   yield b"a/sgd.momentum = 0.9\ntrain.optimizer = @a/sgd()\njudged.name = ['bapps/2afc', 'mine']\n"
 
 
@@ -197,10 +198,12 @@ def _read_json(data, folder):
                "dataset_info.json", "features.json", "judged.json", "scores.json", "x.json"):
     (folder / name).write_bytes(data)
   (folder / "distances.csv").write_text("example,candidate,answer,mse\n0,0,1.0,0.5\n")
+  checkpoint_files.fault(folder, 1)  # these three refuse nothing, they tell
+  checkpoint_files.notes(folder, 1)
+  tfds_files.is_complete(folder)
   return _each(
       run.read_network, run.read_learned, run.read_task, run.read_run,
-      lambda: checkpoint_files.fault(folder, 1), lambda: checkpoint_files.notes(folder, 1),
-      lambda: tfds_files.is_complete(folder), lambda: prepared.read(folder, "x"),
+      lambda: prepared.read(folder, "x"),
       lambda: distance_files.read(folder), lambda: store.read_manifest(folder / "x.json"),
       lambda: keras_files._read_fingerprint(folder / "x.json"))
 

@@ -184,6 +184,8 @@ def load_judged(name, data_dir):
   """
   directory = directory_of(name, data_dir)
   if not is_complete(directory):
+    if (directory / _IMAGES).exists():
+      raise errors.UserError(f"{directory / _INFO} is missing: prepare the set again.")
     there = ", ".join(available(data_dir)) or "none"
     raise errors.UserError(f"No judged set {name!r} in {data_dir}: prepare it first (perceptual "
                            f"prepare judged). There are: {there}.")

@@ -222,7 +222,9 @@ class ExportedMetric(base.Metric):
       packages.require("tensorflow", "tensorflow_hub", extra="hub", purpose="A TF Hub handle")
     packages.require("tensorflow", extra="tensorflow", purpose="An exported metric")
     if not is_handle:
-      folder_for_tensorflow(handle)
+      from perceptual.export import checksums
+
+      checksums.verify(folder_for_tensorflow(handle))
     import tensorflow as tf
 
     try:

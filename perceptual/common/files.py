@@ -7,6 +7,7 @@ import contextlib
 import csv
 import ctypes
 import errno
+import functools
 import io
 import os
 import pathlib
@@ -17,6 +18,7 @@ from perceptual.common import locks
 from perceptual.errors import UserError
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # two letters at least: C:/ is a drive
+_TEMPORARY = re.compile(r"\.(.+)\.(\d+)(\.[^.]+|)")  # the process stands before the suffix
 _GLOBBED = "*?[\\"  # TensorFlow takes the name of a checkpoint for a pattern
 _NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)  # what file systems say that have no fsync
 
@@ -38,6 +40,8 @@ def expanded(path):
       return pathlib.Path(path)
     user = pathlib.Path(path).parts[0]
     raise UserError(f"{path}: no user {user}; the name of a file is written ./{path}.") from None
+  except ValueError:
+    raise UserError(f"{os.fspath(path)!r} has a zero byte, which no path may have.") from None
 
 
 def folder_for_tensorflow(path):
@@ -105,6 +109,8 @@ def beside(path):
   """
   path = pathlib.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
+  for leftover in _leftovers(path.parent.absolute()).pop(path.name, ()):
+    remove(leftover)
   # The suffix stays last, since some writers choose the format by it.
   temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
   try:
@@ -112,6 +118,17 @@ def beside(path):
     put(temporary, path)
   finally:
     temporary.unlink(missing_ok=True)
+
+
+@functools.cache  # listed once: a folder may get thousands of files, one by one
+def _leftovers(folder):
+  """Returns name of a file -> what killed processes of this machine have left of `beside` of it."""
+  found = {}
+  for path in folder.iterdir():
+    match = _TEMPORARY.fullmatch(path.name)
+    if match and locks.has_ended(int(match[2])):
+      found.setdefault(match[1] + match[3], []).append(path)
+  return found
 
 
 def remove_leftovers(folder, names):

@@ -19,6 +19,7 @@ from perceptual import errors
 from perceptual.common import budgets
 from perceptual.common.files import expanded
 from perceptual.errors import UserError
+from perceptual.export import checksums
 from perceptual.metrics import classical, distances, networks
 from perceptual.metrics.feature_metric import FeatureMetric, weights_hash
 from perceptual.models.preprocessing import Preprocessing
@@ -71,6 +72,7 @@ def keras_metric(folder):
   """
   folder = expanded(folder)
   fingerprint = _read_fingerprint(folder / FINGERPRINT)
+  checksums.verify(folder)
   declared = {name: tuple(value) for name, value in fingerprint["preprocessing"].items()}
   del declared["uint8_range"]
   if "taps" not in fingerprint:

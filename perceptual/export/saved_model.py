@@ -7,6 +7,7 @@ single input, hence the list and the dictionary.
 
     EXPORT_DIR/saved_model.pb, variables/   the SavedModel
     EXPORT_DIR/fingerprint.json             what the metric is: weights hash, taps, distance, ...
+    EXPORT_DIR/checksums.json               of all files: `checksums`
     EXPORT_DIR/...                          the same metric for Keras on any backend: `keras_files`
 """
 
@@ -19,7 +20,7 @@ import tensorflow as tf
 
 from perceptual.common import files, locks
 from perceptual.errors import UserError
-from perceptual.export import keras_files
+from perceptual.export import checksums, keras_files
 from perceptual.export.traced import GraphMetric, ServedMetric
 from perceptual.metrics.feature_metric import FeatureMetric
 
@@ -92,6 +93,7 @@ def _save(metric, fingerprint, folder):
   module = ServedMetric(GraphMetric(metric), variables, fingerprint)
   tf.saved_model.save(module, str(folder), signatures=module.signatures())
   keras_files.write(metric, fingerprint, folder)
+  checksums.write(folder)
 
 
 def _put_in_place(beside, export_dir):

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Makes the virtual environment .venv at the root of the repository and installs the project in it.
 #
-#   tools/setup_venv.sh [--lowest] [EXTRAS]     EXTRAS as in setup.py, for instance: test,all
+#   tools/setup_venv.sh [--lowest | --tpu] [EXTRAS]     EXTRAS as in setup.py, for instance: test,all
 #
 # --lowest makes .venv-lowest instead, with the oldest versions that setup.py allows.
+# --tpu makes .venv-tpu instead, for a Cloud TPU VM: tensorflow-tpu in the place of tensorflow.
 # PYTHON=... chooses the interpreter. Once installed, another call does nothing until setup.py or
 # requirements.lock change; a call that was interrupted is made good by the next one.
 set -euo pipefail
@@ -14,6 +15,9 @@ if [ "${1:-}" = --lowest ]; then
   shift
   venv=.venv-lowest
   pythons=${PYTHON:-python3.11 python3.12 python3}  # the oldest versions were not built for later ones
+elif [ "${1:-}" = --tpu ]; then
+  shift
+  venv=.venv-tpu
 fi
 extras=${1:-}
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -111,6 +115,11 @@ install() {
     run_pip --no-deps --editable .
     $venv/bin/python tools/floors.py ${extras//,/ } >$venv/floors.txt
     lock=(--constraint $venv/floors.txt)
+  elif [ $venv = .venv-tpu ]; then
+    echo "Installing TensorFlow for TPUs, and the versions of requirements.lock: a few minutes ..."
+    $venv/bin/python tools/tpu/requirements.py "$extras" >$venv/tpu.txt 2>>$log || fail
+    run_pip --no-deps --requirement $venv/tpu.txt
+    lock=(--no-deps)  # some of what is installed asks for tensorflow by that name
   elif [ "$(uname -sm)" = "Linux x86_64" ]; then
     lock=(--constraint requirements.lock)
     echo "Installing the versions of requirements.lock: a few minutes, 2 to 5 GB the first time ..."

@@ -1,0 +1,89 @@
+"""What a step of training takes of a TPU, as its own compiler tells: a table that comes with this.
+
+`tools/tpu` compiles the steps, without a TPU, and writes the table.
+"""
+
+import csv
+import dataclasses
+import functools
+import pathlib
+
+FILE = pathlib.Path(__file__).with_name("tpu_costs.csv")
+COLUMNS = ("network", "step", "chip", "batch", "cores", "image_size", "precision", "parameters",
+           "activations", "compiles", "memory", "flops", "bytes_accessed")
+
+
+@dataclasses.dataclass(frozen=True)
+class Chip:
+  """A generation of TPU.
+
+  Attributes:
+    name: what it is called.
+    gigabytes: the memory that it is published to have.
+  """
+
+  name: str
+  gigabytes: int
+
+
+CHIPS = {"v4": Chip("TPU v4", 32), "v5e": Chip("TPU v5e", 16), "v5p": Chip("TPU v5p", 95),
+         "v6e": Chip("TPU v6e", 32)}
+
+
+# What `columns` are, for people.
+ABOUT = ("GB and GFLOPs a core: of one training step of so many images in mixed bfloat16, as the "
+         "TPU's compiler tells; \"not compiled\" where it was not asked (docs/tpu.md).")
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+  """What a step of training takes of one core.
+
+  Attributes:
+    batch: images of the step.
+    memory: bytes of what the step is given and of what it keeps meanwhile.
+    flops: floating-point operations.
+  """
+
+  batch: int
+  memory: int
+  flops: int
+
+
+def has(device):
+  """Whether the table is of a device of `devices.DEVICES`."""
+  return device.removeprefix("tpu-") in CHIPS and device.startswith("tpu-")
+
+
+def columns(device, planned):
+  """Returns columns for a plan as text, a head and then a line for each `planning.Planned`."""
+  lines = [["images a core", "GB a core", "GFLOPs a core"]]
+  for one in planned:
+    step = training(device, one.run.network, one.parameters, one.activations)
+    lines.append(["", "not compiled", ""] if step is None or one.run.kind != "train" else [
+        str(step.batch), f"{step.memory / 1e9:.2f}", f"{step.flops / 1e9:,.0f}"])
+  return lines
+
+
+def training(device, network, parameters, activations):
+  """Returns the `Step` of training a network in mixed bfloat16; None if it was not compiled.
+
+  Args:
+    device: a name of `devices.DEVICES`, such as `tpu-v5e`; of others there is nothing.
+    network: its name.
+    parameters: by which a network as it was compiled is told from one of another width, depth or
+      number of classes: of weights that training changes.
+    activations: values that its layers put out for one image, by which images of another size are.
+  """
+  return _training().get((device.removeprefix("tpu-"), network, parameters, activations))
+
+
+@functools.cache
+def _training():
+  """The compiled steps of training, those of the largest batch that fits."""
+  with FILE.open(newline="", encoding="utf-8") as file:
+    rows = [row for row in csv.DictReader(file)
+            if row["step"] == "train" and row["compiles"] == "yes"]
+  rows.sort(key=lambda row: int(row["batch"]))
+  return {(row["chip"], row["network"], int(row["parameters"]), int(row["activations"])): Step(
+      int(row["batch"]), int(row["memory"]), int(float(row["flops"]))) for row in rows}

@@ -28,6 +28,7 @@ _SLOW = (
     "commands/test_learn_command.py",
     "commands/test_models_command.py",
     "commands/test_train_command.py::test_a_killed_run",
+    "commands/test_train_command.py::test_three_workers",
     "commands/test_train_command.py::test_two_workers",
     "comparison/test_comparing_docs.py",
     "data/labelled/test_imagenet64.py::test_killed_and_run_again",

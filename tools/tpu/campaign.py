@@ -10,11 +10,13 @@ makes the table.
 """
 
 import argparse
+import itertools
 import json
 import os
 import pathlib
 import subprocess
 import sys
+import time
 
 from tools.tpu import compiled, lowered
 
@@ -27,11 +29,16 @@ TOO_LARGE = ("RESOURCE_EXHAUSTED", "Ran out of memory")
 def main():
   """Goes through the networks, for each step of each chip."""
   options = _options()
-  networks = options.network or _networks()
-  for chip in options.chip or ("v5e",):
-    for step in options.step or lowered.STEPS:
-      for network in networks:
-        _compile(pathlib.Path(options.folder), network, step, chip, options.compiler)
+  jobs = itertools.product(options.chip or ("v5e",), options.step or lowered.STEPS,
+                           options.network or _networks())
+  start, compiles = time.monotonic(), []
+  for chip, step, network in jobs:
+    if options.minutes and time.monotonic() - start > 60 * options.minutes:
+      sys.exit("Stopped after the minutes asked for; the same command goes on.")
+    compiles.append(
+        _compile(pathlib.Path(options.folder), network, step, chip, options.compiler))
+  if options.strict and not all(compiles):
+    sys.exit(f"error: {compiles.count(False)} of {len(compiles)} steps do not compile.")
 
 
 def results(folder):
@@ -46,25 +53,26 @@ def results(folder):
 
 
 def _compile(folder, network, step, chip, compiler):
-  """Compiles a step with the largest batch that the chip has memory for."""
+  """Compiles a step at the largest batch that the chip has memory for; returns whether it does."""
   for batch in _BATCHES:
     place = folder / f"batch{batch}" / f"{network}.{step}"
     result = pathlib.Path(f"{place}.{chip}.json")
     if not result.exists():
       if not pathlib.Path(f"{place}.json").exists() and not _lower(place, network, batch):
-        return
+        return False
       print(f"compiling {network} {step} for {chip}, {batch} images a core ...", flush=True)
       subprocess.run(
           [compiler, compiled.__file__, f"{place}.hlo", f"--chip={chip}", f"--result={result}"],
           stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": ""}, check=False)
     if not result.exists():  # the compiler itself failed
       print(f"{network} {step}: no result for {chip}", flush=True)
-      return
+      return False
     found = json.loads(result.read_text("utf-8"))
     print(f"{network} {step} {chip}: {_in_words(found)}", flush=True)
     # Learning has the whole batch of its recipe on one core.
     if found["compiles"] or step == "learn" or not is_too_large(found):
-      return
+      return found["compiles"]
+  return False
 
 
 def is_too_large(result):
@@ -102,6 +110,8 @@ def _options():
   parser.add_argument("--network", action="append", help="all, if none is named")
   parser.add_argument("--step", action="append", choices=lowered.STEPS, help="all by default")
   parser.add_argument("--chip", action="append", choices=compiled.TOPOLOGIES, help="v5e by default")
+  parser.add_argument("--minutes", type=float, help="begin nothing after so many")
+  parser.add_argument("--strict", action="store_true", help="fail unless every step compiles")
   parser.add_argument("--compiler", default=_COMPILER, help="the Python of setup_compiler.sh")
   return parser.parse_args()
 

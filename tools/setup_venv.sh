@@ -115,11 +115,6 @@ install() {
     run_pip --no-deps --editable .
     $venv/bin/python tools/floors.py ${extras//,/ } >$venv/floors.txt
     lock=(--constraint $venv/floors.txt)
-  elif [ $venv = .venv-tpu ]; then
-    echo "Installing TensorFlow for TPUs, and the versions of requirements.lock: a few minutes ..."
-    $venv/bin/python tools/tpu/requirements.py "$extras" >$venv/tpu.txt 2>>$log || fail
-    run_pip --no-deps --requirement $venv/tpu.txt
-    lock=(--no-deps)  # some of what is installed asks for tensorflow by that name
   elif [ "$(uname -sm)" = "Linux x86_64" ]; then
     lock=(--constraint requirements.lock)
     echo "Installing the versions of requirements.lock: a few minutes, 2 to 5 GB the first time ..."
@@ -130,7 +125,19 @@ install() {
   # and names its version with a tool that only an environment of its own build has. (An empty array
   # is "unbound" to the bash of macOS, hence the odd spelling.)
   run_pip ${lock[@]+"${lock[@]}"} --editable ".${extras:+[$extras]}"
+  [ $venv != .venv-tpu ] || replace_tensorflow
   rm $unfinished
+}
+
+# Orbit and others ask for tensorflow by name, so pip cannot be asked for tensorflow-tpu instead; both
+# at once would overwrite each other.
+replace_tensorflow() {
+  local version
+  version=$($venv/bin/python -m pip show tensorflow 2>>$log | sed -n 's/^Version: //p')
+  [ -n "$version" ] || return 0
+  echo "Putting tensorflow-tpu $version in the place of tensorflow ..."
+  $venv/bin/python -m pip uninstall --yes tensorflow tensorflow-tpu >>$log 2>&1 || fail
+  run_pip --constraint requirements.lock "tensorflow-tpu==$version"
 }
 
 # Runs pip install with all that it prints in the log, and on the screen only how far it has come.

@@ -7,7 +7,7 @@ import types
 import pytest
 
 from perceptual.studies import tpu_costs
-from tools.tpu import campaign, requirements, table
+from tools.tpu import campaign, table
 
 ABOUT = {"network": "resnet6", "batch": 128, "cores": 8, "image_size": 64, "precision": "bfloat16",
          "parameters": 10, "activations": 20}
@@ -73,13 +73,3 @@ def test_a_plan_reads_the_table(rows, tmp_path, monkeypatch):
 def test_the_table_is_of_tpus_alone():
   assert tpu_costs.has("tpu-v5e") and tpu_costs.has("tpu-v4")
   assert not tpu_costs.has("h100") and not tpu_costs.has("v5e")
-
-
-def test_tensorflow_gives_way_to_that_for_tpus():
-  resolved = {
-      ".[train]": {"perceptual": "1", "tensorflow": "2.20.0", "orbit": "3", "numpy": "2.1"},
-      "tensorflow-tpu==2.20.0": {"tensorflow-tpu": "2.20.0", "libtpu": "0.0.1", "numpy": "2.2"}}
-  assert requirements.for_tpu(resolved.__getitem__, ".[train]") == [
-      "libtpu==0.0.1", "numpy==2.1", "orbit==3", "tensorflow-tpu==2.20.0"]
-  assert requirements.for_tpu({".": {"perceptual": "1", "keras": "3"}}.__getitem__, ".") == [
-      "keras==3"]

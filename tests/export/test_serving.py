@@ -7,10 +7,12 @@ request: it runs the signature that is named, by the names of the signature's te
 import concurrent.futures
 import importlib.util
 import json
+import pathlib
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from google.protobuf import text_format
 
 from perceptual.errors import UserError
 from perceptual.export import saved_model, warm_up
@@ -144,3 +146,12 @@ def test_sizes_to_warm_up_for_are_height_and_width():
   assert warm_up.sizes([]) == []
   with pytest.raises(UserError, match="images '64' is not HEIGHTxWIDTH, such as 64x64"):
     warm_up.sizes(["64"])
+
+
+def test_the_documented_configuration_of_versions_is_the_servers_own():
+  config = pytest.importorskip("tensorflow_serving.config.model_server_config_pb2", reason=_REASON)
+  page = (pathlib.Path(__file__).parents[2] / "docs" / "scale.md").read_text("utf-8")
+  [block] = [block for block in page.split("```") if "\nmodel_config_list {" in block]
+  [model] = text_format.Parse(block, config.ModelServerConfig()).model_config_list.config
+  assert list(model.model_version_policy.specific.versions) == [1, 2]
+  assert model.version_labels == {"stable": 1, "canary": 2}

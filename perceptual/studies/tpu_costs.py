@@ -59,23 +59,26 @@ def columns(device, planned):
   """Returns columns for a plan as text, a head and then a line for each `planning.Planned`."""
   lines = [["images a core", "GB a core", "GFLOPs a core"]]
   for one in planned:
-    step = training(device, one.run.network, one.parameters, one.activations)
-    lines.append(["", "not compiled", ""] if step is None or one.run.kind != "train" else [
+    step = training(device, one)
+    lines.append(["", "not compiled", ""] if step is None else [
         str(step.batch), f"{step.memory / 1e9:.2f}", f"{step.flops / 1e9:,.0f}"])
   return lines
 
 
-def training(device, network, parameters, activations):
-  """Returns the `Step` of training a network in mixed bfloat16; None if it was not compiled.
+def training(device, planned):
+  """Returns the `Step` of a run that trains a classifier; None if that was not compiled.
+
+  A network of another width, depth or number of classes than the compiled one is told by its
+  parameters, one for images of another size by the values that its layers put out.
 
   Args:
     device: a name of `devices.DEVICES`, such as `tpu-v5e`; of others there is nothing.
-    network: its name.
-    parameters: by which a network as it was compiled is told from one of another width, depth or
-      number of classes: of weights that training changes.
-    activations: values that its layers put out for one image, by which images of another size are.
+    planned: the `planning.Planned`.
   """
-  return _training().get((device.removeprefix("tpu-"), network, parameters, activations))
+  if planned.run.kind != "train":
+    return None
+  return _training().get((device.removeprefix("tpu-"), planned.run.network, planned.parameters,
+                          planned.activations))
 
 
 @functools.cache

@@ -59,11 +59,10 @@ def test_a_plan_reads_the_table(rows, tmp_path, monkeypatch):
     writer.writerows(rows)
   monkeypatch.setattr(tpu_costs, "FILE", path)
   tpu_costs._training.cache_clear()
-  step = tpu_costs.training("tpu-v5e", "resnet6", 10, 20)
-  wide = tpu_costs.training("tpu-v5e", "resnet6", 11, 20)
   run = types.SimpleNamespace(network="resnet6", kind="train")
   planned = [types.SimpleNamespace(run=run, parameters=n, activations=20) for n in (10, 11)]
   columns = tpu_costs.columns("tpu-v5e", planned)
+  step, wide = (tpu_costs.training("tpu-v5e", one) for one in planned)
   tpu_costs._training.cache_clear()
   assert (step.batch, step.memory, step.flops) == (64, 3 * 10**9, 3 * 10**9)
   assert wide is None

@@ -120,7 +120,7 @@ def main(argv):
     print(f"Dry run: nothing was scored; results would be in {FLAGS.output_dir}.")
     return
   rows, fingerprints = scoring.evaluate(metric, judged_set, settings, strategy=strategy,
-                                        jit_compile=FLAGS.jit_compile)
+                                        jit_compile=distribution.jit_compile(FLAGS))
   summary = scoring.write(
       FLAGS.output_dir, rows, judged_set, fingerprints=fingerprints,
       settings={**dataclasses.asdict(settings), "metric": metric.source,

@@ -55,7 +55,7 @@ def main(argv):
   run = runs.learned(
       FLAGS.model_dir, data_dir=FLAGS.data_dir, trunk_dir=FLAGS.trunk_dir,
       trunk_checkpoint=FLAGS.trunk_checkpoint, weights_dir=FLAGS.weights_dir,
-      strategy=distribution.training_strategy(FLAGS), jit_compile=FLAGS.jit_compile)
+      strategy=distribution.training_strategy(FLAGS), jit_compile=distribution.jit_compile(FLAGS))
   training_run.carry_out(run, dry_run=FLAGS.dry_run, done="learned")
 
 

@@ -166,7 +166,7 @@ def _run():
   folder.open()
   states = execution.execute(
       folder, runs, data_dir=FLAGS.data_dir, strategy=distribution.training_strategy(FLAGS),
-      jit_compile=FLAGS.jit_compile)
+      jit_compile=distribution.jit_compile(FLAGS))
   print(status.summary(study, folder, states))
   return 0 if status.all_finished(states) else 1
 

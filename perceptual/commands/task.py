@@ -77,7 +77,7 @@ def _train():
   config.parse(FLAGS.gin_file, FLAGS.gin_param)
   run = runs.task(
       FLAGS.model_dir, data_dir=FLAGS.data_dir, weights_dir=FLAGS.weights_dir,
-      strategy=distribution.training_strategy(FLAGS), jit_compile=FLAGS.jit_compile)
+      strategy=distribution.training_strategy(FLAGS), jit_compile=distribution.jit_compile(FLAGS))
   training_run.carry_out(run, dry_run=FLAGS.dry_run)
 
 

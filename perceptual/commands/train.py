@@ -44,7 +44,7 @@ def main(argv):
   config.parse(FLAGS.gin_file, FLAGS.gin_param)
   run = runs.training(
       FLAGS.model_dir, data_dir=FLAGS.data_dir, strategy=distribution.training_strategy(FLAGS),
-      jit_compile=FLAGS.jit_compile)
+      jit_compile=distribution.jit_compile(FLAGS))
   training_run.carry_out(run, dry_run=FLAGS.dry_run)
 
 

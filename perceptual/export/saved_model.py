@@ -8,6 +8,7 @@ single input, hence the list and the dictionary.
     EXPORT_DIR/saved_model.pb, variables/   the SavedModel
     EXPORT_DIR/fingerprint.json             what the metric is: weights hash, taps, distance, ...
     EXPORT_DIR/checksums.json               of all files: `checksums`
+    EXPORT_DIR/assets.extra/                requests by which a server warms up, if asked for
     EXPORT_DIR/...                          the same metric for Keras on any backend: `keras_files`
 """
 
@@ -20,12 +21,12 @@ import tensorflow as tf
 
 from perceptual.common import files, locks
 from perceptual.errors import UserError
-from perceptual.export import checksums, keras_files
+from perceptual.export import checksums, keras_files, warm_up
 from perceptual.export.traced import GraphMetric, ServedMetric
 from perceptual.metrics.feature_metric import FeatureMetric
 
 
-def export(metric, export_dir, *, overwrite=False):
+def export(metric, export_dir, *, overwrite=False, warm_up_sizes=()):
   """Writes a metric as a SavedModel, beside its place, then renames it.
 
   The loaded object has `__call__` (the distance, or what else the metric gives) and `two_afc` (the
@@ -42,6 +43,8 @@ def export(metric, export_dir, *, overwrite=False):
     metric: `feature_metric.FeatureMetric`, or `classical.ClassicalMetric`.
     export_dir: the folder to write.
     overwrite: whether an earlier export there may be replaced.
+    warm_up_sizes: pairs (height, width) of images for whose requests TensorFlow Serving is to be
+      ready before the first.
 
   Returns:
     The fingerprint, with the smallest side of an image, and of a run directory its checkpoint and
@@ -60,6 +63,8 @@ def export(metric, export_dir, *, overwrite=False):
     export_dir.parent.mkdir(parents=True, exist_ok=True)
     _recover(export_dir)
     _save(metric, text, beside)
+    if warm_up_sizes:
+      warm_up.write(beside, warm_up_sizes)
     _put_in_place(beside, export_dir)
   except OSError as error:
     raise UserError(f"{export_dir} cannot be written: {error.strerror}.") from None

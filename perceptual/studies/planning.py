@@ -19,7 +19,7 @@ from perceptual.data.labelled import imagenet64, registry
 from perceptual.experiments import config
 from perceptual.models import costs
 from perceptual.models import taps as feature_taps
-from perceptual.studies import study_dir
+from perceptual.studies import study_dir, tpu_costs
 from perceptual.studies.devices import DEVICES
 from perceptual.tasks import judgements
 from perceptual.training import learning_settings, optimizers, records
@@ -118,6 +118,9 @@ def table(planned, name, device):
         f"{one.memory / 1e9:,.1f}", f"{one.checkpoints / 1e6:,.0f}",
         _hours(one.hours(device), decimals=2)])
   about = "PFLOPs are of the whole run, MFLOPs of one image."
+  if tpu_costs.has(name):
+    lines = [[*line, *cells] for line, cells in zip(lines, tpu_costs.columns(name, planned))]
+    about += f" {tpu_costs.ABOUT}"
   parts = [f"{aligned(lines)}\n{about}", subtotals(planned, device), totals(planned, name, device)]
   return "\n\n".join(filter(None, parts))
 

@@ -91,6 +91,13 @@ class OuterLoop:
           self._train()
     return self._metrics.rows
 
+  def replica_steps(self):
+    """Returns what one replica runs, `{name: (tf.function, spec of its batch)}`.
+
+    It is what XLA compiles on a TPU; `tools/tpu` compiles it without one.
+    """
+    return {"train": (self._trainer.replica_step, self._trainer.train_dataset.element_spec)}
+
   def _is_untidy(self):
     """Whether a complete run has lost something, or was killed after its last step."""
     return self._metrics.was_rebuilt or (

@@ -2,6 +2,7 @@
 
 import functools
 
+from perceptual.common import files
 from perceptual.data.judged import judged_sets
 from perceptual.errors import UserError
 from perceptual.experiments import config
@@ -95,7 +96,8 @@ def trained_task(model_dir, params=(), *, data_dir):
   """
   folder = model_dirs.ModelDir(model_dir)
   folder.read_task()  # for its error
-  config.parse([folder.config], params)
+  with files.local_copy(folder.config) as local:
+    config.parse([local], params)
   return config.task(data_dir)
 
 

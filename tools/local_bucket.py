@@ -32,8 +32,8 @@ class Objects:
   """The objects of the bucket: each a file of a folder, whose name is that of the object, quoted.
 
   Attributes:
-    refuses: called with the method and the name of the object of each request that changes one;
-      where it returns true, the request is answered by an error. For tests.
+    refuses: called with the method and the name of the object, or None, of each request; where it
+      returns true, the answer is that permission is missing. For tests.
   """
 
   def __init__(self, folder):
@@ -118,6 +118,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     objects = self.server.objects
     if bucket != BUCKET:
       self._answer(404)
+    elif objects.refuses("GET", name):
+      self._answer(403)
     elif self._host == "storage.googleapis.com":
       self._content(objects.get(name))
     elif name is not None:

@@ -167,5 +167,5 @@ def test_what_needs_this_machine_says_so(run, bucket):
 
 
 def test_a_bucket_that_is_not_there_is_one_line(run, bucket):
-  with pytest.raises(perceptual.errors.UserError, match="^There is no folder 'gs://other/run'"):
+  with pytest.raises(perceptual.errors.UserError, match=r"^There is no folder 'gs://other/run'\."):
     perceptual.load_metric("gs://other/run")

@@ -23,9 +23,9 @@ class Metric(abc.ABC):
   """What compares two images.
 
   Images are `[batch, height, width, 3]`, or 1 channel for greyscale: uint8 (0 to 255), or float in
-  the declared range. An image may also be the path of a file, a string or `os.PathLike`: a batch of
-  one. `guards` says what is refused, and how. Everything is computed in float32, unless a metric
-  was made with another `dtype`.
+  the declared range. They may also be the path of a file, a string or `os.PathLike`, which is a
+  batch of one; or a list of paths of images of one size. `guards` says what is refused, and how.
+  Everything is computed in float32, unless a metric was made with another `dtype`.
 
   A metric pickles and copies. Its networks' weights go with it; an exported metric is loaded again
   from where it was.
@@ -230,18 +230,40 @@ def with_files_read(images, float_range):
   What a file holds in more than 8 bits comes as floats in the declared range, and so does all that
   is read for a call which has floats.
   """
-  paths = {name: image for name, image in images.items() if isinstance(image, (str, os.PathLike))}
+  paths = {name: found for name, given in images.items() if (found := _paths(given))}
   if not paths:
     return images
-  from perceptual.data.images import loading
-
-  read = {name: loading.load_image(path)[np.newaxis] for name, path in paths.items()}
-  others = [image for name, image in {**images, **read}.items()
+  read = {name: _batch_of_files(files, name) for name, files in paths.items()}
+  others = [image for image in {**images, **read}.values()
             if hasattr(image, "dtype") and preprocessing.dtype_name(image) != "uint8"]
   if others:
     low, high = float_range
     read = {name: np.float32(low + (high - low) * _unit(image)) for name, image in read.items()}
   return {name: read.get(name, image) for name, image in images.items()}
+
+
+def _paths(images):
+  """Returns the paths that images are given as, a list; an empty one for images themselves."""
+  if isinstance(images, (str, os.PathLike)):
+    return [images]
+  named = isinstance(images, (list, tuple)) and all(
+      isinstance(image, (str, os.PathLike)) for image in images)
+  return list(images) if named else []
+
+
+def _batch_of_files(paths, name):
+  """Returns what files hold, `[batch, height, width, 3]`: uint8, or float32 in [0, 1]."""
+  from perceptual.data.images import loading
+
+  images = [loading.load_image(path) for path in paths]
+  for path, image in zip(paths, images, strict=True):
+    if image.shape != images[0].shape:
+      raise UserError(
+          f"{name}: {path} has {image.shape[1]}x{image.shape[0]} pixels, {paths[0]} "
+          f"{images[0].shape[1]}x{images[0].shape[0]}; the images of one call need one size.")
+  if any(image.dtype != np.uint8 for image in images):
+    images = [np.float32(_unit(image)) for image in images]
+  return np.stack(images)
 
 
 def _unit(image):

@@ -1,11 +1,9 @@
 """`perceptual study` as it is typed: plan, run, status, collect, submit, and mistakes."""
 
 import csv
+import functools
 
 import pytest
-
-from perceptual.commands import cli
-from perceptual.experiments import config
 
 STUDY = """
 study.name = 'micro'
@@ -30,15 +28,9 @@ _SUBCOMMANDS = "plan, run, status, collect, analyze, figures, report, losses, su
 
 
 @pytest.fixture
-def run(capsys):
-  """Runs a command; returns its exit status, its output and its last line on stderr."""
-  def call(*arguments):
-    with pytest.raises(SystemExit) as caught:
-      cli.main(["study", *map(str, arguments)])
-    out, err = capsys.readouterr()
-    return caught.value.code or 0, out, err.removesuffix("\n").rpartition("\n")[2]
-  yield call
-  config.gin.clear_config()
+def run(run):
+  """Runs the command."""
+  return functools.partial(run, "study")
 
 
 @pytest.fixture

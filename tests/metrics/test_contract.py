@@ -167,6 +167,17 @@ def test_a_file_of_16_bits_is_read_in_the_declared_range(tmp_path):
     np.testing.assert_allclose(found, [expected], rtol=0.02)
 
 
+def test_a_list_of_files_is_a_batch_of_one_size(tmp_path):
+  for name, image in zip("abcd", [*_IMAGES[:2, 0], *_IMAGES[:2, 1]]):
+    Image.fromarray(image).save(tmp_path / f"{name}.png")
+  a, b, c, d = (tmp_path / f"{name}.png" for name in "abcd")
+  metric = perceptual.load_metric("psnr")
+  np.testing.assert_array_equal(metric([a, c], (str(b), d)), metric(*_IMAGES[:2, :2]))
+  Image.fromarray(_IMAGES[0, 0][:-1]).save(c)
+  with pytest.raises(UserError, match=f"reference: {c} has .* {a} .* one size"):
+    metric([a, c], [b, d])
+
+
 def test_a_file_that_is_no_image_is_named(tmp_path):
   (tmp_path / "x.png").write_text("no image")
   for wrong in ("x.png", "nothing.png"):

@@ -73,7 +73,8 @@ flags.DEFINE_bool(
     flag_values=FLAGS)
 flags.DEFINE_string(
     "data_dir", None, "The folder of prepared data sets (see perceptual prepare), a path or an "
-    "address; without it, graded sets are made from the embedded demo photographs.", flag_values=FLAGS)
+    "address; without it, graded sets are made from the embedded demo photographs.",
+    flag_values=FLAGS)
 flags.DEFINE_string(
     "output_dir", None, "Where the scores are written, a path or an address.", flag_values=FLAGS)
 flags.DEFINE_multi_string("gin_file", [], "A gin file.", flag_values=FLAGS)

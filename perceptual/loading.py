@@ -17,7 +17,7 @@ import os
 import pathlib
 
 from perceptual import errors
-from perceptual.common import packages
+from perceptual.common import packages, remote
 from perceptual.common.files import folder_for_tensorflow, place, resolved
 from perceptual.errors import UserError
 from perceptual.metrics import base, options, registry
@@ -116,15 +116,16 @@ def _folder(source):
     folder = resolved(source)
     folder.exists()  # a name too long, or with a zero byte, raises here at the latest
   except (OSError, RuntimeError, ValueError):
-    if "://" in str(source):  # which can be nothing else
+    if remote.is_address(str(source)):  # which can be nothing else
       raise
     return None
   return folder
 
 
 def _is_hub_handle(source):
-  """Whether a source is a handle of TF Hub, an address that a browser takes."""
-  return str(source).startswith(("https://", "http://"))
+  """Whether a source is a handle of TF Hub: an address that is of no folder."""
+  scheme, found, _ = str(source).partition("://")
+  return bool(found) and scheme not in remote.SCHEMES
 
 
 def _unknown(source):

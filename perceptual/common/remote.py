@@ -22,7 +22,7 @@ from perceptual.common import in_order, packages, progress
 from perceptual.errors import UserError
 
 SCHEMES = ("gs", "s3", "az", "hf")  # of etils.epath; which of them work, TensorFlow says
-_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.+)")  # two letters at least: C:/ is a drive
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/(.+)")  # two letters at least: C:/ is a drive
 _UPLOAD_SECONDS = 30.0
 
 
@@ -44,7 +44,8 @@ def path(text):
       address, or cannot reach it.
   """
   scheme, rest = _ADDRESS.match(text).groups()
-  address = f"{scheme}://{rest.rstrip('/')}"
+  rest = rest.strip("/")
+  address = f"{scheme}://{rest}"
   packages.require("tensorflow", "tensorflow_datasets", extra="train",
                    purpose=f"The address {address}")
   import tensorflow as tf
@@ -54,6 +55,8 @@ def path(text):
   if scheme not in known:
     raise UserError(f"{address}: of addresses, only {packages.listed(_with_slashes(known), 'and')} "
                     "can be read and written. Mount the folder, or copy it.")
+  if not rest:
+    raise UserError(f"{text} names no bucket.")
   _require_reachable(f"{scheme}://{rest.partition('/')[0]}")
   return epath.Path(address)
 

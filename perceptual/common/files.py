@@ -32,6 +32,7 @@ def expanded(path):
     UserError: if there is no such user, and no file of that name either; or if it is an address,
       as gs://bucket/folder.
   """
+  path = os.fspath(path)  # pathlib would take the parts of another path for those of its own
   if _is_address(path):
     raise UserError(f"{path} is not a path on this machine, which is needed here: copy it.")
   try:
@@ -49,7 +50,8 @@ def place(path):
   Raises:
     UserError: as `expanded` of a path, or as `remote.path` of an address.
   """
-  return remote.path(os.fspath(path)) if _is_address(path) else expanded(path)
+  text = os.fspath(path)
+  return remote.path(text) if _is_address(text) else expanded(path)
 
 
 def absolute(path):
@@ -253,6 +255,6 @@ def write_csv(path, head, rows):
   write_text(path, text.getvalue())
 
 
-def _is_address(path):
+def _is_address(text):
   """Whether a path is an address, and not below a folder here with a colon in its name."""
-  return remote.is_address(os.fspath(path)) and not os.path.lexists(pathlib.Path(path).parts[0])
+  return remote.is_address(text) and not os.path.lexists(pathlib.Path(text).parts[0])

@@ -124,6 +124,19 @@ def testdata():
   return pathlib.Path(folder)
 
 
+@pytest.fixture
+def bucket(tmp_path, monkeypatch):
+  """TensorFlow's gs://bucket, kept on this machine: its `local_bucket.Objects`."""
+  from tools import local_bucket
+
+  with local_bucket.serving(tmp_path / "objects") as (objects, environment):
+    for name, value in environment.items():
+      monkeypatch.setenv(name, value)
+    # TensorFlow remembers sizes for seconds, and so those in the bucket of the test before.
+    monkeypatch.setenv("GCS_STAT_CACHE_MAX_AGE", "0")
+    yield objects
+
+
 @pytest.fixture(scope="session", params=["jax", "torch"])
 def on_another_backend(request):
   """(code, *arguments) -> what the code prints that a process of another backend runs.

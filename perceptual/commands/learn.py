@@ -27,9 +27,11 @@ flags.DEFINE_multi_string(
 flags.DEFINE_multi_string(
     "gin_param", [], "A gin binding, as \"learn.mode = 'tune'\".", flag_values=FLAGS)
 flags.DEFINE_string(
-    "model_dir", None, "The folder of the metric, made or taken up again.", flag_values=FLAGS)
+    "model_dir", None, "The folder of the metric, made or taken up again: a path, or an address "
+    "as gs://bucket/run.", flag_values=FLAGS)
 flags.DEFINE_string(
-    "data_dir", None, "The folder of prepared data sets (see perceptual prepare).",
+    "data_dir", None, "The folder of prepared data sets (see perceptual prepare), a path or an "
+    "address.",
     flag_values=FLAGS)
 flags.DEFINE_string(
     "trunk_dir", None, "A run directory, whose network is taken instead of gin's.",

@@ -55,7 +55,8 @@ from perceptual.commands import command_line, distribution
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("study", None, "The gin file of the study.", flag_values=FLAGS)
 flags.DEFINE_string(
-    "study_dir", None, "The folder of the study: its runs, tables and job files.",
+    "study_dir", None, "The folder of the study: its runs, tables and job files. A path, or (not "
+    "for submit) an address as gs://bucket/study.",
     flag_values=FLAGS)
 flags.DEFINE_string(
     "data_dir", None, "The folder of prepared data sets (see perceptual prepare). Without it, "

@@ -33,7 +33,8 @@ flags.DEFINE_multi_string(
     "gin_param", [], "train, evaluate: a gin binding, as \"loss.taps = ['relu2_2']\".",
     flag_values=FLAGS)
 flags.DEFINE_string(
-    "model_dir", None, "train, evaluate: the folder of the run.", flag_values=FLAGS)
+    "model_dir", None, "train, evaluate: the folder of the run, a path or an address as "
+    "gs://bucket/run.", flag_values=FLAGS)
 flags.DEFINE_string(
     "data_dir", None, "train, evaluate: the folder of data sets; by default the working directory.",
     flag_values=FLAGS)

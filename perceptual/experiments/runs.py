@@ -2,6 +2,7 @@
 
 import functools
 
+from perceptual.common import files
 from perceptual.data.judged import judged_sets
 from perceptual.errors import UserError
 from perceptual.experiments import config
@@ -99,9 +100,10 @@ def trained_task(model_dir, params=(), *, data_dir):
   for binding in params:
     name, dot, _ = binding.partition("=")[0].strip().rpartition(".")
     if dot and name.rpartition("/")[2] not in tested:
-      raise UserError(f"{binding.partition('=')[0].strip()} has no effect on a trained network: its "
-                      f"tests take bindings of {', '.join(tested)}.")
-  config.parse([folder.config], params)
+      raise UserError(f"{binding.partition('=')[0].strip()} has no effect on a trained network: "
+                      f"its tests take bindings of {', '.join(tested)}.")
+  with files.local_copy(folder.config) as local:
+    config.parse([local], params)
   return config.task(data_dir)
 
 

@@ -147,13 +147,14 @@ def _parquet(table):
     from pyarrow import parquet
   except ImportError:
     return []
-  with table.open(encoding="utf-8") as file:
-    columns = next(csv.reader(file))
-  types = {column: getattr(pa, NUMBERS.get(column, "string"))() for column in columns}
   path = table.with_suffix(".parquet")
-  options = arrow_csv.ConvertOptions(column_types=types, strings_can_be_null=True)
-  with arrow_csv.open_csv(table, convert_options=options) as reader, files.beside(
-      path) as temporary, parquet.ParquetWriter(temporary, reader.schema) as writer:
-    for batch in reader:
-      writer.write_batch(batch)
+  with files.local_copy(table) as local, files.beside(path) as temporary:
+    with local.open(encoding="utf-8") as file:
+      columns = next(csv.reader(file))
+    types = {column: getattr(pa, NUMBERS.get(column, "string"))() for column in columns}
+    options = arrow_csv.ConvertOptions(column_types=types, strings_can_be_null=True)
+    with arrow_csv.open_csv(local, convert_options=options) as reader, parquet.ParquetWriter(
+        temporary, reader.schema) as writer:
+      for batch in reader:
+        writer.write_batch(batch)
   return [path]

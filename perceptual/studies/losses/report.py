@@ -1,9 +1,9 @@
 """The tables, figures and contact sheets of a study of losses, written into a folder."""
 
 import numpy as np
-from PIL import Image
 
 from perceptual.common.text_table import aligned
+from perceptual.data.images import loading
 from perceptual.studies import collecting, study_dir
 from perceptual.studies.analyses import table as tables
 from perceptual.studies.losses import analyses, figures, paired, table
@@ -65,7 +65,7 @@ def _sheets(folder, runs, output):
     if len(of_runs) > 1:
       written.append(output / f"sheet_{name}")
       pictures.write_sheet(
-          [results.Picture(run, {run: np.asarray(Image.open(path).convert("RGB"))})
+          [results.Picture(run, {run: loading.load_image(path)})
            for run, path in of_runs.items()], written[-1])
   return written
 

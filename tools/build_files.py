@@ -42,7 +42,7 @@ package(default_visibility = ["//visibility:public"])
 
 filegroup(
     name = "data",
-    srcs = ["tpu_costs.csv"],
+    srcs = glob(["*.csv"]),
 )
 """,
     "tests": 'package(default_visibility = ["//tests:__subpackages__"])\n',

@@ -17,9 +17,9 @@ import pathlib
 
 from perceptual import errors
 from perceptual.common import packages
-from perceptual.common.files import expanded, folder_for_tensorflow
+from perceptual.common.files import folder_for_tensorflow
 from perceptual.errors import UserError
-from perceptual.metrics import base, options, registry
+from perceptual.metrics import base, options, registry, sources
 from perceptual.metrics.options import NAMES, TEXT
 from perceptual.models import preprocessing
 
@@ -82,7 +82,7 @@ def load_in_keras(metric=None, **given):
 
 def _found(source):
   """Returns what a source is: `(source in full, how it is made, kinds of options, their text)`."""
-  if isinstance(source, str) and not _exists(source):
+  if isinstance(source, str) and not sources.exists(source):
     name, texts = options.split(source)
   else:
     name, texts = source, {}
@@ -91,7 +91,7 @@ def _found(source):
     return name, _by_name, spec.options, texts
   if "://" in str(name):
     return str(name), _exported, {}, texts
-  folder = _folder(name)
+  folder = sources.folder(name)
   if folder is not None and (folder / "network.json").is_file():
     return str(folder), _trained, _OF_RUNS, texts
   if folder is not None and (folder / "saved_model.pb").is_file():
@@ -99,39 +99,7 @@ def _found(source):
   if folder is not None and folder.is_dir():
     raise UserError(f"{name} is neither an export (it has no saved_model.pb) nor a run "
                     "directory (it has no network.json).")
-  raise _unknown(str(name))
-
-
-def _exists(source):
-  folder = _folder(source)
-  return folder is not None and folder.exists()
-
-
-def _folder(source):
-  """Returns the whole path of a folder, there or not; None for what can be no path."""
-  if not str(source):
-    return None
-  try:
-    folder = expanded(source).resolve()
-    folder.exists()  # a name too long, or with a zero byte, raises here at the latest
-  except (OSError, RuntimeError, ValueError):
-    return None
-  return folder
-
-
-def _unknown(source):
-  """Returns the error for what is neither the name of a metric nor a folder of one."""
-  path = pathlib.PurePath(source)
-  if len(path.parts) > 1:
-    folder = _folder(path.parent)
-    beside = [] if folder is None or not folder.is_dir() else [
-        str(path.parent / other.name) for other in sorted(folder.iterdir()) if other.is_dir()]
-    return UserError(f"There is no folder {errors.shown(source)}, and no metric of that name."
-                     f"{errors.did_you_mean(source, beside)}")
-  suggestion = errors.did_you_mean(source, registry.names())
-  return UserError(
-      f"Unknown metric {errors.shown(source)}.{suggestion} `perceptual metrics` lists all that "
-      "have a name; or give an export folder, a TF Hub handle or a run directory.")
+  raise sources.unknown(str(name))
 
 
 def load_chosen(*, metric=None, model_dir=None, **options):

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import perceptual
-from perceptual.common import packages
+from perceptual.commands import compared_metrics
+from perceptual.common import backends, packages
 from perceptual.comparison import onnx_runtime
 from perceptual.errors import UserError
 from tools.build_files import ROOT
@@ -62,6 +63,15 @@ def test_images_that_are_too_small_are_refused_as_the_metric_refuses_them():
 def test_without_a_file_there_is_none(source, tmp_path, monkeypatch):
   monkeypatch.setenv("PERCEPTUAL_WEIGHTS", str(tmp_path))
   assert onnx_runtime.find(source) is None
+
+
+@pytest.mark.parametrize("source, message", [
+    ("simm", "Unknown metric 'simm'. Did you mean ssim"), ("lpips", "Did you mean lpips-alex"),
+    ("./no-such", "There is no folder './no-such'"), ("x" * 5000, "^.{,500}$")])
+def test_what_is_no_metric_is_said_before_a_backend_is_asked_for(source, message, monkeypatch):
+  monkeypatch.setattr(backends, "choose", lambda **_: pytest.fail("asked for a backend"))
+  with pytest.raises(UserError, match=message):
+    compared_metrics.load([source], by_onnx=True)
 
 
 def test_without_onnx_runtime_there_is_none(monkeypatch):

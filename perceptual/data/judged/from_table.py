@@ -66,7 +66,7 @@ def read(files, *, table=None, columns=None, direction=None):
   _check_direction(kind, direction, name)
   return Judgements(
       kind=kind, rows=_judgements(rows, kind, files, name), tables=(name,),
-      note=f"judgements of {posixpath.basename(name)}, as its owner gives them",
+      note=f"judgements from {posixpath.basename(name)}, as supplied",
       higher_is_better=None if direction is None else direction == DIRECTIONS[0])
 
 

@@ -3,7 +3,8 @@
 import pathlib
 
 from perceptual import errors
-from perceptual.common.files import expanded
+from perceptual.common import remote
+from perceptual.common.files import resolved
 from perceptual.errors import UserError
 from perceptual.metrics import options, registry
 
@@ -14,10 +15,10 @@ def require(source):
   Args:
     source: a name, which options may follow, a path or a handle.
   """
-  if exists(source):
+  if is_hub_handle(source) or exists(source):
     return
   name, _ = options.split(source)
-  if registry.find(name) is None and "://" not in name and not exists(name):
+  if registry.find(name) is None and not exists(name):
     raise unknown(name)
 
 
@@ -27,20 +28,30 @@ def exists(source):
   return found is not None and found.exists()
 
 
+def is_hub_handle(source):
+  """Whether a source is a handle of TF Hub: an address that is of no folder."""
+  scheme, found, _ = str(source).partition("://")
+  return bool(found) and scheme not in remote.SCHEMES
+
+
 def folder(source):
   """Returns the whole path of a folder, there or not; None for what can be no path."""
   if not str(source):
     return None
   try:
-    whole = expanded(source).resolve()
+    whole = resolved(source)
     whole.exists()  # a name too long, or with a zero byte, raises here at the latest
   except (OSError, RuntimeError, ValueError):
+    if remote.is_address(str(source)):  # which can be nothing else
+      raise
     return None
   return whole
 
 
 def unknown(source):
   """Returns the error for text that is neither the name of a metric nor a folder of one."""
+  if "://" in source:
+    return UserError(f"There is no folder {errors.shown(source)}.")
   path = pathlib.PurePath(source)
   if len(path.parts) > 1 or source.startswith("./"):
     parent = folder(path.parent)

@@ -1,6 +1,7 @@
 """`perceptual analyze` as a user runs it: each analysis, on a tiny run directory; mistakes."""
 
 import csv
+import functools
 import re
 
 import keras
@@ -9,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from perceptual import models
-from perceptual.commands import analyze, cli, command_line
+from perceptual.commands import analyze
 from perceptual.data.labelled import demo
 from perceptual.studies.analyses import registry
 from perceptual.studies.analyses import table as tables
@@ -24,21 +25,10 @@ images.validation_per_photograph = 1
 """
 
 
-@pytest.fixture(autouse=True)
-def runtime_as_it_is(monkeypatch):
-  """The command would change this process for other tests."""
-  monkeypatch.setattr(command_line, "configure_runtime", lambda: None)
-
-
 @pytest.fixture
-def run(capsys):
-  """Runs the command; returns its exit status, its output and its last line on stderr."""
-  def call(*arguments):
-    with pytest.raises(SystemExit) as caught:
-      cli.main(["analyze", *map(str, arguments)])
-    out, err = capsys.readouterr()
-    return caught.value.code or 0, out, err.removesuffix("\n").rpartition("\n")[2]
-  return call
+def run(run):
+  """Runs the command."""
+  return functools.partial(run, "analyze")
 
 
 def _save_run(path, seed, options=_OPTIONS):

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 import perceptual
-from perceptual.commands import cli, command_line
+from perceptual.commands import cli
 from perceptual.data.images import image_files
 from perceptual.data.judged import prepare_graded
-from perceptual.experiments import config
 from tools import build_files
 
 _GIN = re.findall(r"^```gin\n(.*?)^```$",
@@ -23,22 +22,12 @@ _TINY = ["images.train_per_photograph = 2", "images.validation_per_photograph = 
          "train.train_steps = 2", "train.score_distances = ('local',)"]
 
 
-@pytest.fixture(autouse=True)
-def runtime_as_it_is(monkeypatch):
-  """The binaries would change this process for other tests."""
-  monkeypatch.setattr(command_line, "configure_runtime", lambda: None)
-  yield
-  config.gin.clear_config()
-
-
 @pytest.fixture
-def run(capsys):
+def run(run):
   """Runs a command that must succeed; returns its output."""
   def call(*arguments):
-    with pytest.raises(SystemExit) as caught:
-      cli.main([str(argument) for argument in arguments])
-    out, err = capsys.readouterr()
-    assert not caught.value.code, err
+    status, out, err = run(*arguments)
+    assert not status, err
     return out
   return call
 

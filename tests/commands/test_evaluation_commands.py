@@ -38,23 +38,6 @@ _QUICK = ("--gin_param=evaluate.distances = ('local',)", "--gin_param=evaluate.b
           "--gin_param=evaluate.resamples = 20", f"--gin_param=evaluate.image_size = {_SIDE}")
 
 
-@pytest.fixture(autouse=True)
-def runtime_as_it_is(monkeypatch):
-  """The binaries would change this process for other tests."""
-  monkeypatch.setattr(command_line, "configure_runtime", lambda: None)
-
-
-@pytest.fixture
-def run(capsys):
-  """Runs a command; returns its exit status, its output and its last line on stderr."""
-  def call(*arguments):
-    with pytest.raises(SystemExit) as caught:
-      cli.main([str(argument) for argument in arguments])
-    out, err = capsys.readouterr()
-    return caught.value.code or 0, out, err.removesuffix("\n").rpartition("\n")[2]
-  return call
-
-
 def _save_network(path, *, seed=0, bad=None):
   """Writes a run directory with two of the three checkpoints, and the weights of a step."""
   folder = model_dir.ModelDir(path)

@@ -11,7 +11,6 @@ import tensorflow as tf
 from PIL import Image
 
 from perceptual import models
-from perceptual.commands import cli, command_line
 from perceptual.data.judged import bapps, judged_sets, prepare_teacher
 from perceptual.experiments import config
 from perceptual.training import learning, model_dir, records, trunks
@@ -45,23 +44,9 @@ class Teacher:
 
 
 @pytest.fixture(autouse=True)
-def runtime_as_it_is(monkeypatch):
-  """The binaries would change this process for other tests."""
-  monkeypatch.setattr(command_line, "configure_runtime", lambda: None)
+def kernels_as_they_are(monkeypatch):
+  """The command would change this process for other tests."""
   monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", lambda: None)
-  yield
-  config.gin.clear_config()
-
-
-@pytest.fixture
-def run(capsys):
-  """Runs a command; returns its exit status, its output and its last line on stderr."""
-  def call(*arguments):
-    with pytest.raises(SystemExit) as caught:
-      cli.main([str(argument) for argument in arguments])
-    out, err = capsys.readouterr()
-    return caught.value.code or 0, out, err.removesuffix("\n").rpartition("\n")[2]
-  return call
 
 
 @pytest.fixture(scope="module")

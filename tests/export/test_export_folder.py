@@ -45,7 +45,7 @@ def test_an_export_is_written_into_new_folders_and_returns_its_fingerprint(quick
   assert fingerprint == {
       **quick.fingerprint, "smallest_side": 1, "checkpoint": "last", "step": 1}
   assert sorted(p.name for p in target.iterdir()) == [
-      "fingerprint.json", "metric.weights.h5", "saved_model.pb", "trunk.json"]
+      "checksums.json", "fingerprint.json", "metric.weights.h5", "saved_model.pb", "trunk.json"]
   assert [p.name for p in target.parent.iterdir()] == ["b"]
 
 

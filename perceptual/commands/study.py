@@ -55,7 +55,8 @@ from perceptual.commands import command_line, distribution
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("study", None, "The gin file of the study.", flag_values=FLAGS)
 flags.DEFINE_string(
-    "study_dir", None, "The folder of the study: its runs, tables and job files.",
+    "study_dir", None, "The folder of the study: its runs, tables and job files. A path, or (not "
+    "for submit) an address as gs://bucket/study.",
     flag_values=FLAGS)
 flags.DEFINE_string(
     "data_dir", None, "The folder of prepared data sets (see perceptual prepare). Without it, "
@@ -166,7 +167,7 @@ def _run():
   folder.open()
   states = execution.execute(
       folder, runs, data_dir=FLAGS.data_dir, strategy=distribution.training_strategy(FLAGS),
-      jit_compile=FLAGS.jit_compile)
+      jit_compile=distribution.jit_compile(FLAGS))
   print(status.summary(study, folder, states))
   return 0 if status.all_finished(states) else 1
 

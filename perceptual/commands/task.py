@@ -33,7 +33,8 @@ flags.DEFINE_multi_string(
     "gin_param", [], "train, evaluate: a gin binding, as \"loss.taps = ['relu2_2']\".",
     flag_values=FLAGS)
 flags.DEFINE_string(
-    "model_dir", None, "train, evaluate: the folder of the run.", flag_values=FLAGS)
+    "model_dir", None, "train, evaluate: the folder of the run, a path or an address as "
+    "gs://bucket/run.", flag_values=FLAGS)
 flags.DEFINE_string(
     "data_dir", None, "train, evaluate: the folder of data sets; by default the working directory.",
     flag_values=FLAGS)
@@ -77,7 +78,7 @@ def _train():
   config.parse(FLAGS.gin_file, FLAGS.gin_param)
   run = runs.task(
       FLAGS.model_dir, data_dir=FLAGS.data_dir, weights_dir=FLAGS.weights_dir,
-      strategy=distribution.training_strategy(FLAGS), jit_compile=FLAGS.jit_compile)
+      strategy=distribution.training_strategy(FLAGS), jit_compile=distribution.jit_compile(FLAGS))
   training_run.carry_out(run, dry_run=FLAGS.dry_run)
 
 

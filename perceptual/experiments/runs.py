@@ -2,6 +2,7 @@
 
 import functools
 
+from perceptual.common import files
 from perceptual.data.judged import judged_sets
 from perceptual.errors import UserError
 from perceptual.experiments import config
@@ -101,7 +102,8 @@ def trained_task(model_dir, params=(), *, data_dir):
     if dot and name.rpartition("/")[2] not in tested:
       raise UserError(f"{binding.partition('=')[0].strip()} has no effect on a trained network: "
                       f"its tests take bindings of {', '.join(tested)}.")
-  config.parse([folder.config], params)
+  with files.local_copy(folder.config) as local:
+    config.parse([local], params)
   return config.task(data_dir)
 
 

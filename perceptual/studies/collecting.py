@@ -54,9 +54,9 @@ def collect(study, folder, *, unfinished=False):
     UserError: if there is none, or a file of one is damaged.
   """
   states = {run.name: folder.state(run) for run in study.runs}
-  of_tasks = [run for run in study.runs if run.kind == "task"
+  of_tasks = [run for run in study.runs if run.has_loss
               and states[run.name].state == study_dir.FINISHED]
-  scored = [run for run in study.runs if run.kind != "task"
+  scored = [run for run in study.runs if not run.has_loss
             and _has_scores(states[run.name], unfinished)]
   if not (of_tasks or scored):
     hint = "" if unfinished else " --unfinished collects what runs in training have so far."
@@ -153,13 +153,14 @@ def _parquet(table):
     from pyarrow import parquet
   except ImportError:
     return []
-  with table.open(encoding="utf-8") as file:
-    columns = next(csv.reader(file))
-  types = {column: getattr(pa, NUMBERS.get(column, "string"))() for column in columns}
   path = table.with_suffix(".parquet")
-  options = arrow_csv.ConvertOptions(column_types=types, strings_can_be_null=True)
-  with arrow_csv.open_csv(table, convert_options=options) as reader, files.beside(
-      path) as temporary, parquet.ParquetWriter(temporary, reader.schema) as writer:
-    for batch in reader:
-      writer.write_batch(batch)
+  with files.local_copy(table) as local, files.beside(path) as temporary:
+    with local.open(encoding="utf-8") as file:
+      columns = next(csv.reader(file))
+    types = {column: getattr(pa, NUMBERS.get(column, "string"))() for column in columns}
+    options = arrow_csv.ConvertOptions(column_types=types, strings_can_be_null=True)
+    with arrow_csv.open_csv(local, convert_options=options) as reader, parquet.ParquetWriter(
+        temporary, reader.schema) as writer:
+      for batch in reader:
+        writer.write_batch(batch)
   return [path]

@@ -56,7 +56,7 @@ class StudyDir:
     Raises:
       UserError: if the folder is another study's, or what it says of itself is damaged.
     """
-    self.path = files.expanded(path).absolute()
+    self.path = files.absolute(path)
     self._study = study
     self._about = self.path / "study.json"
     about = _read(self._about)
@@ -113,9 +113,8 @@ class StudyDir:
 
   def left_over(self):
     """Returns the names of the folders of runs that the study does not have, sorted."""
-    runs = self.path / "runs"
     names = {run.name for run in self._study.runs}
-    return sorted(folder.name for folder in runs.glob("*") if folder.name not in names)
+    return sorted(name for name in files.names(self.path / "runs") if name not in names)
 
 
 def _read(path):

@@ -55,8 +55,12 @@ def test_every_run_is_one_that_gin_and_its_recipe_take(studies, name):
 def test_every_loss_and_recipe_is_legal(studies, name):
   for run in studies[name].runs:
     run.parse("STUDY_DIR")
-    assert config.task_name() in tasks.TASKS
     config.loss_settings()
+    if run.kind == "judge":
+      config.judged()
+      config.check_used(config.JUDGEMENTS)
+      continue
+    assert config.task_name() in tasks.TASKS
     config.fit_settings()
 
 

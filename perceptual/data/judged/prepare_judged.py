@@ -95,10 +95,11 @@ def prepare(source, data_dir, *, name, layout=None, table=None, columns=None, di
   found = source_files.SourceFiles(source)
   judged = judgements.checked(_read(found, layout, table, columns, direction))
   provenance = _provenance(found, judged, layout)
-  made = [folder for folder in (directory.parent, files.expanded(data_dir))
-          if not folder.exists()]
+  made = [] if files.is_remote(directory) else [
+      folder for folder in (directory.parent, files.place(data_dir)) if not folder.exists()]
   try:
-    with tfds_files.unfinished(directory, overwrite=overwrite, resume=True) as building:
+    with tfds_files.unfinished(directory, overwrite=overwrite, resume=True,
+                               completed_by=prepared.INFO) as building:
       try:
         altered = _write(building, judged, source, provenance)
         _check_direction(prepared.read(building, name), judged.itself, accept_reversed)

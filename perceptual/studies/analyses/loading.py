@@ -3,7 +3,7 @@
 import dataclasses
 
 from perceptual import loading
-from perceptual.common.files import expanded
+from perceptual.common.files import resolved
 from perceptual.data.judged import judged_sets
 from perceptual.errors import UserError
 from perceptual.experiments import config
@@ -106,7 +106,7 @@ def identity(sources):
   """
   if not sources.model_dirs:
     return {}
-  names = [expanded(path).resolve().name for path in sources.model_dirs]
+  names = [resolved(path).name for path in sources.model_dirs]
   latest = model_dir.ModelDir(sources.model_dirs[0]).require_latest(sources.checkpoint)
   network, _ = model_dir.ModelDir(sources.model_dirs[0]).read_network()
   return {"run": " ".join(names), "network": network, "checkpoint": sources.checkpoint,

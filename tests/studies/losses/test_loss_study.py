@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from perceptual.errors import UserError
-from perceptual.experiments import config
+from perceptual.experiments import config, sweeps
 from perceptual.studies import collecting, definition, execution, planning, study_dir
 from perceptual.studies.losses import paired, report, table
 
@@ -123,3 +123,30 @@ def test_losses_are_compared_with_pixels_image_by_image(collected):
 def test_a_table_that_is_not_there_is_named(tmp_path):
   with pytest.raises(UserError, match=r"collected_tasks.csv cannot be read: .* `perceptual study"):
     table.read(tmp_path / "collected_tasks.csv")
+
+
+def test_a_loss_is_scored_without_training(place):
+  (place / "judged.gin").write_text("judged.name = 'graded/nuisance'\njudged.limit = 4\n")
+  (place / "judging.gin").write_text(
+      STUDY.replace("BASE", str(place / "judged.gin")) + "losses/sweep.judge = True\n")
+  study = definition.read(str(place / "judging.gin"))
+  assert [(run.name, run.kind, run.network) for run in study.runs[1:3]] == [
+      ("judgements-pixels-seed1", "judge", "pixels"),
+      ("judgements-resnet2_stem-seed0", "judge", "gaussian-resnet2")]
+  planned = planning.plan(study, folder="STUDY_DIR")
+  assert {(one.steps, one.checkpoints) for one in planned} == {(0, 0)}
+  folder = study_dir.StudyDir(place / "judging", study)
+  folder.open()
+  states = execution.execute(folder, study.runs)
+  assert [(state.state, state.steps) for state in states.values()] == 4 * [("finished", 0)], states
+  collecting.collect(study, folder)
+  scores = table.primary(table.read(folder.path / "collected_tasks.csv"))
+  assert [(score.task, score.loss, len(score.values)) for score in scores] == [
+      ("judgements", "pixels", 2), ("judgements", "gaussian-resnet2 stem", 2)]
+  report.write(study, folder, report=lambda text: None)
+  assert (folder.path / "losses" / "table_judgements.csv").is_file()
+
+
+def test_a_sweep_judges_or_learns():
+  with pytest.raises(UserError, match=r"sweep\.judge trains nothing"):
+    sweeps.Sweep(bases=("base.gin",), judge=True, learn="learn.gin")

@@ -1,10 +1,11 @@
 """What devices can do, for estimates of time: a few numbers each, and where they come from.
 
 Time goes into operations and into the values that layers put out, which are written and read; on a
-CPU, which prepares the images of the next step as well, into each image besides. At 64x64 pixels the latter dominate on accelerators: one H200 trained the ResNet-50 at 25,400 images a
-second, a twentieth of its peak. Accelerators that were not measured are given half of their
-published peak, and time for values in inverse proportion to their published bandwidth, from that
-H200. Estimates of them are orders of magnitude.
+CPU, which prepares the next images as well, into each image besides. At 64x64 pixels values
+dominate on accelerators: one H200 trained the ResNet-50 at 25,400 images a second, a twentieth of
+its peak. Accelerators that were not measured are given half of their published peak, and time for
+values in inverse proportion to their published bandwidth, from that H200. Estimates of them are
+orders of magnitude.
 """
 
 import dataclasses
@@ -42,8 +43,8 @@ def _assumed(peak, bandwidth, gigabytes, precision="bfloat16"):
 
 
 DEVICES = {
-    # Fitted to runs of studies (docs/benchmarks.md, "Studies"). Steps alone, as measured there under
-    # "Networks", are up to a third faster: a run does more, and not all of it on both cores.
+    # Fitted to runs of studies (docs/benchmarks.md, "Studies"). Steps alone, as "Networks" there
+    # has them, are up to a third faster: a run does more, and not all of it on both cores.
     "cpu": Device(355e9, 1.0e-9, None,
                   "measured: two cores that multiply matrices at 504 GFLOP/s (docs/benchmarks.md); "
                   "of another CPU in proportion, see --peak_gflops", image_seconds=0.085e-3),

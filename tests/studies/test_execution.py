@@ -8,7 +8,15 @@ import shutil
 import pytest
 
 from perceptual.errors import UserError
-from perceptual.studies import collecting, definition, execution, planning, status, study_dir
+from perceptual.studies import (
+  collecting,
+  definition,
+  execution,
+  plan_text,
+  planning,
+  status,
+  study_dir,
+)
 from perceptual.studies.devices import DEVICES
 from perceptual.training import outer_loop, records
 
@@ -81,7 +89,7 @@ def test_finished_runs_are_passed_over(whole, capsys):
   assert status.all_finished(states)
   assert {path: path.stat().st_mtime_ns for path in folder.path.rglob("*")} == before
   planned = planning.plan(study, folder=folder.path)
-  text = planning.check(planned, folder, "cpu", DEVICES["cpu"])
+  text = plan_text.check(planned, folder, "cpu", DEVICES["cpu"])
   assert text.startswith("Checked: 2 finished runs trained at ")
 
 

@@ -88,15 +88,15 @@ def _next_run(folder, options):
   (folder / "base.gin").write_text(_SMALL)
   (folder / "study.gin").write_text(_SMALL_STUDY.replace("BASE", str(folder / "base.gin")))
   command = _command("run", folder / "study.gin", folder / "study")
-  marks = {"first score": r"  evaluation at step 0:", "first steps": r"step +\d+/"}
+  marks = {"first score": r"evaluation at step 0:", "first steps": r"\bstep +\d+/"}
   waits, ended, seen = {label: [] for label in marks}, None, set()
   with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
     for line in process.stderr:
       now = np.array([time.monotonic(), _cpu_seconds(process.pid)])
-      if line.startswith("finished: "):
+      if "finished: " in line:
         ended, seen = now, set()
       for label, pattern in marks.items():
-        if ended is not None and label not in seen and re.match(pattern, line):
+        if ended is not None and label not in seen and re.search(pattern, line):
           seen.add(label)
           waits[label].append(now - ended)
   if process.returncode:

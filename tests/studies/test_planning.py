@@ -134,7 +134,7 @@ def test_the_table_says_what_its_numbers_are(write):
 def test_large_numbers_have_separators_and_no_needless_decimals(write):
   run, _ = planning.plan(definition.read(write()), folder="anywhere")
   device = devices.DEVICES["cpu"]
-  large = dataclasses.replace(run, memory=2_345_600_000_000,
+  large = dataclasses.replace(run, steps=0, memory=2_345_600_000_000,
                               total_flops=int(1234.5 * 3600 * device.flops), values=0)
   line = plan_text.table([large], "cpu", device).splitlines()[2].split()
   assert (line[7], line[9]) == ("2,345.6", "1,234")

@@ -25,7 +25,7 @@ REQUIRED = ("run", "varied", "network", "seed", "step", "accuracy", "judged_set"
 BINDING = "binding."  # begins the name of the column of a bound parameter
 
 _BLOCK = 50_000  # rows converted at once
-_ARROW_BLOCK = 500_000
+_ARROW_BLOCK = 200_000
 
 
 class Table:
@@ -60,7 +60,7 @@ class Table:
     chosen = np.ones(len(self), bool)
     for name, value in values.items():
       chosen &= self[name] == value
-    return self.take(chosen)
+    return self if chosen.all() else self.take(chosen)
 
   def take(self, chosen):
     """Returns the rows of a mask, or of indices."""
@@ -162,14 +162,16 @@ def _read_parquet(path, required, either):
               for batch in file.iter_batches(_ARROW_BLOCK)]
     found = pa.concat_tables(
         blocks or [_arrow_rows(file.schema_arrow.empty_table(), either)]).unify_dictionaries()
+  left = dict(zip(found.column_names, found.columns))
+  del blocks, found
   columns = {}
-  for name in found.column_names:
-    column = found.column(name)
+  for name in list(left):
+    column = left.pop(name)  # which frees its memory
     if pa.types.is_dictionary(column.type):
       coded = column.combine_chunks()
       columns[name] = _typed(name, coded.dictionary.to_pylist())[coded.indices.to_numpy()]
     else:
-      columns[name] = column.to_numpy().astype("float64")
+      columns[name] = column.to_numpy().astype("float64", copy=False)
   return Table(columns)
 
 

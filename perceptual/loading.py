@@ -6,6 +6,7 @@
   metric = perceptual.load_metric("vgg16")         # or another network with published weights
   metric = perceptual.load_metric("exports/mine")  # what `perceptual export` wrote, or a Hub handle
   metric = perceptual.load_metric("runs/mine")     # what `perceptual train` wrote
+  metric = perceptual.load_metric("gs://bucket/runs/mine")  # either of them, at an address
 
   distance = metric(reference, candidate)          # [batch, height, width, 3] each -> [batch]
 """
@@ -16,8 +17,8 @@ import os
 import pathlib
 
 from perceptual import errors
-from perceptual.common import packages
-from perceptual.common.files import expanded, folder_for_tensorflow
+from perceptual.common import packages, remote
+from perceptual.common.files import folder_for_tensorflow, place, resolved
 from perceptual.errors import UserError
 from perceptual.metrics import base, options, registry
 from perceptual.metrics.options import NAMES, TEXT
@@ -31,10 +32,10 @@ def load_metric(source=None, *, float_range=None, **given):
   """Returns a metric: `metrics.base.Metric`, which says what every metric does.
 
   Args:
-    source: the name of a metric, as `list_metrics` has them; an export folder, a TF Hub handle, or
-      a run directory; None for the bundled metric. Options may follow a name after a colon, as
-      text: `psnr:channels=luma,crop=4`. A folder that has the name of a metric is `./name`, or a
-      `pathlib.Path`.
+    source: the name of a metric, as `list_metrics` has them; an export folder or a run directory,
+      also at an address as gs://bucket/metric; a TF Hub handle; None for the bundled metric.
+      Options may follow a name after a colon, as text: `psnr:channels=luma,crop=4`. A folder that
+      has the name of a metric is `./name`, or a `pathlib.Path`.
     float_range: what the lowest and highest value of a float image mean: `"0,1"`, `"0,255"` or
       `"-1,1"`. None for `"0,1"`; of an export, for the one declared when it was written.
     **given: options: those of the metric's row in `list_metrics`; of a run directory `checkpoint`,
@@ -82,14 +83,14 @@ def load_in_keras(metric=None, **given):
 
 def _found(source):
   """Returns what a source is: `(source in full, how it is made, kinds of options, their text)`."""
-  if isinstance(source, str) and not _exists(source):
+  if isinstance(source, str) and (_is_hub_handle(source) or not _exists(source)):
     name, texts = options.split(source)
   else:
     name, texts = source, {}
   spec = registry.find(name) if isinstance(name, str) else None
   if spec is not None:
     return name, _by_name, spec.options, texts
-  if "://" in str(name):
+  if _is_hub_handle(name):
     return str(name), _exported, {}, texts
   folder = _folder(name)
   if folder is not None and (folder / "network.json").is_file():
@@ -112,15 +113,25 @@ def _folder(source):
   if not str(source):
     return None
   try:
-    folder = expanded(source).resolve()
+    folder = resolved(source)
     folder.exists()  # a name too long, or with a zero byte, raises here at the latest
   except (OSError, RuntimeError, ValueError):
+    if remote.is_address(str(source)):  # which can be nothing else
+      raise
     return None
   return folder
 
 
+def _is_hub_handle(source):
+  """Whether a source is a handle of TF Hub: an address that is of no folder."""
+  scheme, found, _ = str(source).partition("://")
+  return bool(found) and scheme not in remote.SCHEMES
+
+
 def _unknown(source):
   """Returns the error for what is neither the name of a metric nor a folder of one."""
+  if "://" in source:
+    return UserError(f"There is no folder {errors.shown(source)}.")
   path = pathlib.PurePath(source)
   if len(path.parts) > 1:
     folder = _folder(path.parent)
@@ -151,7 +162,7 @@ def load_chosen(*, metric=None, model_dir=None, **options):
   from perceptual.training import model_dir as training_folders
 
   training_folders.ModelDir(model_dir).read_network()  # says so if there is none
-  return load_metric(pathlib.Path(model_dir), **given)
+  return load_metric(place(model_dir), **given)
 
 
 def described(metric):
@@ -196,7 +207,7 @@ def _export_on_this_backend(source):
 
   from perceptual import export
 
-  if keras.backend.backend() == "tensorflow" or "://" in source:
+  if keras.backend.backend() == "tensorflow" or _is_hub_handle(source):
     return ExportedMetric(source)
   return export.keras_metric(source)
 
@@ -217,7 +228,7 @@ class ExportedMetric(base.Metric):
     Raises:
       UserError: if there is none, or something else.
     """
-    is_handle = "://" in handle
+    is_handle = _is_hub_handle(handle)
     if is_handle:
       packages.require("tensorflow", "tensorflow_hub", extra="hub", purpose="A TF Hub handle")
     packages.require("tensorflow", extra="tensorflow", purpose="An exported metric")
@@ -323,8 +334,8 @@ def _loaded_again(handle, source):
 
 def _files_of(handle):
   """Returns the folder of an export, also where it is a handle of TF Hub."""
-  if "://" not in handle:
-    return pathlib.Path(handle)
+  if not _is_hub_handle(handle):
+    return place(handle)
   import tensorflow_hub as hub
 
   return pathlib.Path(hub.resolve(handle))

@@ -29,6 +29,7 @@ _SLOW = (
     "commands/test_learn_command.py",
     "commands/test_models_command.py",
     "commands/test_train_command.py::test_a_killed_run",
+    "commands/test_train_command.py::test_three_workers",
     "commands/test_train_command.py::test_two_workers",
     "comparison/test_comparing_docs.py",
     "data/labelled/test_imagenet64.py::test_killed_and_run_again",
@@ -123,6 +124,19 @@ def testdata():
   return pathlib.Path(folder)
 
 
+@pytest.fixture
+def bucket(tmp_path, monkeypatch):
+  """TensorFlow's gs://bucket, kept on this machine: its `local_bucket.Objects`."""
+  from tools import local_bucket
+
+  with local_bucket.serving(tmp_path / "objects") as (objects, environment):
+    for name, value in environment.items():
+      monkeypatch.setenv(name, value)
+    # TensorFlow remembers sizes for seconds, and so those in the bucket of the test before.
+    monkeypatch.setenv("GCS_STAT_CACHE_MAX_AGE", "0")
+    yield objects
+
+
 @pytest.fixture(scope="session", params=["jax", "torch"])
 def on_another_backend(request):
   """(code, *arguments) -> what the code prints that a process of another backend runs.
@@ -137,13 +151,19 @@ def on_another_backend(request):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def two_cpus():
-  """Two logical CPU devices, for tests of two replicas without a GPU.
+def four_cpus():
+  """Four logical CPU devices, for tests of several replicas without a GPU.
 
-  TensorFlow takes their number before its first operation alone, so every session has two.
+  TensorFlow takes their number before its first operation alone, so every session has four.
   """
   import tensorflow as tf
 
   physical = tf.config.list_physical_devices("CPU")[0]
-  tf.config.set_logical_device_configuration(physical, [tf.config.LogicalDeviceConfiguration()] * 2)
-  return ["/cpu:0", "/cpu:1"]
+  tf.config.set_logical_device_configuration(physical, [tf.config.LogicalDeviceConfiguration()] * 4)
+  return [f"/cpu:{i}" for i in range(4)]
+
+
+@pytest.fixture(scope="session")
+def two_cpus(four_cpus):
+  """Two of them."""
+  return four_cpus[:2]

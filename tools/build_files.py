@@ -48,6 +48,7 @@ _RUN_PYTEST = "//tools:run_pytest.py"
 _EXTRA_ATTRIBUTES = {
     "perceptual/metrics/bundled/package.py": {"data": [":data"]},
     "perceptual/experiments/gin_files.py": {"data": ["//gin"]},
+    "perceptual/studies/tpu_costs.py": {"data": ["tpu_costs.csv"]},
     # These look at the whole checkout, which Bazel does not show to a test.
     "tests/test_build_files.py": {"tags": ["manual"]},
     "tests/test_layers.py": {"tags": ["manual"]},

@@ -35,7 +35,7 @@ from absl import logging as absl_logging
 
 from perceptual import errors
 from perceptual.commands import log_lines
-from perceptual.common import backends, packages
+from perceptual.common import backends, packages, remote
 
 _HELP = ("--help", "-h", "-help")
 _WIDTH = 100
@@ -59,6 +59,9 @@ _LIBRARIES = {
     "train": ("tensorflow", "tensorflow_datasets", "orbit", "gin"),
 }
 
+
+# What TensorFlow says where it fails to read or write an address.
+_REMOTE = re.compile(rf"\b(?:{'|'.join(remote.SCHEMES)})://|executing an HTTP request")
 
 _UNTOUCHED = "What was complete before is untouched; the same command goes on from there."
 
@@ -277,16 +280,19 @@ def _damaged_record(error):
 
 
 def _machine_fault(error):
-  """The `UserError` of a full or read-only disk and the like, as Python or TensorFlow tell it."""
+  """The `UserError` of a full or read-only disk, or of an address that cannot be reached, and the
+  like, as Python or TensorFlow tell it."""
   if isinstance(error, OSError) and error.errno in _MACHINE_FAULTS:
     where = f"{error.filename}: " if error.filename else ""
-    return errors.UserError(f"{where}{os.strerror(error.errno)}. {_UNTOUCHED}")
+    return errors.UserError(f"{where}{error.strerror.rstrip('.')}. {_UNTOUCHED}")
   if type(error).__module__.startswith("tensorflow."):
     reasons = "|".join(re.escape(os.strerror(number)) for number in _MACHINE_FAULTS)
     match = re.search(rf"(?:(/[^;]*); )?({reasons})", str(error))
     if match:
       where = f"{match[1]}: " if match[1] else ""
       return errors.UserError(f"{where}{match[2]}. {_UNTOUCHED}")
+    if _REMOTE.search(str(error)):
+      return errors.UserError(f"{errors.first_line(error).rstrip('.')}. {_UNTOUCHED}")
   return None
 
 

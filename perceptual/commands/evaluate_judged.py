@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import json
-import pathlib
 import re
 
 from perceptual.commands import command_line, compared_metrics
@@ -61,6 +60,7 @@ class Request:
 
 def run(request):
   """Scores metrics on judged sets, prints the leaderboard and writes it."""
+  from perceptual.comparison import scoring
   from perceptual.evaluation import answers, leaderboard
 
   chosen = _chosen(request)
@@ -71,6 +71,9 @@ def run(request):
     return
   metrics = compared_metrics.load(
       request.sources, distances=request.distances, by_onnx=not backends.installed())
+  if request.by_tap and not any(map(scoring.taps, metrics.values())):
+    raise command_line.UsageError(f"--by_tap is for networks: {', '.join(metrics)} "
+                                  f"{'has' if len(metrics) == 1 else 'have'} no taps.")
   fingerprints = {label: metric.fingerprint for label, metric in metrics.items()}
   _require_own_folders(chosen, request.output_dir, metrics=tuple(metrics),
                        columns=_columns(metrics, request.by_tap), fingerprints=fingerprints)
@@ -135,7 +138,7 @@ def _require_own_folders(chosen, output_dir, *, metrics=None, **by):
     _require_no_journal(output_dir)
   for one, its_answers in zip(chosen, judged):
     kept_apart.require_one(one.folder, its_answers, **by)
-    folder = files.expanded(one.folder)
+    folder = files.place(one.folder)
     if (folder / distance_files.SCORES).exists():
       continue
     if (folder / journal.FILE).exists():
@@ -155,7 +158,7 @@ def _require_own_places(boards, places, kept, output_dir, summary):
     sha256 = distance_files.record(board.judged, board.distances)["sha256"]
     kept_apart.require_one(places[name], board.judged, columns=tuple(board.distances),
                            fingerprints=kept[name]["fingerprints"], sha256=sha256)
-    if not (files.expanded(places[name]) / distance_files.SCORES).exists():
+    if not (files.place(places[name]) / distance_files.SCORES).exists():
       _require_no_journal(places[name])
 
 
@@ -173,14 +176,12 @@ def _require_journal_of(one, path):
   from perceptual.evaluation import kept_apart
 
   try:
-    with path.open(encoding="utf-8") as stream:
-      next(stream)
-      first = json.loads(next(stream))
-    file, stamp = pathlib.Path(first["files"][0]), first["stamps"][0]
-  except (OSError, ValueError, KeyError, TypeError, IndexError, StopIteration):
+    first = json.loads(path.read_text("utf-8").splitlines()[1])
+    file, stamp = files.resolved(first["files"][0]), first["stamps"][0]
+  except (OSError, ValueError, KeyError, TypeError, IndexError):
     return  # no values yet, or damaged: the journal itself says so
   viewed = [] if one.view == WHOLE else list(one.view.stamp)
-  if not file.resolve().is_relative_to(one.judged.directory.resolve()) or stamp[2:] != viewed:
+  if not file.is_relative_to(files.resolved(one.judged.directory)) or stamp[2:] != viewed:
     kept_apart.refuse(path.parent, f"the {path.name} of other images or of another size or crop")
 
 

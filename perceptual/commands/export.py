@@ -24,7 +24,8 @@ flags.DEFINE_string(
     "vgg16, gaussian-alexnet, kmeans-alexnet and so on, or a run directory. Either this or "
     "--model_dir.", flag_values=FLAGS)
 flags.DEFINE_string(
-    "model_dir", None, "The run directory of what is exported.", flag_values=FLAGS)
+    "model_dir", None, "The run directory of what is exported, a path or an address as "
+    "gs://bucket/run.", flag_values=FLAGS)
 flags.DEFINE_string(
     "checkpoint", None, "Which of the training's checkpoints: best_score (the default), "
     "best_accuracy, last, or step-N, if train.keep_checkpoints kept it.", flag_values=FLAGS)
@@ -38,7 +39,11 @@ flags.DEFINE_list(
 flags.DEFINE_string(
     "float_range", None, "What the lowest and highest value of a float image are: 0,1 or 0,255 "
     "or -1,1; by default 0,1.", flag_values=FLAGS)
-flags.DEFINE_string("export_dir", None, "The folder to write.", flag_values=FLAGS)
+flags.DEFINE_list(
+    "serving_sizes", [], "Sizes of images, HEIGHTxWIDTH, for which TensorFlow Serving makes itself "
+    "ready as it loads the export: 64x64,256x256.", flag_values=FLAGS)
+flags.DEFINE_string(
+    "export_dir", None, "The folder to write, a path or an address.", flag_values=FLAGS)
 flags.DEFINE_bool(
     "overwrite", False, "Replace an earlier export at --export_dir.", flag_values=FLAGS)
 flags.DEFINE_bool("dry_run", False, "Print what would be written, and stop.", flag_values=FLAGS)
@@ -51,8 +56,9 @@ def main(argv):
   command_line.require_one(FLAGS, "metric", "model_dir")
   command_line.use_tensorflow("Exporting", extra="tensorflow")
   from perceptual import loading
-  from perceptual.export import saved_model
+  from perceptual.export import saved_model, warm_up
 
+  warm_up_sizes = warm_up.sizes(FLAGS.serving_sizes)
   saved_model.require_free(FLAGS.export_dir, FLAGS.overwrite)
   metric = loading.load_chosen(
       metric=FLAGS.metric, model_dir=FLAGS.model_dir, checkpoint=FLAGS.checkpoint,
@@ -63,7 +69,8 @@ def main(argv):
   if FLAGS.dry_run:
     print(f"Dry run: would export {what}, to {FLAGS.export_dir}.")
     return
-  fingerprint = saved_model.export(metric, FLAGS.export_dir, overwrite=FLAGS.overwrite)
+  fingerprint = saved_model.export(metric, FLAGS.export_dir, overwrite=FLAGS.overwrite,
+                                   warm_up_sizes=warm_up_sizes)
   if "weights_sha256" in fingerprint:
     what += f".\nWeights SHA-256 {fingerprint['weights_sha256']}"
   print(f"Exported {what}.\n"

@@ -86,6 +86,13 @@ class JudgedPass:
       values = np.concatenate([values, values.sum(axis=-1, keepdims=True)], axis=-1)
     return Distances(self.distances, (*taps, SUM), values)
 
+  def replica_step(self, subset):
+    """Returns what one replica runs in a step, a `tf.function`, and the spec of its batch.
+
+    On TensorFlow alone.
+    """
+    return self._steps.of_replica(subset)
+
   def _check_weights(self):
     # Distances do not tell: some kernels of ReLU make 0 of NaN.
     weights = list(self._measure.weights)

@@ -4,9 +4,9 @@ Exports of earlier versions have none and are used as they are. Files that were 
 looked at. It finds accidents: whoever can change a file can change its checksum too.
 """
 
-import hashlib
 import json
 
+from perceptual.common import files
 from perceptual.errors import UserError
 
 FILE = "checksums.json"
@@ -31,12 +31,11 @@ def verify(folder):
     raise UserError(f"{path} is damaged. Export the metric again.") from None
   for name, about in found.items():
     file = folder / name
-    if not file.is_file():
+    if files.size(file) is None:
       raise UserError(f"{file} is missing. Export the metric again.")
     if _of(file) != about:
       raise UserError(f"{file} is damaged: it is not as {FILE} tells. Export the metric again.")
 
 
 def _of(path):
-  with path.open("rb") as file:
-    return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+  return {"bytes": files.size(path), "sha256": files.sha256(path)}

@@ -9,15 +9,13 @@ A metric without a network has a fingerprint alone.
 """
 
 import json
-import pathlib
 import warnings
 
 import keras
 import numpy as np
 
 from perceptual import errors
-from perceptual.common import budgets
-from perceptual.common.files import expanded
+from perceptual.common import budgets, files
 from perceptual.errors import UserError
 from perceptual.export import checksums
 from perceptual.metrics import classical, distances, networks
@@ -70,7 +68,7 @@ def keras_metric(folder):
     UserError: if there is no export, a file is missing or damaged, the weights are not those of the
       fingerprint, or the network has layers that Keras does not know.
   """
-  folder = expanded(folder)
+  folder = files.place(folder)
   fingerprint = _read_fingerprint(folder / FINGERPRINT)
   checksums.verify(folder)
   declared = {name: tuple(value) for name, value in fingerprint["preprocessing"].items()}
@@ -99,7 +97,7 @@ def tap_distances(fingerprint, folder):
   Raises:
     UserError: if the learned weights of channels are missing or damaged.
   """
-  of_taps = _distance(fingerprint, pathlib.Path(folder))
+  of_taps = _distance(fingerprint, files.place(folder))
   if "channel_weights" not in of_taps:
     return dict.fromkeys(fingerprint["taps"], distances.get(of_taps["distance"]))
   return {tap: distances.linear(of_taps["channel_weights"][tap]) for tap in fingerprint["taps"]}
@@ -123,7 +121,7 @@ def _read_fingerprint(path):
     fingerprint = json.loads(path.read_text("utf-8"))
   except OSError as error:
     raise UserError(f"{path.parent} is not an exported metric: {FINGERPRINT} cannot be read: "
-                    f"{error.strerror}.") from None
+                    f"{error.strerror or error}.") from None
   except (ValueError, RecursionError):
     fingerprint = None
   needed = _OF_ALL | (_OF_NETWORKS if isinstance(fingerprint, dict) and "taps" in fingerprint
@@ -150,8 +148,9 @@ def _read_trunk(folder):
   if not isinstance(trunk, keras.Model):
     raise UserError(f"{folder / TRUNK} describes no network.")
   try:
-    with warnings.catch_warnings(action="ignore"):  # of what the hash will tell
-      trunk.load_weights(folder / WEIGHTS)
+    with (warnings.catch_warnings(action="ignore"),  # of what the hash will tell
+          files.local_copy(folder / WEIGHTS) as local):
+      trunk.load_weights(local)
   except (OSError, ValueError, KeyError) as error:
     raise UserError(f"{folder / WEIGHTS} cannot be used: {errors.first_line(error)}") from None
   return trunk
@@ -159,7 +158,8 @@ def _read_trunk(folder):
 
 def _read_channel_weights(path):
   try:
-    return budgets.read_npz(path)
+    with files.local_copy(path) as local:
+      return budgets.read_npz(local)
   except UserError:
     raise
   except (OSError, *budgets.NPZ_DAMAGE) as error:

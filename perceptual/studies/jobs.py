@@ -80,7 +80,7 @@ def write(job, folder, engine, **options):
   for name, value in options.items():
     if not value:
       raise errors.UserError(f"study submit --engine={engine} needs --{name}.")
-  folder = pathlib.Path(folder) / "jobs"
+  folder = files.expanded(folder) / "jobs"
   texts = _WRITERS[engine](_local(job) if engine == "slurm" else job, folder, **options)
   for name, text in texts.items():
     files.write_text(folder / name, text)
@@ -176,9 +176,10 @@ def _tpu_startup(job, bucket):
       '  gcloud storage rsync --recursive "$bucket/$folder" "$folder" || [ "$folder" = study_dir ]',
       "done",
       "python3 -m venv venv && . venv/bin/activate",
-      "pip install wheel/*.whl",
-      "# TensorFlow for TPUs takes the place of the one that the wheel brings.",
-      "pip uninstall --yes tensorflow && pip install --force-reinstall --no-deps tensorflow-tpu",
+      'pip install "$(echo wheel/perceptual-*.whl)[train]"',
+      "# TensorFlow for TPUs, of the same version, takes the place of the one that this brings.",
+      "version=$(pip show tensorflow | sed -n 's/^Version: //p')",
+      'pip uninstall --yes tensorflow && pip install "tensorflow-tpu==$version"',
       'save() { gcloud storage rsync --recursive study_dir "$bucket/study_dir"; }',
       "while sleep 600; do save; done &",
       "trap 'kill %1; save' EXIT",

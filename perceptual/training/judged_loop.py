@@ -36,6 +36,10 @@ class JudgedLoop(outer_loop.OuterLoop):
     self._half_widths = {}  # column of a score -> half the interval of the last one, in points
     self._warned = False
 
+  def replica_steps(self):
+    return {**super().replica_steps(),
+            "judge": self._judged_pass.replica_step(self.judged_set.subsets[0])}
+
   @property
   def _score_column(self):
     """The column of `metrics.csv` by which the best score is chosen."""

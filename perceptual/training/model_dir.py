@@ -198,7 +198,12 @@ class ModelDir:
     Raises:
       UserError: if the description is damaged.
     """
-    run = read_json(self.run)
+    try:
+      run = read_json(self.run)
+    except errors.UserError as error:
+      raise errors.UserError(
+          f"{errors.first_line(error)}. If it is damaged, move it away: training goes on from the "
+          "last checkpoint without it, and does not see what has changed in the recipe.") from None
     if run is not None and not isinstance(run, dict):
       raise errors.UserError(f"{self.run} is damaged: it must hold what is trained, and how.")
     return run

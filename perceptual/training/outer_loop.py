@@ -91,6 +91,13 @@ class OuterLoop:
           self._train()
     return self._metrics.rows
 
+  def replica_steps(self):
+    """Returns what one replica runs, `{name: (tf.function, spec of its batch)}`.
+
+    It is what XLA compiles on a TPU; `tools/tpu` compiles it without one.
+    """
+    return {"train": (self._trainer.replica_step, self._trainer.train_dataset.element_spec)}
+
   def _is_untidy(self):
     """Whether a complete run has lost something, or was killed after its last step."""
     return self._metrics.was_rebuilt or (
@@ -315,5 +322,5 @@ def check_takes(model, name, given):
     try:
       model(keras.KerasTensor((1, *shape)))
     except ValueError as error:
-      raise UserError(f"{name} does not take the images of {source}, {shape[0]}x{shape[1]} pixels: "
+      raise UserError(f"{name} does not take the images of {source}, {shape[1]}x{shape[0]} pixels: "
                       f"{errors.first_line(error)}") from None

@@ -154,9 +154,9 @@ def read_metrics(path):
   if not path.exists():
     return []
   try:
-    with path.open(newline="", encoding="utf-8") as file:
-      rows = [{key: int(value) if key == "step" else float(value)
-               for key, value in row.items() if value} for row in csv.DictReader(file)]
+    rows = [{key: int(value) if key == "step" else float(value)
+             for key, value in row.items() if value}
+            for row in csv.DictReader(files.csv_lines(path))]
     if not all("step" in row for row in rows):
       raise ValueError("a line has no step")
     return rows

@@ -44,7 +44,7 @@ def test_every_path_of_the_package_goes_through_it():
     "gs://bucket/run", "s3://bucket/run", "https://example.com/a.png", "ram://x",
     pathlib.Path("gs://bucket/run")])
 def test_an_address_is_refused_in_one_line(address):
-  with pytest.raises(UserError, match="is not a path on this machine: only those are read and"):
+  with pytest.raises(UserError, match="is not a path on this machine, which is needed here: copy"):
     files.expanded(address)
 
 

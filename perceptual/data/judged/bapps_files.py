@@ -72,7 +72,7 @@ class JudgedFiles:
         part: image_files.decode(images[part], str(path)).shape[:2]
         for part, path in self.images.items()}
     if len(set(sizes.values())) > 1:
-      sizes = ", ".join(f"{part} {height}x{width}" for part, (height, width) in sizes.items())
+      sizes = ", ".join(f"{part} {width}x{height}" for part, (height, width) in sizes.items())
       raise UserError(f"The images of {self.kind}/{self.id} differ in size: {sizes}.")
     return {**images, ANSWER[self.kind]: np.float32(self.answer), "id": self.id}
 

@@ -210,7 +210,7 @@ def huge(path):
     ("p1/000003.png", text_file, r"val/cnn/p1/000003.png: not an image \(PNG, "),
     ("ref/000003.png", truncated, r"val/cnn/ref/000003.png: "),
     ("p1/000003.png", other_size, r"^The images of 2afc/val/cnn/000003 differ in size: "
-                                  r"reference 12x16, candidate_0 12x16, candidate_1 8x8\.$"),
+                                  r"reference 16x12, candidate_0 16x12, candidate_1 8x8\.$"),
     ("judge/000003.npy", array(1.2), r"judge/000003.npy should hold a fraction .* holds 1.2"),
     ("judge/000003.npy", array(-0.2), r"judge/000003.npy should hold a fraction"),
     ("judge/000003.npy", array(np.nan), r"judge/000003.npy should hold a fraction .* holds nan"),

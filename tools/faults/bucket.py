@@ -1,4 +1,4 @@
-"""Campaign (a) at an address: kills commands at their n-th change of a bucket, and gives them again.
+"""Campaign (a) at an address: commands are killed at their n-th change of a bucket, given again.
 
     python -m tools.faults.bucket --folder=DIR [--command=train] [--crashes=6]
 
@@ -94,11 +94,11 @@ def run(name, workplace, bucket, objects, crashes_wanted):
     bucket.begin(process)
     again = 0 if left() == expected else forks.in_child(command)
     differing = contents.differences(left(), expected)
-    what = f"{name} killed at change {change} of {changes}"
+    outcome = "ends equal"
     if status != -signal.SIGKILL or again != 0 or differing:
-      faults.append(f"{what}: status {status}, then {again}, {differing[:4]} differ")
-    print(faults[-1] if faults and faults[-1].startswith(f"{what}:") else f"{what}: ends equal",
-          flush=True)
+      outcome = f"status {status}, then {again}, {differing[:4]} differ"
+      faults.append(f"{name} killed at change {change} of {changes}: {outcome}")
+    print(f"{name} killed at change {change} of {changes}: {outcome}", flush=True)
   return changes, len(chosen), faults
 
 

@@ -189,7 +189,7 @@ def _parse(flag_values, argv):
   except flags.UnrecognizedFlagError as error:
     raise UsageError(_unknown_flag(error.flagname, flag_values)) from error
   except (flags.Error, ValueError) as error:
-    message = str(error)
+    message = _of_numbers(str(error))
     missing = [f"--{flag.name}" for flag in _defined(flag_values)
                if _is_required(flag) and f"--{flag.name} {_REQUIRED}" in message]
     if missing:
@@ -197,6 +197,13 @@ def _parse(flag_values, argv):
     raise UsageError(f"{message[0].upper()}{message[1:].rstrip('.')}.") from error
   _refuse_empty(flag_values)
   return arguments
+
+
+def _of_numbers(message):
+  """Returns absl's message about a flag's value, Python's words for what is no number replaced."""
+  message = re.sub(r"invalid literal for int\(\) with base 10: (.*)", r"\1 is not an integer",
+                   message)
+  return re.sub(r"could not convert string to float: (.*)", r"\1 is not a number", message)
 
 
 def _refuse_empty(flag_values):

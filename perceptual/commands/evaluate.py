@@ -53,10 +53,10 @@ flags.DEFINE_multi_string(
     "dataset", None, f"The judged set: {', '.join(DATASETS)}, or judged/NAME, which may have a "
     "size of its own: judged/NAME:image_size=256,crop=224.", flag_values=FLAGS)
 flags.DEFINE_integer(
-    "image_size", None, "judged/NAME: resize images so that the shorter side has so many pixels.",
+    "image_size", None, "judged/NAME: resize images so that the shorter side has this many pixels.",
     lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_integer(
-    "crop", None, "judged/NAME: then cut out the central square of so many pixels a side.",
+    "crop", None, "judged/NAME: then cut out the central square, this many pixels a side.",
     lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_list(
     "distances", [], "judged/NAME: score networks by these distances between their features too, "

@@ -127,7 +127,7 @@ def _read_fingerprint(path):
   needed = _OF_ALL | (_OF_NETWORKS if isinstance(fingerprint, dict) and "taps" in fingerprint
                       else set())
   if not isinstance(fingerprint, dict) or not fingerprint.keys() >= needed:
-    raise UserError(f"{path} is no fingerprint of a metric: it must hold "
+    raise UserError(f"{path} is not the fingerprint of a metric, which holds "
                     f"{', '.join(sorted(needed))}.")
   return fingerprint
 
@@ -143,10 +143,10 @@ def _read_trunk(folder):
   except (TypeError, ValueError, KeyError) as error:
     # What is wrong with a layer stands between the configurations of the network and of the layer.
     reason = str(error).rpartition("Exception encountered: ")[2].partition(" Full object config")[0]
-    raise UserError(f"{folder / TRUNK} is no network that Keras knows (import what registers "
-                    f"its layers before): {errors.first_line(reason)}") from None
+    raise UserError(f"{folder / TRUNK} is not a network that Keras can load (import what "
+                    f"registers its layers first): {errors.first_line(reason)}") from None
   if not isinstance(trunk, keras.Model):
-    raise UserError(f"{folder / TRUNK} describes no network.")
+    raise UserError(f"{folder / TRUNK} does not describe a network.")
   try:
     with (warnings.catch_warnings(action="ignore"),  # of what the hash will tell
           files.local_copy(folder / WEIGHTS) as local):

@@ -90,7 +90,7 @@ def require_free(export_dir, overwrite=False):
   if not export_dir.exists() or (export_dir.is_dir() and not any(export_dir.iterdir())):
     return export_dir
   if not (export_dir / keras_files.FINGERPRINT).exists():
-    raise UserError(f"{export_dir} exists and is no export of a metric; name another folder.")
+    raise UserError(f"{export_dir} exists and is not an exported metric; name another folder.")
   if not overwrite and (export_dir / _SAVED_MODEL).exists():  # else its upload was cut short
     raise UserError(f"{export_dir} holds an export already; name another folder or pass "
                     "--overwrite.")

@@ -91,9 +91,9 @@ def how_to_get(names, folder=None):
   """
   published = " and ".join(
       f"{entry.file} ({entry.publisher})" for entry in map(catalogue.get, names))
-  return (f"There are no weights of {' and '.join(names)} in {weights_dir(folder)}, and nothing is "
-          f"downloaded unasked. They come from {published}. To download and convert what this "
-          f"machine does not have yet, run: {command_to_get(names, folder)}")
+  return (f"There are no weights of {' and '.join(names)} in {weights_dir(folder)}, and "
+          f"nothing is downloaded unless you ask. They come from {published}. To download and "
+          f"convert what this machine does not have yet, run: {command_to_get(names, folder)}")
 
 
 def command_to_get(names, folder=None):

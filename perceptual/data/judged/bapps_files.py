@@ -191,7 +191,7 @@ def _warn_of_fractions(kind, split, examples):
   odd = [e for e in examples if abs(e.answer * judges - round(e.answer * judges)) > 1e-3]
   if odd:
     warnings.warn(
-        f"bapps/{kind} {split}: {len(odd)} answers are no multiples of 1/{judges}, such as "
+        f"bapps/{kind} {split}: {len(odd)} answers are not multiples of 1/{judges}, such as "
         f"{odd[0].answer:g} of {odd[0].id}.", stacklevel=2)
 
 

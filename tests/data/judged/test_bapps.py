@@ -262,7 +262,7 @@ def test_what_is_not_as_published_gives_a_warning(source):
   with pytest.warns(UserWarning, match="bapps/2afc val_cnn has 8 examples, published are 4720"):
     bapps_files.check("2afc", "val_cnn", folder)
   np.save(folder / "judge/000002.npy", np.float32(0.3))
-  with pytest.warns(UserWarning, match="1 answers are no multiples of 1/5, such as 0.3 of val/cnn"):
+  with pytest.warns(UserWarning, match="1 answers are not multiples of 1/5, such as 0.3 of val/"):
     bapps_files.check("2afc", "val_cnn", folder)
   with pytest.warns(UserWarning, match="bapps/jnd is built without val_cnn: not found"):
     bapps_files.warn_of_absent("jnd", ["val_traditional"])

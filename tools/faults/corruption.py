@@ -24,7 +24,7 @@ import numpy as np
 
 from tools.faults import commands, contents, forks
 
-EQUAL, TOLD, REFUSED, FAULT = "equal", "told", "refused", "fault"
+EQUAL, TOLD, REFUSED = "equal", "told", "refused"
 
 
 class Case(NamedTuple):
@@ -158,7 +158,7 @@ def run(name, workplace, places):
       outcomes[file][outcome] += 1
       if outcome not in (EQUAL, TOLD, REFUSED):
         faults.append(f"{name}: {file}, {what}: {outcome}")
-        print(faults[-1], flush=True)
+    print(f"{name}: {file}: {dict(outcomes[file])}", flush=True)
   return outcomes, faults
 
 

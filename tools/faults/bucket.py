@@ -48,6 +48,8 @@ class Bucket:
     """Writes the objects below `out/` as files into a folder."""
     shutil.rmtree(folder, ignore_errors=True)
     for name in objects.names():
+      if name.endswith("/"):  # by which TensorFlow marks a folder
+        continue
       path = folder / name.partition("/")[2]
       path.parent.mkdir(parents=True, exist_ok=True)
       path.write_bytes(objects.get(name))

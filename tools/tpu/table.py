@@ -62,7 +62,7 @@ def _table(rows, networks):
   for network in networks:
     of_step = {}
     for one in (one for one in rows if one["network"] == network):
-      if one["compiles"] == "yes" or one["step"] not in of_step:
+      if of_step.get(one["step"], {}).get("compiles") != "yes":
         of_step[one["step"]] = one  # the largest batch that fits, if any does
     if of_step:
       lines.append(_line(network, of_step))

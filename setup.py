@@ -52,6 +52,7 @@ _TRAIN = [
     *_HUB,  # tf-models-official brings TensorFlow Hub
     *_DEMO,
     *_REPORT,
+    "etils[epath]>=1.15,<2",  # paths at addresses, which TensorFlow Datasets requires too
     "gin-config>=0.5,<0.6",  # names private to gin find bindings without effect
     "importlib_resources>=7,<8",  # TensorFlow Datasets imports it and does not require it
     "keras<3.16",  # the keys of checkpoints hold names private to Keras
@@ -115,6 +116,7 @@ setuptools.setup(
         "export": _EXPORT,
         "all": sorted({*_TRAIN, *_EXPORT, *_JAX, *_TORCH}),
         "test": [
+            "cryptography>=50,<51",  # the certificate of the bucket that stands in for gs://
             "packaging>=24",
             "pytest>=9.2,<10",
             "pytest-xdist>=3.8,<4",

@@ -6,6 +6,7 @@
   metric = perceptual.load_metric("vgg16")         # or another network with published weights
   metric = perceptual.load_metric("exports/mine")  # what `perceptual export` wrote, or a Hub handle
   metric = perceptual.load_metric("runs/mine")     # what `perceptual train` wrote
+  metric = perceptual.load_metric("gs://bucket/runs/mine")  # either of them, at an address
 
   distance = metric(reference, candidate)          # [batch, height, width, 3] each -> [batch]
 """
@@ -17,9 +18,9 @@ import pathlib
 
 from perceptual import errors
 from perceptual.common import packages
-from perceptual.common.files import expanded, folder_for_tensorflow
+from perceptual.common.files import folder_for_tensorflow, place
 from perceptual.errors import UserError
-from perceptual.metrics import base, options, registry
+from perceptual.metrics import base, options, registry, sources
 from perceptual.metrics.options import NAMES, TEXT
 from perceptual.models import preprocessing
 
@@ -31,10 +32,10 @@ def load_metric(source=None, *, float_range=None, **given):
   """Returns a metric: `metrics.base.Metric`, which says what every metric does.
 
   Args:
-    source: the name of a metric, as `list_metrics` has them; an export folder, a TF Hub handle, or
-      a run directory; None for the bundled metric. Options may follow a name after a colon, as
-      text: `psnr:channels=luma,crop=4`. A folder that has the name of a metric is `./name`, or a
-      `pathlib.Path`.
+    source: the name of a metric, as `list_metrics` has them; an export folder or a run directory,
+      also at an address as gs://bucket/metric; a TF Hub handle; None for the bundled metric.
+      Options may follow a name after a colon, as text: `psnr:channels=luma,crop=4`. A folder that
+      has the name of a metric is `./name`, or a `pathlib.Path`.
     float_range: what the lowest and highest value of a float image mean: `"0,1"`, `"0,255"` or
       `"-1,1"`. None for `"0,1"`; of an export, for the one declared when it was written.
     **given: options: those of the metric's row in `list_metrics`; of a run directory `checkpoint`,
@@ -82,16 +83,16 @@ def load_in_keras(metric=None, **given):
 
 def _found(source):
   """Returns what a source is: `(source in full, how it is made, kinds of options, their text)`."""
-  if isinstance(source, str) and not _exists(source):
+  if isinstance(source, str) and (sources.is_hub_handle(source) or not sources.exists(source)):
     name, texts = options.split(source)
   else:
     name, texts = source, {}
   spec = registry.find(name) if isinstance(name, str) else None
   if spec is not None:
     return name, _by_name, spec.options, texts
-  if "://" in str(name):
+  if sources.is_hub_handle(name):
     return str(name), _exported, {}, texts
-  folder = _folder(name)
+  folder = sources.folder(name)
   if folder is not None and (folder / "network.json").is_file():
     return str(folder), _trained, _OF_RUNS, texts
   if folder is not None and (folder / "saved_model.pb").is_file():
@@ -99,39 +100,7 @@ def _found(source):
   if folder is not None and folder.is_dir():
     raise UserError(f"{name} is neither an export (it has no saved_model.pb) nor a run "
                     "directory (it has no network.json).")
-  raise _unknown(str(name))
-
-
-def _exists(source):
-  folder = _folder(source)
-  return folder is not None and folder.exists()
-
-
-def _folder(source):
-  """Returns the whole path of a folder, there or not; None for what can be no path."""
-  if not str(source):
-    return None
-  try:
-    folder = expanded(source).resolve()
-    folder.exists()  # a name too long, or with a zero byte, raises here at the latest
-  except (OSError, RuntimeError, ValueError):
-    return None
-  return folder
-
-
-def _unknown(source):
-  """Returns the error for what is neither the name of a metric nor a folder of one."""
-  path = pathlib.PurePath(source)
-  if len(path.parts) > 1:
-    folder = _folder(path.parent)
-    beside = [] if folder is None or not folder.is_dir() else [
-        str(path.parent / other.name) for other in sorted(folder.iterdir()) if other.is_dir()]
-    return UserError(f"There is no folder {errors.shown(source)}, and no metric of that name."
-                     f"{errors.did_you_mean(source, beside)}")
-  suggestion = errors.did_you_mean(source, registry.names())
-  return UserError(
-      f"Unknown metric {errors.shown(source)}.{suggestion} `perceptual metrics` lists all that "
-      "have a name; or give an export folder, a TF Hub handle or a run directory.")
+  raise sources.unknown(str(name))
 
 
 def load_chosen(*, metric=None, model_dir=None, **options):
@@ -151,7 +120,7 @@ def load_chosen(*, metric=None, model_dir=None, **options):
   from perceptual.training import model_dir as training_folders
 
   training_folders.ModelDir(model_dir).read_network()  # says so if there is none
-  return load_metric(pathlib.Path(model_dir), **given)
+  return load_metric(place(model_dir), **given)
 
 
 def described(metric):
@@ -196,7 +165,7 @@ def _export_on_this_backend(source):
 
   from perceptual import export
 
-  if keras.backend.backend() == "tensorflow" or "://" in source:
+  if keras.backend.backend() == "tensorflow" or sources.is_hub_handle(source):
     return ExportedMetric(source)
   return export.keras_metric(source)
 
@@ -217,12 +186,14 @@ class ExportedMetric(base.Metric):
     Raises:
       UserError: if there is none, or something else.
     """
-    is_handle = "://" in handle
+    is_handle = sources.is_hub_handle(handle)
     if is_handle:
       packages.require("tensorflow", "tensorflow_hub", extra="hub", purpose="A TF Hub handle")
     packages.require("tensorflow", extra="tensorflow", purpose="An exported metric")
     if not is_handle:
-      folder_for_tensorflow(handle)
+      from perceptual.export import checksums
+
+      checksums.verify(folder_for_tensorflow(handle))
     import tensorflow as tf
 
     try:
@@ -321,8 +292,8 @@ def _loaded_again(handle, source):
 
 def _files_of(handle):
   """Returns the folder of an export, also where it is a handle of TF Hub."""
-  if "://" not in handle:
-    return pathlib.Path(handle)
+  if not sources.is_hub_handle(handle):
+    return place(handle)
   import tensorflow_hub as hub
 
   return pathlib.Path(hub.resolve(handle))

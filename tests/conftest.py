@@ -11,6 +11,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+os.environ["PERCEPTUAL_LOG"] = "plain"  # messages without their times
 
 import pytest
 
@@ -121,6 +122,19 @@ def testdata():
   if not folder:
     pytest.skip("PERCEPTUAL_TESTDATA is not set: reference data are not in the repository")
   return pathlib.Path(folder)
+
+
+@pytest.fixture
+def bucket(tmp_path, monkeypatch):
+  """TensorFlow's gs://bucket, kept on this machine: its `local_bucket.Objects`."""
+  from tools import local_bucket
+
+  with local_bucket.serving(tmp_path / "objects") as (objects, environment):
+    for name, value in environment.items():
+      monkeypatch.setenv(name, value)
+    # TensorFlow remembers sizes for seconds, and so those in the bucket of the test before.
+    monkeypatch.setenv("GCS_STAT_CACHE_MAX_AGE", "0")
+    yield objects
 
 
 @pytest.fixture(scope="session", params=["jax", "torch"])

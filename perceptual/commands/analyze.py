@@ -63,16 +63,14 @@ flags.mark_flag_as_required("analysis", flag_values=FLAGS)
 def main(argv):
   """Runs the command."""
   command_line.refuse_arguments(argv)
-  import pathlib
-
-  from perceptual.common import text_table
+  from perceptual.common import files, text_table
   from perceptual.evaluation import results
   from perceptual.studies.analyses import loading
   from perceptual.studies.analyses import table as tables
 
   output_dir = FLAGS.output_dir
   if output_dir is None and len(FLAGS.model_dir) == 1:
-    output_dir = pathlib.Path(FLAGS.model_dir[0]) / loading.FOLDER
+    output_dir = files.place(FLAGS.model_dir[0]) / loading.FOLDER
   if output_dir is not None:
     output_dir = results.require_folder(output_dir)
   rows = loading.analyse(FLAGS.analysis, loading.Sources(

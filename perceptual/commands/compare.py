@@ -55,7 +55,8 @@ flags.DEFINE_string(
     flag_values=FLAGS)
 flags.DEFINE_string(
     "output_dir", None, "Where results.csv, results.json and skipped.csv are written, and the "
-    "journal from which a killed run goes on; by default nowhere.", flag_values=FLAGS)
+    "journal from which a killed run goes on, a path or an address as gs://bucket/results; by "
+    "default nowhere.", flag_values=FLAGS)
 flags.DEFINE_bool(
     "heatmap", False, "Write to --output_dir, for each pair, where it differs, in colours over the "
     "candidate. All pictures of a metric have one scale.", flag_values=FLAGS)

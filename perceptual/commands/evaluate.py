@@ -44,7 +44,8 @@ flags.DEFINE_multi_string(
     "gaussian-alexnet, kmeans-alexnet and so on, the folder of an exported metric, a TF Hub "
     "handle, or a run directory. Either this or --model_dir.", flag_values=FLAGS)
 flags.DEFINE_string(
-    "model_dir", None, "The run directory of what is scored.", flag_values=FLAGS)
+    "model_dir", None, "The run directory of what is scored, a path or an address as "
+    "gs://bucket/run.", flag_values=FLAGS)
 flags.DEFINE_string(
     "checkpoint", None, "Which of the training's checkpoints: best_score (the default), "
     "best_accuracy, last, or step-N, if train.keep_checkpoints kept it.", flag_values=FLAGS)
@@ -52,10 +53,10 @@ flags.DEFINE_multi_string(
     "dataset", None, f"The judged set: {', '.join(DATASETS)}, or judged/NAME, which may have a "
     "size of its own: judged/NAME:image_size=256,crop=224.", flag_values=FLAGS)
 flags.DEFINE_integer(
-    "image_size", None, "judged/NAME: resize images so that the shorter side has so many pixels.",
+    "image_size", None, "judged/NAME: resize images so that the shorter side has this many pixels.",
     lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_integer(
-    "crop", None, "judged/NAME: then cut out the central square of so many pixels a side.",
+    "crop", None, "judged/NAME: then cut out the central square, this many pixels a side.",
     lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_list(
     "distances", [], "judged/NAME: score networks by these distances between their features too, "
@@ -71,10 +72,11 @@ flags.DEFINE_bool(
     "report", True, "judged/NAME: draw the leaderboard and write leaderboard.html.",
     flag_values=FLAGS)
 flags.DEFINE_string(
-    "data_dir", None, "The folder of prepared data sets (see perceptual prepare); without it, "
-    "graded sets are made from the embedded demo photographs.", flag_values=FLAGS)
+    "data_dir", None, "The folder of prepared data sets (see perceptual prepare), a path or an "
+    "address; without it, graded sets are made from the embedded demo photographs.",
+    flag_values=FLAGS)
 flags.DEFINE_string(
-    "output_dir", None, "Where the scores are written.", flag_values=FLAGS)
+    "output_dir", None, "Where the scores are written, a path or an address.", flag_values=FLAGS)
 flags.DEFINE_multi_string("gin_file", [], "A gin file.", flag_values=FLAGS)
 flags.DEFINE_multi_string(
     "gin_param", [], "A gin binding, as 'evaluate.resamples = 200'.", flag_values=FLAGS)

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import json
-import pathlib
 import re
 
 from perceptual.commands import command_line, compared_metrics
@@ -61,9 +60,13 @@ class Request:
 
 def run(request):
   """Scores metrics on judged sets, prints the leaderboard and writes it."""
+  backends.make_optional()  # ONNX Runtime may have all of the metrics
+  from perceptual.comparison import scoring
   from perceptual.evaluation import answers, leaderboard
 
   chosen = _chosen(request)
+  if any(one.judged.kind == "opinions" for one in chosen):
+    packages.require("scipy", extra="report", purpose="Scoring opinions")
   _require_own_folders(chosen, request.output_dir)
   print(f"Scoring {', '.join(request.sources)} on {_listed(chosen)}.", flush=True)
   if request.dry_run:
@@ -71,6 +74,9 @@ def run(request):
     return
   metrics = compared_metrics.load(
       request.sources, distances=request.distances, by_onnx=not backends.installed())
+  if request.by_tap and not any(map(scoring.taps, metrics.values())):
+    raise command_line.UsageError(f"--by_tap is for networks: {', '.join(metrics)} "
+                                  f"{'has' if len(metrics) == 1 else 'have'} no taps.")
   fingerprints = {label: metric.fingerprint for label, metric in metrics.items()}
   _require_own_folders(chosen, request.output_dir, metrics=tuple(metrics),
                        columns=_columns(metrics, request.by_tap), fingerprints=fingerprints)
@@ -102,6 +108,7 @@ def rescore(folders, *, output_dir, report, command):
     report: whether pictures and the page are written.
     command: the command line as text.
   """
+  backends.make_optional()  # nothing is computed from images
   from perceptual.evaluation import distance_files, leaderboard, several_sets
 
   boards, kept, places = {}, {}, {}
@@ -135,7 +142,7 @@ def _require_own_folders(chosen, output_dir, *, metrics=None, **by):
     _require_no_journal(output_dir)
   for one, its_answers in zip(chosen, judged):
     kept_apart.require_one(one.folder, its_answers, **by)
-    folder = files.expanded(one.folder)
+    folder = files.place(one.folder)
     if (folder / distance_files.SCORES).exists():
       continue
     if (folder / journal.FILE).exists():
@@ -155,7 +162,7 @@ def _require_own_places(boards, places, kept, output_dir, summary):
     sha256 = distance_files.record(board.judged, board.distances)["sha256"]
     kept_apart.require_one(places[name], board.judged, columns=tuple(board.distances),
                            fingerprints=kept[name]["fingerprints"], sha256=sha256)
-    if not (files.expanded(places[name]) / distance_files.SCORES).exists():
+    if not (files.place(places[name]) / distance_files.SCORES).exists():
       _require_no_journal(places[name])
 
 
@@ -173,14 +180,12 @@ def _require_journal_of(one, path):
   from perceptual.evaluation import kept_apart
 
   try:
-    with path.open(encoding="utf-8") as stream:
-      next(stream)
-      first = json.loads(next(stream))
-    file, stamp = pathlib.Path(first["files"][0]), first["stamps"][0]
-  except (OSError, ValueError, KeyError, TypeError, IndexError, StopIteration):
+    first = json.loads(path.read_text("utf-8").splitlines()[1])
+    file, stamp = files.resolved(first["files"][0]), first["stamps"][0]
+  except (OSError, ValueError, KeyError, TypeError, IndexError):
     return  # no values yet, or damaged: the journal itself says so
   viewed = [] if one.view == WHOLE else list(one.view.stamp)
-  if not file.resolve().is_relative_to(one.judged.directory.resolve()) or stamp[2:] != viewed:
+  if not file.is_relative_to(files.resolved(one.judged.directory)) or stamp[2:] != viewed:
     kept_apart.refuse(path.parent, f"the {path.name} of other images or of another size or crop")
 
 

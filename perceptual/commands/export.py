@@ -24,7 +24,8 @@ flags.DEFINE_string(
     "vgg16, gaussian-alexnet, kmeans-alexnet and so on, or a run directory. Either this or "
     "--model_dir.", flag_values=FLAGS)
 flags.DEFINE_string(
-    "model_dir", None, "The run directory of what is exported.", flag_values=FLAGS)
+    "model_dir", None, "The run directory of what is exported, a path or an address as "
+    "gs://bucket/run.", flag_values=FLAGS)
 flags.DEFINE_string(
     "checkpoint", None, "Which of the training's checkpoints: best_score (the default), "
     "best_accuracy, last, or step-N, if train.keep_checkpoints kept it.", flag_values=FLAGS)
@@ -41,7 +42,8 @@ flags.DEFINE_string(
 flags.DEFINE_list(
     "serving_sizes", [], "Sizes of images, HEIGHTxWIDTH, for which TensorFlow Serving makes itself "
     "ready as it loads the export: 64x64,256x256.", flag_values=FLAGS)
-flags.DEFINE_string("export_dir", None, "The folder to write.", flag_values=FLAGS)
+flags.DEFINE_string(
+    "export_dir", None, "The folder to write, a path or an address.", flag_values=FLAGS)
 flags.DEFINE_bool(
     "overwrite", False, "Replace an earlier export at --export_dir.", flag_values=FLAGS)
 flags.DEFINE_bool("dry_run", False, "Print what would be written, and stop.", flag_values=FLAGS)

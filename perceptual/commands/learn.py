@@ -19,7 +19,7 @@ with the same weights. --dry_run builds everything, prints what would run, and s
 
 from absl import flags
 
-from perceptual.commands import command_line, distribution
+from perceptual.commands import command_line, distribution, training_run
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_multi_string(
@@ -27,9 +27,11 @@ flags.DEFINE_multi_string(
 flags.DEFINE_multi_string(
     "gin_param", [], "A gin binding, as \"learn.mode = 'tune'\".", flag_values=FLAGS)
 flags.DEFINE_string(
-    "model_dir", None, "The folder of the metric, made or taken up again.", flag_values=FLAGS)
+    "model_dir", None, "The folder of the metric, made or taken up again: a path, or an address "
+    "as gs://bucket/run.", flag_values=FLAGS)
 flags.DEFINE_string(
-    "data_dir", None, "The folder of prepared data sets (see perceptual prepare).",
+    "data_dir", None, "The folder of prepared data sets (see perceptual prepare), a path or an "
+    "address.",
     flag_values=FLAGS)
 flags.DEFINE_string(
     "trunk_dir", None, "A run directory, whose network is taken instead of gin's.",
@@ -56,14 +58,7 @@ def main(argv):
       FLAGS.model_dir, data_dir=FLAGS.data_dir, trunk_dir=FLAGS.trunk_dir,
       trunk_checkpoint=FLAGS.trunk_checkpoint, weights_dir=FLAGS.weights_dir,
       strategy=distribution.training_strategy(FLAGS), jit_compile=distribution.jit_compile(FLAGS))
-  print(run.description(), flush=True)
-  if FLAGS.dry_run:
-    print("Dry run: nothing was learned or written.")
-    return
-  if run.is_complete:
-    print("This run is complete: nothing was learned or written.")
-  run.train(config=runs.configuration())
-  print(run.summary())
+  training_run.carry_out(run, dry_run=FLAGS.dry_run, done="learned")
 
 
 if __name__ == "__main__":

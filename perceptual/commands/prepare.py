@@ -74,7 +74,8 @@ FLAGS = flags.FlagValues()
 flags.DEFINE_string(
     "source", None, "The folder or archive to read; see above.", flag_values=FLAGS)
 flags.DEFINE_string(
-    "data_dir", None, "The folder of prepared data sets; each gets its own below it.",
+    "data_dir", None, "The folder of prepared data sets, a path or an address as gs://bucket/data; "
+    "each gets its own below it.",
     flag_values=FLAGS)
 flags.DEFINE_bool("overwrite", False, "Replace a data set that is there.", flag_values=FLAGS)
 flags.DEFINE_integer(

@@ -24,7 +24,7 @@
 
 from absl import flags
 
-from perceptual.commands import command_line, distribution
+from perceptual.commands import command_line, distribution, training_run
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_multi_string(
@@ -33,7 +33,8 @@ flags.DEFINE_multi_string(
     "gin_param", [], "train, evaluate: a gin binding, as \"loss.taps = ['relu2_2']\".",
     flag_values=FLAGS)
 flags.DEFINE_string(
-    "model_dir", None, "train, evaluate: the folder of the run.", flag_values=FLAGS)
+    "model_dir", None, "train, evaluate: the folder of the run, a path or an address as "
+    "gs://bucket/run.", flag_values=FLAGS)
 flags.DEFINE_string(
     "data_dir", None, "train, evaluate: the folder of data sets; by default the working directory.",
     flag_values=FLAGS)
@@ -78,14 +79,7 @@ def _train():
   run = runs.task(
       FLAGS.model_dir, data_dir=FLAGS.data_dir, weights_dir=FLAGS.weights_dir,
       strategy=distribution.training_strategy(FLAGS), jit_compile=distribution.jit_compile(FLAGS))
-  print(run.description(), flush=True)
-  if FLAGS.dry_run:
-    print("Dry run: nothing was trained or written.")
-    return
-  if run.is_complete:
-    print("This run is complete: nothing was trained or written.")
-  run.train(config=runs.configuration())
-  print(run.summary())
+  training_run.carry_out(run, dry_run=FLAGS.dry_run)
 
 
 def _evaluate():

@@ -18,7 +18,7 @@ would run, and stops.
 
 from absl import flags
 
-from perceptual.commands import command_line, distribution
+from perceptual.commands import command_line, distribution, training_run
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_multi_string(
@@ -26,10 +26,11 @@ flags.DEFINE_multi_string(
 flags.DEFINE_multi_string(
     "gin_param", [], "A gin binding, as 'train.batch_size = 64'.", flag_values=FLAGS)
 flags.DEFINE_string(
-    "model_dir", None, "The run directory, made or taken up again.", flag_values=FLAGS)
+    "model_dir", None, "The run directory, made or taken up again: a path, or an address as "
+    "gs://bucket/run.", flag_values=FLAGS)
 flags.DEFINE_string(
-    "data_dir", None, "The folder of prepared data sets (see perceptual prepare); not needed for "
-    "the embedded demo data.", flag_values=FLAGS)
+    "data_dir", None, "The folder of prepared data sets (see perceptual prepare), a path or an "
+    "address; not needed for the embedded demo data.", flag_values=FLAGS)
 flags.DEFINE_bool("dry_run", False, "Print what would run, and stop.", flag_values=FLAGS)
 flags.mark_flags_as_required(["gin_file", "model_dir"], flag_values=FLAGS)
 distribution.define_training_flags(FLAGS)
@@ -45,14 +46,7 @@ def main(argv):
   run = runs.training(
       FLAGS.model_dir, data_dir=FLAGS.data_dir, strategy=distribution.training_strategy(FLAGS),
       jit_compile=distribution.jit_compile(FLAGS))
-  print(run.description(), flush=True)
-  if FLAGS.dry_run:
-    print("Dry run: nothing was trained or written.")
-    return
-  if run.is_complete:
-    print("This run is complete: nothing was trained or written.")
-  run.train(config=runs.configuration())
-  print(run.summary())
+  training_run.carry_out(run, dry_run=FLAGS.dry_run)
 
 
 if __name__ == "__main__":

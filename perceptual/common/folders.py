@@ -1,5 +1,6 @@
-"""Where this package keeps what it has converted, on this machine."""
+"""Where this package keeps files of its own on this machine."""
 
+import hashlib
 import os
 
 from perceptual.common.files import expanded
@@ -14,6 +15,20 @@ def weights_dir(path=None):
     path: the folder; None for what the environment variable PERCEPTUAL_WEIGHTS names, or else
       `perceptual/weights` in the user's cache folder (XDG_CACHE_HOME, or ~/.cache).
   """
-  cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-  path = path or os.environ.get(WEIGHTS_VARIABLE) or f"{cache}/perceptual/weights"
-  return expanded(path)
+  return expanded(path or os.environ.get(WEIGHTS_VARIABLE) or f"{_cache()}/weights")
+
+
+def staging_dir(address):
+  """Returns the folder in which what belongs to an address is built; it need not exist.
+
+  It is the same for the same address, in `perceptual/staging` in the user's cache folder.
+
+  Args:
+    address: `etils.epath.Path`.
+  """
+  digest = hashlib.sha256(str(address).encode()).hexdigest()
+  return expanded(f"{_cache()}/staging/{address.name}-{digest[:16]}")
+
+
+def _cache():
+  return f"{os.environ.get('XDG_CACHE_HOME') or '~/.cache'}/perceptual"

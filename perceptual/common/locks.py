@@ -1,4 +1,10 @@
-"""One writer for a folder: a lock that says whose it is, and that dies with its process."""
+"""One writer for a folder: a lock that says whose it is, and that dies with its process.
+
+At an address, as gs://bucket/run, the file alone is the lock. Nothing there tells whether a process
+of another host still runs, and between looking for the file and writing it another process may do
+the same: the last to write holds the lock, which each finds out by reading it again. Two processes
+that begin within the time of these three requests can therefore both go on, which is the one gap.
+"""
 
 import contextlib
 import datetime
@@ -8,10 +14,13 @@ import json
 import os
 import pathlib
 import socket
+import uuid
 
+from perceptual.common import remote
 from perceptual.errors import UserError
 
 FILE = ".lock"
+_MOST = 4096  # bytes that are read of the file
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # of file systems that have none
 
 
@@ -24,11 +33,15 @@ def held(folder):
   counts: it is taken over if its process was of this host and has ended.
 
   Args:
-    folder: it must be there.
+    folder: it must be there, or lie at an address.
 
   Raises:
     UserError: another process holds the lock; or the folder cannot be written.
   """
+  if remote.is_remote(folder):
+    with _held_by_file_alone(folder / FILE):
+      yield
+    return
   path = pathlib.Path(folder) / FILE
   try:
     descriptor = _locked(path)
@@ -64,18 +77,52 @@ def _lock(descriptor, path):
     if not isinstance(error, BlockingIOError) and error.errno not in _NO_LOCKS:
       raise
     kernels = isinstance(error, BlockingIOError)
-  holder = _holder(descriptor)
-  if kernels or (holder and not (holder[1] == socket.gethostname() and has_ended(holder[0]))):
-    process, host, since = holder or ("unknown", "an unknown host", "an unknown time")
-    raise UserError(f"{path.parent} is being written by process {process} on {host}, since "
-                    f"{since}: wait for it, or end it" + ("." if kernels else
-                    f"; if it has ended, remove {path}."))
+  holder = _holder(os.pread(descriptor, _MOST, 0))
+  if kernels:
+    raise UserError(_held_by(path, holder) + ".")
+  _refuse_other(path, holder)
 
 
-def _holder(descriptor):
-  """Returns `(process, host, since)` as the file says; None if it says nothing."""
+@contextlib.contextmanager
+def _held_by_file_alone(path):
+  """Returns a context in which the file at an address names this process."""
+  _refuse_other(path, _holder(_read(path)))
+  ours = json.dumps({**_about_this_process(), "lock": uuid.uuid4().hex}).encode() + b"\n"
+  path.write_bytes(ours)
+  found = _read(path)
+  if found != ours:
+    _refuse_other(path, _holder(found))
   try:
-    about = json.loads(os.pread(descriptor, 4096, 0))
+    yield
+  finally:
+    path.unlink(missing_ok=True)
+
+
+def _read(path):
+  """Returns the content of the file at an address, none where there is no file."""
+  try:
+    with path.open("rb") as file:
+      return file.read(_MOST)  # by number: a size may be remembered from before
+  except FileNotFoundError:
+    return b""
+
+
+def _refuse_other(path, holder):
+  """Raises `UserError` unless the holder that a file names, or None, is of this host and ended."""
+  if holder and not (holder[1] == socket.gethostname() and has_ended(holder[0])):
+    raise UserError(f"{_held_by(path, holder)}; if it has ended, remove {path}.")
+
+
+def _held_by(path, holder):
+  process, host, since = holder or ("unknown", "an unknown host", "an unknown time")
+  return (f"{path.parent} is being written by process {process} on {host}, since {since}: wait for "
+          "it, or end it")
+
+
+def _holder(content):
+  """Returns `(process, host, since)` as the content of a file says; None if it says nothing."""
+  try:
+    about = json.loads(content)
     return int(about["process"]), about["host"], about["since"]
   except (ValueError, KeyError, TypeError):
     return None
@@ -93,7 +140,10 @@ def has_ended(process):
 
 
 def _write_holder(descriptor):
-  about = {"process": os.getpid(), "host": socket.gethostname(),
-           "since": datetime.datetime.now().astimezone().isoformat(timespec="seconds")}
   os.ftruncate(descriptor, 0)
-  os.pwrite(descriptor, json.dumps(about).encode() + b"\n", 0)
+  os.pwrite(descriptor, json.dumps(_about_this_process()).encode() + b"\n", 0)
+
+
+def _about_this_process():
+  return {"process": os.getpid(), "host": socket.gethostname(),
+          "since": datetime.datetime.now().astimezone().isoformat(timespec="seconds")}

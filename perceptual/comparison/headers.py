@@ -1,7 +1,5 @@
 """What the head of an image file tells before its pixels are decoded."""
 
-import os
-import pathlib
 from typing import NamedTuple
 
 from perceptual.common import in_order
@@ -46,7 +44,7 @@ def read(path, *, bit_depth=None, view=WHOLE):
   """
   name = printable(path)
   with loading.opened(path, name) as stream:
-    status = os.fstat(stream.fileno())
+    stamp = loading.stamp(path, stream)
     head = decoding.read_head(stream, name)
   given = (bit_depth,) if bit_depth is not None and head.depth.may_be_less else ()
   try:
@@ -56,7 +54,7 @@ def read(path, *, bit_depth=None, view=WHOLE):
   viewed = () if view == WHOLE else view.stamp
   return Header(
       size=size, notes=(*head.notes, *(f"read as {bits} bits" for bits in given)),
-      stamp=(status.st_size, status.st_mtime_ns, *given, *viewed), deep=head.depth.kept)
+      stamp=(*stamp, *given, *viewed), deep=head.depth.kept)
 
 
 def read_all(paths, *, bit_depth=None, view=WHOLE):
@@ -64,7 +62,7 @@ def read_all(paths, *, bit_depth=None, view=WHOLE):
 
   def read_or_error(path):
     try:
-      return read(pathlib.Path(path), bit_depth=bit_depth, view=view)
+      return read(path, bit_depth=bit_depth, view=view)
     except UnreadableImage as error:
       return error
 

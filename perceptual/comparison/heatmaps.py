@@ -120,7 +120,7 @@ def draw(comparison, maps, output_dir):
   """
   if not maps.tops:
     raise UserError(f"No heat maps: {'; '.join(maps.without.values())}.")
-  folder = files.expanded(output_dir)
+  folder = files.place(output_dir)
   pairs = comparison.compared()
   paths = dict(_paths(comparison, pairs))
   drawn = {label: {} for label in maps.tops}

@@ -15,7 +15,7 @@ import zlib
 
 import numpy as np
 
-from perceptual.common.files import expanded
+from perceptual.common import files, locks, remote
 from perceptual.errors import UserError
 
 FILE = "journal.jsonl"
@@ -37,24 +37,39 @@ class Journal:
       UserError: if the folder cannot be written, another run is writing there, or the journal is
         damaged, or its values are of other metrics.
     """
-    self.path = expanded(folder) / FILE
+    self.path = files.place(folder) / FILE
     head = _line({"journal": _FORMAT, "columns": list(columns), "fingerprints": fingerprints})
     self._head_size = len(head)
-    self._made = [folder for folder in self.path.parents if not folder.exists()]
+    self._lock = contextlib.ExitStack()
+    self._made = []
+    self._file = None
     try:
-      self.path.parent.mkdir(parents=True, exist_ok=True)
-      self._file = self.path.open("a+b", buffering=0)
-    except OSError as error:
-      raise self._unwritable(error) from None
-    try:
-      self._lock()
+      self._file = self._opened()
+      self._lock_file()
       self._check(head)
       self._size = self._cut_after_last_line()
       if not self._size:
         self._append(head)
     except BaseException:
-      self._file.close()
+      self._close()
       raise
+
+  def _opened(self):
+    """Returns the file, open for reading and appending."""
+    if files.is_remote(self.path):
+      self._lock.enter_context(locks.held(self.path.parent))
+      return remote.AppendedFile(self.path)
+    self._made = [folder for folder in self.path.parents if not folder.exists()]
+    try:
+      self.path.parent.mkdir(parents=True, exist_ok=True)
+      return self.path.open("a+b", buffering=0)
+    except OSError as error:
+      raise self._unwritable(error) from None
+
+  def _close(self):
+    with self._lock:
+      if self._file is not None:
+        self._file.close()
 
   def __enter__(self):
     return self
@@ -62,11 +77,13 @@ class Journal:
   def __exit__(self, error, *_):
     if error is not None and self._size == self._head_size:
       self._remove()
-    self._file.close()
+    self._close()
 
   def _remove(self):
     """Removes a journal without values, and the folders that were made for it."""
-    self.path.unlink()
+    if files.is_remote(self.path):
+      self._file.discard()
+    self.path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # something else lies there by now
       for folder in self._made:
         folder.rmdir()
@@ -90,8 +107,8 @@ class Journal:
     self._file.seek(0)
     self._file.readline()
     for number, line in enumerate(self._file, 2):
-      files, stamps, row = self._parsed(line, number)
-      pair = positions.find(*files)
+      names, stamps, row = self._parsed(line, number)
+      pair = positions.find(*names)
       if pair is None:
         continue
       if stamps == [getattr(headers[file], "stamp", None) for file in pairing.pairs[pair]]:
@@ -114,10 +131,10 @@ class Journal:
     """
     lines = []
     for pair, row in zip(pairs, values):
-      files = pairing.pairs[pair]
+      compared = pairing.pairs[pair]
       lines.append(_line(_summed({
-          "files": [os.fspath(pairing.files[file]) for file in files],
-          "stamps": [headers[file].stamp for file in files],
+          "files": [os.fspath(pairing.files[file]) for file in compared],
+          "stamps": [headers[file].stamp for file in compared],
           "values": [plain(value) for value in row]})))
     self._append(b"".join(lines))
 
@@ -131,7 +148,7 @@ class Journal:
       raise self._unwritable(error) from None
     self._size += len(data)
 
-  def _lock(self):
+  def _lock_file(self):
     try:
       fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

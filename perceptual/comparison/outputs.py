@@ -1,15 +1,15 @@
 """The output folder of a comparison: results, and if asked for heat maps and the page."""
 
 
-from perceptual.common.files import expanded
+from perceptual.common.files import expanded, is_remote, place
 from perceptual.comparison import result_files
 from perceptual.errors import UserError
 
 
 def require_outside(output_dir, folder):
   """Raises `UserError` if an output folder lies in a folder of images, which would gain images."""
-  output_dir, folder = (expanded(path) for path in (output_dir, folder))
-  if output_dir.resolve().is_relative_to(folder.resolve()):
+  output_dir, folder = place(output_dir), expanded(folder)
+  if not is_remote(output_dir) and output_dir.resolve().is_relative_to(folder.resolve()):
     raise UserError(f"The output folder {output_dir} lies inside {folder}, whose images are "
                     "compared; name another.")
 

@@ -48,7 +48,7 @@ def write(comparison, maps, output_dir, *, settings, command=None):
   body = [*_counts(comparison), *_summary(comparison), *_clips(comparison),
           *_distributions(comparison), *_pairs(comparison, maps), *_skipped(comparison),
           *_provenance(comparison, settings, command)]
-  folder = files.expanded(output_dir)
+  folder = files.place(output_dir)
   with result_files.writing(folder):
     files.write_text(folder / FILE, pages.document(title, body, style=_STYLE))
 

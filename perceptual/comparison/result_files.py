@@ -5,7 +5,8 @@
     skipped.csv     what was asked for and is not in the results, and why
 
 Paths of images are relative to the folder of these files, so that images and results can be moved
-together, and results.csv is itself a list of pairs for `perceptual compare --pairs_csv`.
+together, and results.csv is itself a list of pairs for `perceptual compare --pairs_csv`. Where the
+folder is at an address, as gs://bucket/results, they are absolute.
 """
 
 import contextlib
@@ -13,7 +14,6 @@ import csv
 import json
 import math
 import os
-import pathlib
 import re
 
 from perceptual.common import files
@@ -37,7 +37,7 @@ def write(comparison, output_dir, *, settings, heatmaps=None):
   Raises:
     UserError: if they cannot be written.
   """
-  output_dir = files.expanded(output_dir)
+  output_dir = files.place(output_dir)
   with writing(output_dir):
     files.remove_leftovers(output_dir, NAMES)
     with _open(output_dir / "results.csv") as stream:
@@ -58,7 +58,8 @@ def writing(output_dir):
   try:
     yield
   except OSError as error:
-    raise UserError(f"Results cannot be written to {output_dir}: {error.strerror}.") from None
+    raise UserError(f"Results cannot be written to {output_dir}: {error.strerror or error}."
+                    ) from None
 
 
 def rows(comparison, folder, heatmaps=None):
@@ -94,10 +95,16 @@ def altered(comparison, pair):
 
 
 def _relative(file, folder):
-  """Returns the path of a file from a folder, whatever links lead to either, as printable text."""
-  file = pathlib.Path(file)
+  """Returns the path of a file from a folder, whatever links lead to either, as printable text.
+
+  It is the whole path where one of the two lies at an address.
+  """
+  file, folder = files.place(file), files.place(folder)
+  if files.is_remote(file):
+    return printable(file)
   place = os.path.join(os.path.realpath(file.parent), file.name)
-  return printable(os.path.relpath(place, os.path.realpath(folder)))
+  return printable(place if files.is_remote(folder) else
+                   os.path.relpath(place, os.path.realpath(folder)))
 
 
 @contextlib.contextmanager

@@ -4,6 +4,9 @@ A data set lives in `<data_dir>/<name>/<config>/<version>`. It is written in a d
 that one, `<version>.unfinished`, and renamed when its last file is complete, so whatever
 `tfds.load` or `tfds.builder_from_directory` finds there is whole. Whether it is, and where its
 files are, is told without TensorFlow.
+
+One for an address, as gs://bucket/data, is built in the cache folder of this machine, where a
+killed run goes on, and uploaded when it is whole, `dataset_info.json` last.
 """
 
 import contextlib
@@ -11,15 +14,15 @@ import dataclasses
 import fcntl
 import json
 import os
-import pathlib
 import shlex
 import shutil
 
 from perceptual import errors
-from perceptual.common import files
+from perceptual.common import files, folders, locks, remote
 from perceptual.common.progress import progress
 from perceptual.errors import UserError
 
+INFO = "dataset_info.json"  # completes a data set of TFDS
 UNFINISHED = ".unfinished"
 _RECORD_OVERHEAD = 16  # a TFRecord's length and two checksums, in bytes
 _REPLACED = ".replaced"
@@ -63,7 +66,7 @@ def write_dataset(data_dir, *, name, config, version, features, splits, descript
     overwrite: whether to replace a complete data set of this name.
 
   Returns:
-    The directory written, a `pathlib.Path`.
+    The directory written, its path.
 
   Raises:
     UserError: if the data set is there already, if another process is writing it, or if a
@@ -155,7 +158,7 @@ def write_info(directory, dataset, *, features, splits, description="", supervis
 
 
 @contextlib.contextmanager
-def unfinished(directory, *, overwrite=False, resume=False):
+def unfinished(directory, *, overwrite=False, resume=False, completed_by=INFO):
   """Gives a directory to write a data set in; renames it to `directory` when all went well.
 
   After an exception the directory is removed, or kept for the next run where `resume` is set.
@@ -166,17 +169,26 @@ def unfinished(directory, *, overwrite=False, resume=False):
     directory: the data set's final directory.
     overwrite: whether to replace a complete data set that is there.
     resume: whether leftovers are of use.
+    completed_by: the file without which the data set does not count.
 
   Yields:
-    The `pathlib.Path` to write in, on the same file system.
+    The `pathlib.Path` to write in, on this machine.
 
   Raises:
     UserError: if `directory` holds a complete data set and `overwrite` is not set, if another
       process is writing it, or if it cannot be created.
   """
-  directory = pathlib.Path(directory)
+  directory = files.place(directory)
   require_free(directory, overwrite=overwrite)
   building = directory.with_name(directory.name + UNFINISHED)
+  if files.is_remote(directory):
+    with locks.held(building), unfinished(
+        folders.staging_dir(directory), overwrite=True, resume=resume) as local:
+      require_free(directory, overwrite=overwrite)
+      yield local
+      remote.upload_folder(local, directory, last=completed_by)
+    files.remove(folders.staging_dir(directory))
+    return
   with _locked(building):
     _put_back(directory)
     require_free(directory, overwrite=overwrite)
@@ -250,7 +262,7 @@ def require_free(directory, *, overwrite):
 
 def is_complete(directory):
   """Whether `directory` holds a whole TFDS data set: its metadata and all that it tells of."""
-  return _fault(pathlib.Path(directory)) is None
+  return _fault(files.place(directory)) is None
 
 
 def require_complete(directory, *, prepared_by):
@@ -262,7 +274,7 @@ def require_complete(directory, *, prepared_by):
     directory: that of a data set, as `DatasetName.directory` gives it.
     prepared_by: the arguments of `perceptual prepare` that write it, but for --data_dir.
   """
-  directory = pathlib.Path(directory)
+  directory = files.place(directory)
   data_dir = shlex.quote(str(directory.parents[2]))
   command = f"perceptual prepare {prepared_by} --data_dir={data_dir}"
   if directory.exists():
@@ -280,8 +292,8 @@ def require_complete(directory, *, prepared_by):
 
 
 def split_files(directory):
-  """Returns the TFRecord files of each split of a whole data set, `{split: [pathlib.Path]}`."""
-  info = json.loads((directory / "dataset_info.json").read_text("utf-8"))
+  """Returns the TFRecord files of each split of a whole data set, `{split: [paths]}`."""
+  info = json.loads((directory / INFO).read_text("utf-8"))
   return {split["name"]: _shards(directory, info["name"], split) for split in info["splits"]}
 
 
@@ -306,7 +318,7 @@ def open_builder(directory):
     return tfds.builder_from_directory(directory)
   except Exception as error:  # of damaged JSON TFDS raises anything
     raise UserError(f"The data set in {directory} is damaged ({errors.first_line(error)}). Prepare "
-                    f"it again, with: {_opened[pathlib.Path(directory)]}") from None
+                    f"it again, with: {_opened[files.place(directory)]}") from None
 
 
 def damaged_record():
@@ -332,7 +344,7 @@ def _fault(directory):
   """What keeps `directory` from being a whole data set, in words; None where nothing does."""
   try:
     return _fault_of_files(directory, json.loads(
-        (directory / "dataset_info.json").read_text("utf-8")))
+        (directory / INFO).read_text("utf-8")))
   except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
     return "dataset_info.json is missing or damaged"
 
@@ -346,10 +358,11 @@ def _fault_of_files(directory, info):
   for split in info["splits"]:
     lengths = [int(length) for length in split.get("shardLengths", [])]
     paths = _shards(directory, info["name"], split)
-    for path in paths:
-      if not path.is_file():
+    sizes = [files.size(path) for path in paths]
+    for path, size in zip(paths, sizes):
+      if size is None:
         return f"{path.name} is missing"
-    size = sum(os.path.getsize(path) for path in paths)
+    size = sum(sizes)
     expected = int(split.get("numBytes", 0)) + _RECORD_OVERHEAD * sum(lengths)
     if size != expected:
       return f"the files of split {split['name']!r} hold {size} bytes instead of {expected}"

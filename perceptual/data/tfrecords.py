@@ -11,6 +11,7 @@ import struct
 
 import numpy as np
 
+from perceptual.common import files
 from perceptual.errors import UserError
 
 _POLYNOMIAL = 0x82F63B78  # of Castagnoli, reversed
@@ -25,7 +26,7 @@ def records(path):
     UserError: the file cannot be read, or is damaged.
   """
   try:
-    with open(path, "rb") as file:
+    with files.place(path).open("rb") as file:
       number = 0
       while head := file.read(12):
         if len(head) < 12 or not _agrees(head[:8], head[8:]):

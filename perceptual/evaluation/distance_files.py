@@ -79,7 +79,7 @@ def read(folder):
   Raises:
     UserError: a file is missing, has changed since, or is not as an evaluation writes it.
   """
-  folder = files.expanded(folder)
+  folder = files.place(folder)
   data = _bytes(folder / DISTANCES)
   about = read_json(folder / SCORES)
   text = _text(data, folder / DISTANCES)
@@ -119,8 +119,8 @@ def _bytes(path):
   try:
     return path.read_bytes()
   except OSError as error:
-    raise UserError(f"{path} cannot be read: {error.strerror}. Give the output folder of an "
-                    "evaluation on a judged set.") from None
+    raise UserError(f"{path} cannot be read: {error.strerror or error}. Give the output "
+                    "folder of an evaluation on a judged set.") from None
 
 
 def _text(data, path):

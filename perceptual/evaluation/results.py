@@ -7,12 +7,16 @@ from perceptual.errors import UserError
 
 
 def require_folder(path):
-  """Returns a path, `~` expanded, that is a folder or can become one; makes nothing.
+  """Returns a path, as `files.place` does, that is a folder or can become one; makes nothing.
 
   Raises:
     UserError: if it is a file or lies below one, or may not be written.
   """
-  folder = files.expanded(path)
+  folder = files.place(path)
+  if files.is_remote(folder):
+    if folder.is_file():
+      raise UserError(f"Results cannot be written to {path}: it is a file.")
+    return folder
   nearest = next(place for place in (folder.absolute(), *folder.absolute().parents)
                  if place.exists())
   if not nearest.is_dir():
@@ -33,4 +37,4 @@ def write(path, texts):
     for name, text in texts.items():
       files.write_text(folder / name, text)
   except OSError as error:
-    raise UserError(f"Results cannot be written to {path}: {error.strerror}.") from None
+    raise UserError(f"Results cannot be written to {path}: {error.strerror or error}.") from None

@@ -129,7 +129,7 @@ def folders_of(folder):
   Raises:
     UserError: it is of several sets and its sub-folders are not, each once, of the same.
   """
-  folder = files.expanded(folder)
+  folder = files.place(folder)
   alone = (folder / distance_files.DISTANCES).exists()
   several = (folder / kept_apart.BOARD).exists()
   if alone and several:

@@ -9,16 +9,15 @@ A metric without a network has a fingerprint alone.
 """
 
 import json
-import pathlib
 import warnings
 
 import keras
 import numpy as np
 
 from perceptual import errors
-from perceptual.common import budgets
-from perceptual.common.files import expanded
+from perceptual.common import budgets, files
 from perceptual.errors import UserError
+from perceptual.export import checksums
 from perceptual.metrics import classical, distances, networks
 from perceptual.metrics.feature_metric import FeatureMetric, weights_hash
 from perceptual.models.preprocessing import Preprocessing
@@ -69,8 +68,9 @@ def keras_metric(folder):
     UserError: if there is no export, a file is missing or damaged, the weights are not those of the
       fingerprint, or the network has layers that Keras does not know.
   """
-  folder = expanded(folder)
+  folder = files.place(folder)
   fingerprint = _read_fingerprint(folder / FINGERPRINT)
+  checksums.verify(folder)
   declared = {name: tuple(value) for name, value in fingerprint["preprocessing"].items()}
   del declared["uint8_range"]
   if "taps" not in fingerprint:
@@ -97,7 +97,7 @@ def tap_distances(fingerprint, folder):
   Raises:
     UserError: if the learned weights of channels are missing or damaged.
   """
-  of_taps = _distance(fingerprint, pathlib.Path(folder))
+  of_taps = _distance(fingerprint, files.place(folder))
   if "channel_weights" not in of_taps:
     return dict.fromkeys(fingerprint["taps"], distances.get(of_taps["distance"]))
   return {tap: distances.linear(of_taps["channel_weights"][tap]) for tap in fingerprint["taps"]}
@@ -121,13 +121,13 @@ def _read_fingerprint(path):
     fingerprint = json.loads(path.read_text("utf-8"))
   except OSError as error:
     raise UserError(f"{path.parent} is not an exported metric: {FINGERPRINT} cannot be read: "
-                    f"{error.strerror}.") from None
+                    f"{error.strerror or error}.") from None
   except (ValueError, RecursionError):
     fingerprint = None
   needed = _OF_ALL | (_OF_NETWORKS if isinstance(fingerprint, dict) and "taps" in fingerprint
                       else set())
   if not isinstance(fingerprint, dict) or not fingerprint.keys() >= needed:
-    raise UserError(f"{path} is no fingerprint of a metric: it must hold "
+    raise UserError(f"{path} is not the fingerprint of a metric, which holds "
                     f"{', '.join(sorted(needed))}.")
   return fingerprint
 
@@ -143,13 +143,14 @@ def _read_trunk(folder):
   except (TypeError, ValueError, KeyError) as error:
     # What is wrong with a layer stands between the configurations of the network and of the layer.
     reason = str(error).rpartition("Exception encountered: ")[2].partition(" Full object config")[0]
-    raise UserError(f"{folder / TRUNK} is no network that Keras knows (import what registers "
-                    f"its layers before): {errors.first_line(reason)}") from None
+    raise UserError(f"{folder / TRUNK} is not a network that Keras can load (import what "
+                    f"registers its layers first): {errors.first_line(reason)}") from None
   if not isinstance(trunk, keras.Model):
-    raise UserError(f"{folder / TRUNK} describes no network.")
+    raise UserError(f"{folder / TRUNK} does not describe a network.")
   try:
-    with warnings.catch_warnings(action="ignore"):  # of what the hash will tell
-      trunk.load_weights(folder / WEIGHTS)
+    with (warnings.catch_warnings(action="ignore"),  # of what the hash will tell
+          files.local_copy(folder / WEIGHTS) as local):
+      trunk.load_weights(local)
   except (OSError, ValueError, KeyError) as error:
     raise UserError(f"{folder / WEIGHTS} cannot be used: {errors.first_line(error)}") from None
   return trunk
@@ -157,7 +158,8 @@ def _read_trunk(folder):
 
 def _read_channel_weights(path):
   try:
-    return budgets.read_npz(path)
+    with files.local_copy(path) as local:
+      return budgets.read_npz(local)
   except UserError:
     raise
   except (OSError, *budgets.NPZ_DAMAGE) as error:

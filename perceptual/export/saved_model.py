@@ -7,6 +7,7 @@ single input, hence the list and the dictionary.
 
     EXPORT_DIR/saved_model.pb, variables/   the SavedModel
     EXPORT_DIR/fingerprint.json             what the metric is: weights hash, taps, distance, ...
+    EXPORT_DIR/checksums.json               of all files: `checksums`
     EXPORT_DIR/assets.extra/                requests by which a server warms up, if asked for
     EXPORT_DIR/...                          the same metric for Keras on any backend: `keras_files`
 """
@@ -18,15 +19,17 @@ import shutil
 
 import tensorflow as tf
 
-from perceptual.common import files, locks
+from perceptual.common import files, locks, remote
 from perceptual.errors import UserError
-from perceptual.export import keras_files, warm_up
+from perceptual.export import checksums, keras_files, warm_up
 from perceptual.export.traced import GraphMetric, ServedMetric
 from perceptual.metrics.feature_metric import FeatureMetric
 
+_SAVED_MODEL = "saved_model.pb"
+
 
 def export(metric, export_dir, *, overwrite=False, warm_up_sizes=()):
-  """Writes a metric as a SavedModel, beside its place, then renames it.
+  """Writes a metric as a SavedModel, beside its place, then renames it; to an address, uploads it.
 
   The loaded object has `__call__` (the distance, or what else the metric gives) and `two_afc` (the
   distances of two candidates), of a network also `per_tap`, `features` and `spatial_map`, of other
@@ -57,36 +60,38 @@ def export(metric, export_dir, *, overwrite=False, warm_up_sizes=()):
   fingerprint = {**metric.fingerprint, "smallest_side": metric.smallest_side,
                  **(metric.trained or {})}
   text = json.dumps(fingerprint, indent=2) + "\n"
-  beside = export_dir.with_name(f".{export_dir.name}.{os.getpid()}")
   try:
-    export_dir.parent.mkdir(parents=True, exist_ok=True)
-    _recover(export_dir)
-    _save(metric, text, beside)
-    if warm_up_sizes:
-      warm_up.write(beside, warm_up_sizes)
-    _put_in_place(beside, export_dir)
+    if not files.is_remote(export_dir):
+      export_dir.parent.mkdir(parents=True, exist_ok=True)
+      _recover(export_dir)
+    with files.staging(export_dir.with_name(f".{export_dir.name}.{os.getpid()}")) as beside:
+      _save(metric, text, beside)
+      if warm_up_sizes:
+        warm_up.write(beside, warm_up_sizes)
+      checksums.write(beside)
+      _put_in_place(beside, export_dir)
   except OSError as error:
     raise UserError(f"{export_dir} cannot be written: {error.strerror}.") from None
-  finally:
-    shutil.rmtree(beside, ignore_errors=True)
   return fingerprint
 
 
 def require_free(export_dir, overwrite=False):
-  """Returns the whole path of a folder, `~` expanded, to which an export may be written.
+  """Returns the whole path of a folder, `~` expanded, or the address to which an export may be
+  written.
 
   Raises:
     UserError: if there is something else, or an export and not `overwrite`.
   """
-  export_dir = files.folder_for_tensorflow(files.expanded(export_dir).resolve())
-  above = next(place for place in export_dir.parents if place.exists())
-  if not above.is_dir():
-    raise UserError(f"{export_dir} cannot be written: {above} is not a directory.")
+  export_dir = files.folder_for_tensorflow(files.resolved(export_dir))
+  if not files.is_remote(export_dir):
+    above = next(place for place in export_dir.parents if place.exists())
+    if not above.is_dir():
+      raise UserError(f"{export_dir} cannot be written: {above} is not a directory.")
   if not export_dir.exists() or (export_dir.is_dir() and not any(export_dir.iterdir())):
     return export_dir
   if not (export_dir / keras_files.FINGERPRINT).exists():
-    raise UserError(f"{export_dir} exists and is no export of a metric; name another folder.")
-  if not overwrite:
+    raise UserError(f"{export_dir} exists and is not an exported metric; name another folder.")
+  if not overwrite and (export_dir / _SAVED_MODEL).exists():  # else its upload was cut short
     raise UserError(f"{export_dir} holds an export already; name another folder or pass "
                     "--overwrite.")
   return export_dir
@@ -102,8 +107,14 @@ def _save(metric, fingerprint, folder):
 def _put_in_place(beside, export_dir):
   """Renames the new folder to its place, for good; an old one gives way in the same step.
 
+  At an address the new files take the places of the old ones, and `saved_model.pb`, without which
+  there is no export, goes first and comes last.
+
   Where the system cannot exchange the two, `_recover` finds the old one again after a crash.
   """
+  if files.is_remote(export_dir):
+    remote.upload_folder(beside, export_dir, first=keras_files.FINGERPRINT, last=_SAVED_MODEL)
+    return
   files.sync_folder(beside)
   if export_dir.exists() and files.exchanged(beside, export_dir):
     return

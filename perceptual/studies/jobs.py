@@ -80,7 +80,7 @@ def write(job, folder, engine, **options):
   for name, value in options.items():
     if not value:
       raise errors.UserError(f"study submit --engine={engine} needs --{name}.")
-  folder = pathlib.Path(folder) / "jobs"
+  folder = files.expanded(folder) / "jobs"
   texts = _WRITERS[engine](_local(job) if engine == "slurm" else job, folder, **options)
   for name, text in texts.items():
     files.write_text(folder / name, text)

@@ -33,7 +33,7 @@ def write(data, output_dir, *, title, note="", report=lambda line: None):
   Raises:
     UserError: if the folder cannot be written.
   """
-  folder = files.expanded(output_dir)
+  folder = files.place(output_dir)
   outcomes = figures.draw_all(data, folder, report=report)
   found = {name: _rows(name, data) for name in TABLES}
   for name, rows in found.items():

@@ -56,13 +56,19 @@ class StudyDir:
     Raises:
       UserError: if the folder is another study's, or what it says of itself is damaged.
     """
-    self.path = files.expanded(path).absolute()
+    self.path = files.absolute(path)
     self._study = study
     self._about = self.path / "study.json"
     about = _read(self._about)
     if about is not None and about.get("study") != study.name:
       raise errors.UserError(f"{self.path} holds the study {about.get('study')!r}, not "
                              f"{study.name!r}: choose another --study_dir.")
+
+  def require(self):
+    """Raises `UserError` unless the folder is that of a study in which runs were started."""
+    if not self._about.is_file():
+      raise errors.UserError(f"{self.path} is not the folder of a study: it has no "
+                             f"{self._about.name}, which `perceptual study run` writes.")
 
   def open(self):
     """Makes the folder and writes what the study is now."""
@@ -107,9 +113,8 @@ class StudyDir:
 
   def left_over(self):
     """Returns the names of the folders of runs that the study does not have, sorted."""
-    runs = self.path / "runs"
     names = {run.name for run in self._study.runs}
-    return sorted(folder.name for folder in runs.glob("*") if folder.name not in names)
+    return sorted(name for name in files.names(self.path / "runs") if name not in names)
 
 
 def _read(path):

@@ -8,7 +8,6 @@ The JSON file is written last. Checkpoints of earlier versions have none: their 
 instead, each of which TensorFlow wrote with a checksum of its own.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -29,7 +28,7 @@ DAMAGE = (tf.errors.OpError, ValueError, IndexError, RuntimeError)
 
 def steps(folder):
   """Returns the steps of which a folder holds any file of a checkpoint, rising."""
-  return sorted({int(match[1]) for match in map(_STEP.fullmatch, _names(folder)) if match})
+  return sorted({int(match[1]) for match in map(_STEP.fullmatch, files.names(folder)) if match})
 
 
 def prefix(folder, step):
@@ -42,25 +41,21 @@ def write(checkpoint, folder, step, *, notes=None):
 
   Args:
     checkpoint: `tf.train.Checkpoint`.
-    folder: `pathlib.Path`, made if it is not there.
+    folder: its path, made if it is not there.
     step: names it.
     notes: plain data, found again by `notes`.
   """
   folder.mkdir(parents=True, exist_ok=True)
-  writing = folder / f"{_WRITING}.{os.getpid()}"
-  try:
+  with files.staging(folder / f"{_WRITING}.{os.getpid()}") as writing:
     checkpoint.write(prefix(writing, step))
     written = sorted(writing.iterdir())  # the data before the index
     about = _about(written, notes)
     record = folder / f"step-{step}.json"
     record.unlink(missing_ok=True)  # of a checkpoint of this step that is being replaced
     for path in written:
-      files.sync(path)
-      os.replace(path, folder / path.name)
+      files.move(path, folder / path.name)
     # Syncs the folder too. What a power failure could undo of the renames, the checksums tell.
     files.write_text(record, json.dumps(about, indent=1) + "\n")
-  finally:
-    files.remove(writing)
 
 
 def add_records(folder):
@@ -68,7 +63,8 @@ def add_records(folder):
   for step in steps(folder):
     record = folder / f"step-{step}.json"
     if not record.exists() and fault(folder, step) is None:
-      written = sorted(folder / name for name in _names(folder) if name.startswith(f"step-{step}."))
+      written = sorted(folder / name for name in files.names(folder)
+                       if name.startswith(f"step-{step}."))
       files.write_text(record, json.dumps(_about(written, None), indent=1) + "\n")
 
 
@@ -87,7 +83,7 @@ def keep_newest(folder):
 
 def remove(folder, step):
   """Removes the files of a checkpoint, its checksums last."""
-  for name in sorted(_names(folder), key=lambda name: name.endswith(".json")):
+  for name in sorted(files.names(folder), key=lambda name: name.endswith(".json")):
     match = _STEP.fullmatch(name)
     if match and int(match[1]) == step:
       (folder / name).unlink(missing_ok=True)
@@ -95,7 +91,7 @@ def remove(folder, step):
 
 def remove_leftovers(folder):
   """Removes what killed processes have left; call it where no other one writes."""
-  for name in _names(folder):
+  for name in files.names(folder):
     if name.startswith(f"{_WRITING}.") or re.fullmatch(r"step-\d+_temp", name):
       files.remove(folder / name)
   files.remove_leftovers(folder, ["checkpoint", *(f"step-{step}.json" for step in steps(folder))])
@@ -108,12 +104,12 @@ def fault(folder, step):
     if about is None:
       return _fault_of_tensors(prefix(folder, step))
     for name, stated in about["files"].items():
-      path = folder / name
-      if not path.is_file():
+      size = files.size(folder / name)
+      if size is None:
         return f"{name} is missing"
-      if path.stat().st_size != stated["bytes"]:
-        return f"{name} has {path.stat().st_size:,} bytes, not {stated['bytes']:,}"
-      if _sha256(path) != stated["sha256"]:
+      if size != stated["bytes"]:
+        return f"{name} has {size:,} bytes, not {stated['bytes']:,}"
+      if files.sha256(folder / name) != stated["sha256"]:
         return f"the checksum of {name} does not match step-{step}.json"
     return None
   except OSError as error:
@@ -127,7 +123,7 @@ def sound(folder):
   """Returns the step of the newest checkpoint that is whole, and what is wrong with newer ones.
 
   Args:
-    folder: `pathlib.Path`; it need not be there.
+    folder: its path; it need not be there.
 
   Returns:
     `(step, faults)`: None for the step if no checkpoint was ever completed, and a list of texts,
@@ -167,7 +163,7 @@ def _was_never_complete(folder, step):
 
 def _about(written, notes):
   """Returns what a record says of files."""
-  return _summed({"files": {path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+  return _summed({"files": {path.name: {"bytes": files.size(path), "sha256": files.sha256(path)}
                             for path in written}, "notes": notes})
 
 
@@ -197,15 +193,3 @@ def _fault_of_tensors(path):
   except DAMAGE as error:
     return errors.first_line(error)
   return None
-
-
-def _sha256(path):
-  with open(path, "rb") as file:
-    return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _names(folder):
-  try:
-    return os.listdir(folder)
-  except (FileNotFoundError, NotADirectoryError):
-    return []

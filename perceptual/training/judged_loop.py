@@ -66,10 +66,12 @@ class JudgedLoop(outer_loop.OuterLoop):
     super()._resume()
     step_scores.require_taps(self.settings.score_taps, self._judged_pass.metric.taps)
     self._scores_file = step_scores.ScoresFile(
-        self.folder.scores, self.first_step, self._is_chief, noted=self._noted("scores_lines"))
+        self.folder.scores, self.first_step, self._is_chief, noted=self._noted("scores_lines"),
+        crc32=self._noted("scores_crc32"))
 
   def _notes(self):
-    return {**super()._notes(), "scores_lines": self._scores_file.size}
+    return {**super()._notes(), "scores_lines": self._scores_file.size,
+            "scores_crc32": self._scores_file.crc32}
 
   @property
   def _evaluation_size(self):

@@ -1,9 +1,10 @@
-"""Reading image files from disk."""
+"""Reading image files."""
 
+import io
 import os
 import stat
 
-from perceptual.common.files import expanded
+from perceptual.common import files
 from perceptual.data.images import decoding, formats
 from perceptual.data.images.decoding import UnreadableImage
 
@@ -53,16 +54,18 @@ def read_bytes(path, name):
 def opened(path, name):
   """Returns a regular file open for reading, at most as large as an image may be.
 
+  One at an address is read whole.
+
   Raises:
     UnreadableImage: as `read_bytes` does.
   """
   try:
-    path = expanded(path)
-    status = os.stat(path)
-    reason = _unfit(status)
+    path = files.place(path)
+    size, is_regular, _ = _about(path)
+    reason = _unfit(size, is_regular)
     if reason:
       raise UnreadableImage(name, reason)
-    return path.open("rb")
+    return io.BytesIO(path.read_bytes()) if files.is_remote(path) else path.open("rb")
   except UnreadableImage:
     raise
   except OSError as error:
@@ -71,10 +74,32 @@ def opened(path, name):
     raise UnreadableImage(name, str(error)) from error
 
 
-def _unfit(status):
-  """Returns why a file of this `os.stat` holds no image that is read, or None."""
-  if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for a writer
+def stamp(path, stream):
+  """Returns the size of a file in bytes, and when it last changed, in nanoseconds.
+
+  Args:
+    path: as given to `opened`.
+    stream: what that returned.
+  """
+  if isinstance(stream, io.BytesIO):
+    size, _, changed = _about(files.place(path))
+    return size, changed
+  status = os.fstat(stream.fileno())
+  return status.st_size, status.st_mtime_ns
+
+
+def _about(path):
+  """Returns a file's size, whether it is a regular one, and when it changed, in nanoseconds."""
+  status = path.stat()
+  if files.is_remote(path):
+    return status.length, not status.is_directory, status.mtime * 10**9
+  return status.st_size, stat.S_ISREG(status.st_mode), status.st_mtime_ns
+
+
+def _unfit(size, is_regular):
+  """Returns why a file holds no image that is read, or None."""
+  if not is_regular:  # opening a pipe would wait for a writer
     return "not a file"
-  if status.st_size > formats.max_bytes():
-    return f"{status.st_size:,} bytes, more than an image of the pixels allowed needs"
+  if size > formats.max_bytes():
+    return f"{size:,} bytes, more than an image of the pixels allowed needs"
   return None

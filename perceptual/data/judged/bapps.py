@@ -18,7 +18,8 @@ from tensorflow_datasets.core.download.extractor import ExtractError
 from tensorflow_datasets.core.download.util import DownloadError
 
 from perceptual import errors
-from perceptual.common.files import expanded
+from perceptual.common import folders
+from perceptual.common.files import expanded, is_remote, place
 from perceptual.common.in_order import map_in_order
 from perceptual.data import tfds_files
 from perceptual.data.images import archives
@@ -182,7 +183,9 @@ def _build(kind, source, data_dir, *, overwrite):
     config = tfds.download.DownloadConfig(
         # TFDS would take an extracted archive for that of another source of the same name.
         extract_dir=building / "extracted", manual_dir=source, try_download_gcs=False)
-    downloads = expanded(data_dir) / "downloads"
+    downloads = place(data_dir) / "downloads"
+    if is_remote(downloads):
+      downloads = folders.staging_dir(downloads)
     try:
       with contextlib.redirect_stdout(io.StringIO()):  # it tells of directories that will not be
         builder.download_and_prepare(download_dir=downloads, download_config=config)

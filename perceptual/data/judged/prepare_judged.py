@@ -48,7 +48,7 @@ class Report:
 
   def __str__(self):
     judged = self.judged
-    sizes = sorted({f"{height}x{width}" for height, width in judged.image_sizes.tolist()})
+    sizes = sorted({f"{width}x{height}" for height, width in judged.image_sizes.tolist()})
     counted = judgements.counted
     counts = [counted(judged.size, judgements.EXAMPLES[judged.kind]),
               counted(len(np.unique(judged.references)), "references"),
@@ -95,10 +95,11 @@ def prepare(source, data_dir, *, name, layout=None, table=None, columns=None, di
   found = source_files.SourceFiles(source)
   judged = judgements.checked(_read(found, layout, table, columns, direction))
   provenance = _provenance(found, judged, layout)
-  made = [folder for folder in (directory.parent, files.expanded(data_dir))
-          if not folder.exists()]
+  made = [] if files.is_remote(directory) else [
+      folder for folder in (directory.parent, files.place(data_dir)) if not folder.exists()]
   try:
-    with tfds_files.unfinished(directory, overwrite=overwrite, resume=True) as building:
+    with tfds_files.unfinished(directory, overwrite=overwrite, resume=True,
+                               completed_by=prepared.INFO) as building:
       try:
         altered = _write(building, judged, source, provenance)
         _check_direction(prepared.read(building, name), judged.itself, accept_reversed)
@@ -210,7 +211,7 @@ def _check_sizes(rows, images, places):
     sizes = [images[places[name]] for name in row.images]
     if len({(image.height, image.width) for image in sizes}) > 1:
       raise UserError(f"{row.where}: the images differ in size: " + ", ".join(
-          f"{image.name} {image.height}x{image.width}" for image in sizes) + ".")
+          f"{image.name} {image.width}x{image.height}" for image in sizes) + ".")
 
 
 def _remove_empty(folders):

@@ -7,7 +7,8 @@ A set lies in `<data_dir>/judged/<name>`:
   images.csv      file, the name in the source, height, width, bytes, sha256
   images/         the files as they were, numbered in the order of their first use
 
-Reading needs NumPy and Pillow alone, decodes an image when it is asked for, and keeps none.
+Reading needs NumPy and Pillow alone, decodes an image when it is asked for, and keeps none. What is
+measured is verified before.
 """
 
 import collections
@@ -24,12 +25,15 @@ import numpy as np
 
 from perceptual import errors
 from perceptual.common import files
+from perceptual.common.in_order import map_in_order
+from perceptual.common.progress import progress
 from perceptual.data.images import image_files
 from perceptual.data.judged.judgements import ANSWERS, KINDS
 
 FOLDER = "judged"
 FORMAT = 1
-_INFO, _EXAMPLES, _IMAGES = "judged.json", "examples.csv", "images.csv"
+INFO = "judged.json"  # completes a set
+_EXAMPLES, _IMAGES = "examples.csv", "images.csv"
 _TEMPORARY = (".unfinished", ".replaced")  # folders of `tfds_files`
 _CANDIDATES = {"2afc": 2, "jnd": 1, "opinions": 1}
 
@@ -113,6 +117,14 @@ class PreparedJudgements:
       groups[height, width].append(example)
     return {size: np.array(found) for size, found in sorted(groups.items())}
 
+  def verify(self):
+    """Reads every image's file, and raises `UserError` for the first that is not as it was."""
+    found = map_in_order(lambda image: files.sha256(self.directory / image.file), self.images)
+    for image, sha256 in zip(self.images, progress(
+        found, description=f"verifying judged/{self.name}", total=len(self.images))):
+      if sha256 != image.sha256:
+        raise self._changed(image)
+
   def image(self, index):
     """Returns one image, `[height, width, 3]` uint8, decoded now.
 
@@ -124,12 +136,15 @@ class PreparedJudgements:
     try:
       pixels = image_files.decode(path.read_bytes(), str(path))
     except OSError as error:
-      raise errors.UserError(f"{path} cannot be read: {error.strerror}. Prepare judged/{self.name} "
-                             "again.") from error
+      raise errors.UserError(f"{path} cannot be read: {error.strerror or error}. Prepare "
+                             f"judged/{self.name} again.") from error
     if pixels.shape[:2] != (stored.height, stored.width):
-      raise errors.UserError(f"{path} has changed since it was prepared: prepare "
-                             f"judged/{self.name} again.")
+      raise self._changed(stored)
     return pixels
+
+  def _changed(self, image):
+    return errors.UserError(f"{self.directory / image.file} has changed since it was prepared: "
+                            f"prepare judged/{self.name} again.")
 
 
 def directory_of(name, data_dir):
@@ -138,19 +153,19 @@ def directory_of(name, data_dir):
   if not legal or name.endswith(_TEMPORARY):
     raise errors.UserError("The name of a judged set has letters, digits, '-', '_' and '.'. "
                            f"Received: {name!r}.")
-  return files.expanded(data_dir) / FOLDER / name
+  return files.place(data_dir) / FOLDER / name
 
 
 def available(data_dir):
   """Returns the names of the sets in a folder, sorted."""
-  folder = files.expanded(data_dir) / FOLDER
-  return sorted(path.parent.name for path in folder.glob(f"*/{_INFO}")
+  folder = files.place(data_dir) / FOLDER
+  return sorted(path.parent.name for path in folder.glob(f"*/{INFO}")
                 if not path.parent.name.endswith(_TEMPORARY))
 
 
 def is_complete(directory):
   """Whether a folder holds a whole set: `judged.json` is written last."""
-  return (pathlib.Path(directory) / _INFO).is_file()
+  return (files.place(directory) / INFO).is_file()
 
 
 def load_judged(name, data_dir):
@@ -166,6 +181,8 @@ def load_judged(name, data_dir):
   """
   directory = directory_of(name, data_dir)
   if not is_complete(directory):
+    if (directory / _IMAGES).exists():
+      raise errors.UserError(f"{directory / INFO} is missing: prepare the set again.")
     there = ", ".join(available(data_dir)) or "none"
     raise errors.UserError(f"No judged set {name!r} in {data_dir}: prepare it first (perceptual "
                            f"prepare judged). There are: {there}.")
@@ -183,7 +200,7 @@ def read(directory, name):
     UserError: as `load_judged`.
   """
   try:
-    info = json.loads((directory / _INFO).read_text("utf-8"))
+    info = json.loads((directory / INFO).read_text("utf-8"))
     texts = {file: (directory / file).read_text("utf-8") for file in (_EXAMPLES, _IMAGES)}
     if info["format"] != FORMAT or info["sha256"] != _sha256(texts, info):
       raise ValueError("its files are not as they were written")
@@ -224,7 +241,7 @@ def write(directory, *, kind, note, higher_is_better, rows, images, provenance):
   info = {"format": FORMAT, "kind": kind, "note": note, "higher_is_better": higher_is_better,
           "provenance": provenance}
   info["sha256"] = _sha256(texts, info)
-  files.write_text(directory / _INFO, json.dumps(info, indent=2, ensure_ascii=False) + "\n")
+  files.write_text(directory / INFO, json.dumps(info, indent=2, ensure_ascii=False) + "\n")
 
 
 def _head(kind):
@@ -248,9 +265,8 @@ def _columns(text, kind):
 
 def _check_files(directory, images):
   """Raises unless every image is there and has its size; contents are not read."""
-  for image in images:
-    path = directory / image.file
-    size = path.stat().st_size if path.is_file() else None
+  paths = [directory / image.file for image in images]
+  for image, path, size in zip(images, paths, map_in_order(files.size, paths)):
     if size != image.bytes:
       raise errors.UserError(
           f"{path} {'is missing' if size is None else f'has {size:,} bytes, not {image.bytes:,}'}: "

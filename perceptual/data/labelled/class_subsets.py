@@ -7,11 +7,11 @@ folder as `class_accuracy.csv`.
 
 import csv
 import dataclasses
-import pathlib
 
 import numpy as np
 
 from perceptual import errors
+from perceptual.common import files
 
 CHOICES = ("random", "top", "bottom")
 
@@ -68,10 +68,10 @@ class ClassSubset:
 
   def _accuracies(self, present):
     """Label -> accuracy."""
-    path = pathlib.Path(self.accuracies)
+    path = files.place(self.accuracies)
     try:
-      with path.open(newline="", encoding="utf-8") as file:
-        accuracy = {int(row["label"]): float(row["accuracy"]) for row in csv.DictReader(file)}
+      accuracy = {int(row["label"]): float(row["accuracy"])
+                  for row in csv.DictReader(files.csv_lines(path))}
     except FileNotFoundError:
       raise errors.UserError(f"There is no {path}: the run that it belongs to must be trained to "
                              "its end first.") from None

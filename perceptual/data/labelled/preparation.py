@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from perceptual.common import files
 from perceptual.common.in_order import map_in_order
 from perceptual.common.progress import progress
 from perceptual.data import tfds_files
@@ -282,7 +283,7 @@ def builder(dataset, data_dir, *, prepared_by):
 def _report_in(directory):
   """The report of a complete data set; None if TFDS itself, or another tool, prepared it."""
   try:
-    fields = json.loads((pathlib.Path(directory) / "metadata.json").read_text())
+    fields = json.loads((files.place(directory) / "metadata.json").read_text("utf-8"))
     return Report(**_with_int_labels(fields))
   except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
     return None

@@ -17,7 +17,7 @@ from perceptual.common import files
 TEXT = ("study", "run", "network", "varied", "judged_set", "subset", "distance", "tap", "analysis")
 
 # Columns of numbers that differ from row to row: never kept as text, which would take memory.
-NUMBERS = ("step", "epoch", "accuracy", "score", "low", "high")
+NUMBERS = ("step", "epoch", "learning_rate", "accuracy", "score", "low", "high")
 
 REQUIRED = ("run", "varied", "network", "seed", "step", "accuracy", "judged_set", "subset",
             "distance", "tap", "score")
@@ -93,12 +93,13 @@ def read(path, required=REQUIRED, *, either=None):
     UserError: if there is no such file, it is empty, a column is missing, a line has another
       number of cells than the head, or pyarrow is needed and missing.
   """
-  path = files.expanded(path)
+  path = files.place(path)
   try:
-    if path.suffix == ".parquet":
-      return _read_parquet(path, required, either)
-    with path.open(newline="", encoding="utf-8") as file:
-      return _read_csv(path, csv.reader(file), required, either)
+    with files.local_copy(path) as local:
+      if path.suffix == ".parquet":
+        return _read_parquet(local, required, either)
+      with local.open(newline="", encoding="utf-8") as file:
+        return _read_csv(path, csv.reader(file), required, either)
   except (OSError, UnicodeDecodeError, csv.Error) as error:
     reason = getattr(error, "strerror", None) or errors.first_line(error)
     raise errors.UserError(f"{path} cannot be read: {reason}.") from None

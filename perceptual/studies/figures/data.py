@@ -140,7 +140,7 @@ def read(collected, *, judged_set=None):
     collected: path of the table, CSV or Parquet.
     judged_set: as `StudyData` takes it.
   """
-  path = files.expanded(collected)
+  path = files.place(collected)
   analyses = path.with_name(ANALYSES_FILE)
   # No figure shows single taps of single subsets, which are most of the rows.
   either = {"subset": configurations.MEAN, "tap": configurations.SUM}
@@ -179,7 +179,7 @@ def gather(study_dir):
   Returns:
     How many files there were; without any, nothing is written.
   """
-  study_dir = files.expanded(study_dir)
+  study_dir = files.place(study_dir)
   rows, count = [], 0
   for path in sorted(study_dir.glob("runs/*/analyses/*.csv")):
     table = tables.read(path, ("analysis", "run"))

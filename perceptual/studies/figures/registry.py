@@ -98,7 +98,7 @@ def draw(name, data, output_dir, *, formats=FORMATS, dpi=DPI):
   """
   if name not in tuple(FIGURES):
     raise errors.unknown("figure", name, FIGURES)
-  folder = files.expanded(output_dir)
+  folder = files.place(output_dir)
   with style.context():
     found = FIGURES[name].draw(data)
     if found.figure is None:

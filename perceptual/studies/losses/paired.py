@@ -9,6 +9,7 @@ import csv
 
 import numpy as np
 
+from perceptual.common import files
 from perceptual.studies import definition
 from perceptual.studies.losses import table
 from perceptual.tasks import evaluation, results
@@ -51,5 +52,4 @@ def _row(key, items, of_pixels):
 
 
 def _rows(path):
-  with path.open(newline="", encoding="utf-8") as file:
-    return [row for row in csv.DictReader(file) if row["method"] == "network"]
+  return [row for row in csv.DictReader(files.csv_lines(path)) if row["method"] == "network"]

@@ -1,9 +1,9 @@
 """The tables, figures and contact sheets of a study of losses, written into a folder."""
 
 import numpy as np
-from PIL import Image
 
 from perceptual.common.text_table import aligned
+from perceptual.data.images import loading
 from perceptual.studies import collecting, study_dir
 from perceptual.studies.analyses import table as tables
 from perceptual.studies.losses import analyses, figures, paired, table
@@ -39,7 +39,7 @@ def write(study, folder, *, report=print):
   found = {"ranks": ranks, "mean_ranks": analyses.mean_ranks(ranks),
            "explained": analyses.explained(ranks),
            "predicted": analyses.predicted(ranks, analyses.network_costs(networks))}
-  finished = [run for run in study.runs if run.kind == "task"
+  finished = [run for run in study.runs if run.has_loss
               and folder.state(run).state == study_dir.FINISHED]
   found["paired"] = paired.differences(study, folder, finished)
   for name, rows in found.items():
@@ -65,7 +65,7 @@ def _sheets(folder, runs, output):
     if len(of_runs) > 1:
       written.append(output / f"sheet_{name}")
       pictures.write_sheet(
-          [results.Picture(run, {run: np.asarray(Image.open(path).convert("RGB"))})
+          [results.Picture(run, {run: loading.load_image(path)})
            for run, path in of_runs.items()], written[-1])
   return written
 

@@ -11,8 +11,10 @@ import dataclasses
 import numpy as np
 
 from perceptual import errors
+from perceptual.common import files
 from perceptual.models import loss_networks
 from perceptual.studies import collecting
+from perceptual.tasks import judgements
 
 TAPS = "loss.taps"
 
@@ -37,6 +39,8 @@ PRIMARY = {
     "super_resolution": Primary("standard", "psnr", "PSNR of luma, dB"),
     "delineation": Primary("windows", "quality", "quality, by pixels"),
     "autoencoding": Primary("probes", "accuracy_mean", "mean accuracy of the probes, %"),
+    judgements.NAME: Primary(
+        judgements.PROTOCOL, judgements.MEASURE, "agreement (2AFC), %"),
 }
 
 
@@ -89,11 +93,10 @@ def read(path):
     UserError: there is no such file, or it is damaged.
   """
   try:
-    with path.open(newline="", encoding="utf-8") as file:
-      rows = list(csv.DictReader(file))
+    rows = list(csv.DictReader(files.csv_lines(path)))
   except OSError as error:
-    raise errors.UserError(f"{path} cannot be read: {error.strerror}. `perceptual study collect` "
-                           "writes it.") from None
+    raise errors.UserError(f"{path} cannot be read: {error.strerror or error}. `perceptual study "
+                           "collect` writes it.") from None
   found = {}
   for row in rows:
     if row.get("method") == "network" and row.get("mean"):
@@ -105,8 +108,8 @@ def read(path):
 
 def baselines(path):
   """Returns `{(task, test, protocol, measure, method): value}` of what needs no training."""
-  with path.open(newline="", encoding="utf-8") as file:
-    rows = [row for row in csv.DictReader(file) if row["method"] != "network" and row["mean"]]
+  rows = [row for row in csv.DictReader(files.csv_lines(path))
+          if row["method"] != "network" and row["mean"]]
   return {(_task(row), row["test"], row["protocol"], row["measure"], row["method"]):
           float(row["mean"]) for row in rows}
 

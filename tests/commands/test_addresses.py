@@ -1,0 +1,171 @@
+"""Every command with its folders at gs://, in a bucket on this machine."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+import perceptual
+from perceptual.commands import cli, command_line
+from perceptual.experiments import config
+from perceptual.export import keras_files
+from perceptual.training import model_dir, outer_loop, records
+from tools.build_files import ROOT
+
+GIN = f"""
+include '{ROOT}/gin/runs/demo.gin'
+network.name = 'resnet2'
+network.width = 0.1
+images.train_per_photograph = 2
+images.validation_per_photograph = 1
+judged.name = 'graded/monotone'
+train.batch_size = 8
+train.eval_batch_size = 8
+train.train_steps = 4
+train.steps_per_loop = 1
+train.eval_interval = 4
+train.checkpoint_interval = 2
+train.score_distances = ['local']
+step_decay.warmup_epochs = 0
+"""
+
+
+@pytest.fixture
+def run(capsys, monkeypatch, tmp_path):
+  """Runs a command; returns its output and its last line on stderr; it must end by a status."""
+  monkeypatch.setattr(command_line, "configure_runtime", lambda: None)
+  monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", lambda: None)
+  monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+  monkeypatch.chdir(tmp_path)  # where a path that is an address would be found again
+
+  def call(*arguments, status=0):
+    with pytest.raises(SystemExit) as caught:
+      cli.main([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    assert (caught.value.code or 0) == status, err
+    return out, err.removesuffix("\n").rpartition("\n")[2]
+  yield call
+  config.gin.clear_config()
+  assert not list(tmp_path.glob("gs:*"))
+
+
+def _tensors(path):
+  reader = tf.train.load_checkpoint(str(path))
+  return {key: reader.get_tensor(key) for key in reader.get_variable_to_shape_map()
+          if "CHECKPOINTABLE" not in key and not key.startswith("save_counter")}
+
+
+def _csv(bucket, name):
+  return list(csv.DictReader(bucket.get(name).decode().splitlines()))
+
+
+def test_from_the_data_to_the_exported_metric(run, bucket, tmp_path, monkeypatch):
+  """Killed once, and without its newest checkpoint, it ends as a run on this machine does."""
+  (tmp_path / "tiny.gin").write_text(GIN)
+  out, _ = run("prepare", "graded", "--source=demo", "--kinds=monotone", "--limit=6",
+               "--data_dir=gs://bucket/data")
+  assert "in gs://bucket/data/graded/monotone/1.0.0" in out
+  assert not list((tmp_path / "cache" / "perceptual" / "staging").iterdir())
+  train = ("train", "--gin_file=tiny.gin", "--data_dir=gs://bucket/data")
+  run(*train, "--model_dir=here")
+
+  _killed_after_its_first_save(run, monkeypatch, *train, "--model_dir=gs://bucket/run")
+  newest = "run/checkpoints/last/step-2.data-00000-of-00001"
+  assert bucket.get(newest)
+  out, _ = run(*train, "--model_dir=gs://bucket/run")
+  assert "resuming at step 2" in out
+  assert "run/.lock" not in bucket.names()
+  expected, found = (model_dir.ModelDir(place) for place in ("here", "gs://bucket/run"))
+  for name in model_dir.CHECKPOINTS:
+    tensors = _tensors(found.latest(name))
+    for key, value in _tensors(expected.latest(name)).items():
+      np.testing.assert_array_equal(tensors[key], value, err_msg=f"{name} {key}")
+  assert [row["step"] for row in records.read_metrics(found.metrics)] == [0, 4]
+  assert bucket.get("run/training.png").startswith(b"\x89PNG")
+
+  bucket.remove("run/checkpoints/last/step-4.index")
+  with pytest.warns(UserWarning, match="step-4 is damaged: step-4.index is missing; the run is ta"):
+    run(*train, "--model_dir=gs://bucket/run")
+  np.testing.assert_equal(_tensors(found.latest("last")), _tensors(expected.latest("last")))
+
+  run("evaluate", "--model_dir=gs://bucket/run", "--dataset=graded/monotone",
+      "--data_dir=gs://bucket/data", "--output_dir=gs://bucket/scores",
+      "--gin_param=evaluate.resamples = 20", "--gin_param=evaluate.distances = ('local',)")
+  assert json.loads(bucket.get("scores/scores.json"))
+  _exported(run, bucket)
+
+
+def _killed_after_its_first_save(run, monkeypatch, *command):
+  save = outer_loop.OuterLoop._save_last
+
+  def save_and_end(trained):
+    save(trained)
+    raise KeyboardInterrupt
+
+  with monkeypatch.context() as patched:
+    patched.setattr(outer_loop.OuterLoop, "_save_last", save_and_end)
+    run(*command, status=130)
+
+
+def _exported(run, bucket):
+  """The export of a run gives the run's distances; one whose upload was cut short is begun anew."""
+  export = ("export", "--model_dir=gs://bucket/run", "--export_dir=gs://bucket/metric")
+  bucket.refuses = lambda method, name: name.startswith("metric/variables")
+  _, last = run(*export, status=1)
+  assert last.startswith("error: gs://bucket/metric cannot be written: ")
+  bucket.refuses = lambda method, name: False
+  run(*export)
+  _, last = run(*export, status=1)
+  assert "holds an export already" in last
+  images = np.random.default_rng(0).integers(0, 256, [2, 1, 64, 64, 3], np.uint8)
+  values = [float(np.asarray(metric(*images))[0]) for metric in (
+      perceptual.load_metric("gs://bucket/run"), perceptual.load_metric("gs://bucket/metric"),
+      keras_files.keras_metric("gs://bucket/metric"))]
+  assert values == pytest.approx([values[0]] * 3, rel=1e-6)
+  assert values[0] > 0
+
+
+def test_judged_images_and_comparisons(run, bucket, tmp_path):
+  rng = np.random.default_rng(0)
+  (tmp_path / "images").mkdir()
+  for level in range(4):
+    pixels = 128 + level * rng.integers(-8, 9, [16, 16, 3])
+    Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "images" / f"{level}.png")
+  (tmp_path / "images" / "ratings.csv").write_text(
+      "reference,distorted,score\n" + "".join(f"0.png,{i}.png,{5 - i}\n" for i in range(1, 4)))
+  prepare = ("prepare", "judged", "--source=images", "--name=mine", "--data_dir=gs://bucket/data",
+             "--direction=higher_is_better")
+  out, _ = run(*prepare)
+  assert "in gs://bucket/data/judged/mine" in out
+  _, last = run(*prepare, status=1)
+  assert "already holds a judged set" in last
+
+  evaluate = ("evaluate", "--metric=mse", "--dataset=judged/mine", "--data_dir=gs://bucket/data",
+              "--output_dir=gs://bucket/scores", "--noreport")
+  run(*evaluate)
+  distances = [float(row["mse"]) for row in _csv(bucket, "scores/distances.csv")]
+  assert distances == sorted(distances)
+  assert len(bucket.get("scores/journal.jsonl").splitlines()) == 4
+  journal = bucket.about("scores/journal.jsonl")
+  run(*evaluate)  # every value is taken from the journal
+  assert bucket.about("scores/journal.jsonl") == journal
+
+  run("compare", "--metric=mse", "--all_pairs=images", "--output_dir=gs://bucket/compared")
+  assert len(_csv(bucket, "compared/results.csv")) == 6
+  assert "compared/.lock" not in bucket.names()
+
+
+def test_what_needs_this_machine_says_so(run, bucket):
+  _, last = run("compare", "--metric=mse", "gs://bucket/a.png", "gs://bucket/b.png", status=1)
+  assert last == "error: gs://bucket/a.png is not a path on this machine, which is needed here: " \
+                 "copy it."
+  _, last = run("train", "--gin_file=none.gin", "--model_dir=ram://run", status=1)
+  assert "none.gin" in last or "ram://run" in last
+
+
+def test_a_bucket_that_is_not_there_is_one_line(run, bucket):
+  with pytest.raises(perceptual.errors.UserError, match=r"^There is no folder 'gs://other/run'\."):
+    perceptual.load_metric("gs://other/run")

@@ -35,7 +35,7 @@ def define_training_flags(flag_values):
   """Defines the flags of `define_flags`, and whether training is to be exact."""
   flags.DEFINE_bool(
       "deterministic", True, "Use deterministic kernels, so that a resumed run is exact. XLA "
-      "(--jit_compile, tpu) has its own and does not heed this.", flag_values=flag_values)
+      "(--jit_compile, tpu) has its own, which this does not change.", flag_values=flag_values)
   define_flags(flag_values)
 
 

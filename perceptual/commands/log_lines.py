@@ -47,7 +47,7 @@ class LogLines(io.TextIOBase):
   """A stream that passes whole lines on to another, each with its time and level.
 
   As text a line is `2026-01-31T12:00:00+01:00 INFO step 20/400 ...`; as JSON an object with `time`,
-  `level` and `message`. The level is told by how a line begins: `error:`, `warning:`, or anything
+  `level` and `message`. The level stands for how a line begins: `error:`, `warning:`, or anything
   else.
   """
 
@@ -78,8 +78,10 @@ class LogLines(io.TextIOBase):
 
   def _formatted(self, line):
     time = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-    level = next((level for start, level in _LEVELS.items() if line.lstrip().startswith(start)),
-                 "INFO")
+    message, level = line.strip(), "INFO"
+    for start, of_start in _LEVELS.items():
+      if message.startswith(start):
+        message, level = message.removeprefix(start).lstrip(), of_start
     if self._as_json:
-      return json.dumps({"time": time, "level": level, "message": line.strip()})
-    return f"{time} {level} {line.strip()}"
+      return json.dumps({"time": time, "level": level, "message": message})
+    return f"{time} {level} {message}"

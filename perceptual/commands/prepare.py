@@ -136,7 +136,7 @@ def main(argv):
   if len(argv) != 2 or argv[1] not in DATASETS:
     received = " ".join(argv[1:]) or "nothing"
     raise command_line.UsageError(
-        f"prepare needs the name of one data set, {', '.join(DATASETS)}. Received: {received}.")
+        f"prepare needs the name of one data set: {', '.join(DATASETS)}. Received: {received}.")
   dataset = argv[1]
   _check_flags(dataset)
   if FLAGS.source is None and dataset != "bapps":

@@ -7,10 +7,13 @@ import numpy as np
 from perceptual.comparison import batches
 from perceptual.comparison.cache import Cache
 from perceptual.errors import UserError
+from perceptual.metrics import registry
 
 
 def labelled(sources, metrics):
-  """Returns `{label: metric}`: a label is the metric's name, or else its source.
+  """Returns `{label: metric}`: a label is the metric's name if that says which it is.
+
+  Where two have one name, or options are given with it (`psnr:crop=4`), it is the source.
 
   Args:
     sources: what the metrics were loaded from, as the user wrote it.
@@ -23,8 +26,13 @@ def labelled(sources, metrics):
     if sources.count(source) > 1:
       raise UserError(f"The metric {source} is given twice.")
   names = [metric.name for metric in metrics]
-  return {name if names.count(name) == 1 else str(source): metric
+  return {str(source) if names.count(name) > 1 or _has_options(source) else name: metric
           for name, source, metric in zip(names, sources, metrics)}
+
+
+def _has_options(source):
+  name, colon, _ = str(source).partition(":")
+  return bool(colon) and registry.find(name) is not None
 
 
 class Scorer:

@@ -122,6 +122,8 @@ def _difference(board, metric, other):
   for pair, sign in (((metric, other), 1), ((other, metric), -1)):
     if pair in board.differences:
       value = sign * board.differences[pair].value
+      if abs(value) < 0.005:
+        return "0"
       return f"{value:+.2f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:+.1f}"
   return ""
 

@@ -20,7 +20,7 @@ def _written(as_json, *texts):
 def test_lines_have_their_time_and_level():
   lines = _written(False, "step 2", "/4  loss 1\n  warning: few\nerr", "or: bad\n\n\rhalf")
   assert [re.sub(_TIME, "T", line) for line in lines] == [
-      "T INFO step 2/4  loss 1", "T WARNING warning: few", "T ERROR error: bad"]
+      "T INFO step 2/4  loss 1", "T WARNING few", "T ERROR bad"]
 
 
 def test_as_json_a_line_is_an_object():

@@ -98,6 +98,7 @@ def test_the_table_says_what_its_numbers_are(write):
     assert device.origin in text
     assert "measured" in device.origin or "assumed" in device.origin
     assert "\nPFLOPs are of the whole run, MFLOPs of one image.\n" in text
+    assert ("not compiled" in text) == name.startswith("tpu-"), "networks of such a width"
   columns, rows = planning.as_csv_rows(planned)
   assert [len(row) for row in rows] == [len(columns)] * 2
 

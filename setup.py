@@ -98,6 +98,7 @@ setuptools.setup(
     package_data={
         "perceptual.metrics": ["onnx/*.onnx"],
         "perceptual.metrics.bundled": ["*.npz", "*.json", "*.md"],
+        "perceptual.studies": ["tpu_costs.csv"],
         **{name: ["*.gin"] for name in _gin_packages()},
     },
     entry_points={"console_scripts": ["perceptual = perceptual.commands.cli:main"]},

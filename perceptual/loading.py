@@ -17,10 +17,10 @@ import os
 import pathlib
 
 from perceptual import errors
-from perceptual.common import packages, remote
-from perceptual.common.files import folder_for_tensorflow, place, resolved
+from perceptual.common import packages
+from perceptual.common.files import folder_for_tensorflow, place
 from perceptual.errors import UserError
-from perceptual.metrics import base, options, registry
+from perceptual.metrics import base, options, registry, sources
 from perceptual.metrics.options import NAMES, TEXT
 from perceptual.models import preprocessing
 
@@ -83,16 +83,16 @@ def load_in_keras(metric=None, **given):
 
 def _found(source):
   """Returns what a source is: `(source in full, how it is made, kinds of options, their text)`."""
-  if isinstance(source, str) and (_is_hub_handle(source) or not _exists(source)):
+  if isinstance(source, str) and (sources.is_hub_handle(source) or not sources.exists(source)):
     name, texts = options.split(source)
   else:
     name, texts = source, {}
   spec = registry.find(name) if isinstance(name, str) else None
   if spec is not None:
     return name, _by_name, spec.options, texts
-  if _is_hub_handle(name):
+  if sources.is_hub_handle(name):
     return str(name), _exported, {}, texts
-  folder = _folder(name)
+  folder = sources.folder(name)
   if folder is not None and (folder / "network.json").is_file():
     return str(folder), _trained, _OF_RUNS, texts
   if folder is not None and (folder / "saved_model.pb").is_file():
@@ -100,49 +100,7 @@ def _found(source):
   if folder is not None and folder.is_dir():
     raise UserError(f"{name} is neither an export (it has no saved_model.pb) nor a run "
                     "directory (it has no network.json).")
-  raise _unknown(str(name))
-
-
-def _exists(source):
-  folder = _folder(source)
-  return folder is not None and folder.exists()
-
-
-def _folder(source):
-  """Returns the whole path of a folder, there or not; None for what can be no path."""
-  if not str(source):
-    return None
-  try:
-    folder = resolved(source)
-    folder.exists()  # a name too long, or with a zero byte, raises here at the latest
-  except (OSError, RuntimeError, ValueError):
-    if remote.is_address(str(source)):  # which can be nothing else
-      raise
-    return None
-  return folder
-
-
-def _is_hub_handle(source):
-  """Whether a source is a handle of TF Hub: an address that is of no folder."""
-  scheme, found, _ = str(source).partition("://")
-  return bool(found) and scheme not in remote.SCHEMES
-
-
-def _unknown(source):
-  """Returns the error for what is neither the name of a metric nor a folder of one."""
-  if "://" in source:
-    return UserError(f"There is no folder {errors.shown(source)}.")
-  path = pathlib.PurePath(source)
-  if len(path.parts) > 1:
-    folder = _folder(path.parent)
-    beside = [] if folder is None or not folder.is_dir() else [
-        str(path.parent / other.name) for other in sorted(folder.iterdir()) if other.is_dir()]
-    return UserError(f"There is no folder {errors.shown(source)}, and no metric of that name."
-                     f"{errors.did_you_mean(source, beside)}")
-  suggestion = errors.did_you_mean(source, registry.names())
-  return UserError(
-      f"Unknown metric {errors.shown(source)}.{suggestion} `perceptual metrics` lists all that "
-      "have a name; or give an export folder, a TF Hub handle or a run directory.")
+  raise sources.unknown(str(name))
 
 
 def load_chosen(*, metric=None, model_dir=None, **options):
@@ -207,7 +165,7 @@ def _export_on_this_backend(source):
 
   from perceptual import export
 
-  if keras.backend.backend() == "tensorflow" or _is_hub_handle(source):
+  if keras.backend.backend() == "tensorflow" or sources.is_hub_handle(source):
     return ExportedMetric(source)
   return export.keras_metric(source)
 
@@ -228,12 +186,14 @@ class ExportedMetric(base.Metric):
     Raises:
       UserError: if there is none, or something else.
     """
-    is_handle = _is_hub_handle(handle)
+    is_handle = sources.is_hub_handle(handle)
     if is_handle:
       packages.require("tensorflow", "tensorflow_hub", extra="hub", purpose="A TF Hub handle")
     packages.require("tensorflow", extra="tensorflow", purpose="An exported metric")
     if not is_handle:
-      folder_for_tensorflow(handle)
+      from perceptual.export import checksums
+
+      checksums.verify(folder_for_tensorflow(handle))
     import tensorflow as tf
 
     try:
@@ -332,7 +292,7 @@ def _loaded_again(handle, source):
 
 def _files_of(handle):
   """Returns the folder of an export, also where it is a handle of TF Hub."""
-  if not _is_hub_handle(handle):
+  if not sources.is_hub_handle(handle):
     return place(handle)
   import tensorflow_hub as hub
 

@@ -11,6 +11,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+os.environ["PERCEPTUAL_LOG"] = "plain"  # messages without their times
 
 import pytest
 
@@ -28,6 +29,7 @@ _SLOW = (
     "commands/test_learn_command.py",
     "commands/test_models_command.py",
     "commands/test_train_command.py::test_a_killed_run",
+    "commands/test_train_command.py::test_three_workers",
     "commands/test_train_command.py::test_two_workers",
     "comparison/test_comparing_docs.py",
     "data/labelled/test_imagenet64.py::test_killed_and_run_again",
@@ -149,13 +151,19 @@ def on_another_backend(request):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def two_cpus():
-  """Two logical CPU devices, for tests of two replicas without a GPU.
+def four_cpus():
+  """Four logical CPU devices, for tests of several replicas without a GPU.
 
-  TensorFlow takes their number before its first operation alone, so every session has two.
+  TensorFlow takes their number before its first operation alone, so every session has four.
   """
   import tensorflow as tf
 
   physical = tf.config.list_physical_devices("CPU")[0]
-  tf.config.set_logical_device_configuration(physical, [tf.config.LogicalDeviceConfiguration()] * 2)
-  return ["/cpu:0", "/cpu:1"]
+  tf.config.set_logical_device_configuration(physical, [tf.config.LogicalDeviceConfiguration()] * 4)
+  return [f"/cpu:{i}" for i in range(4)]
+
+
+@pytest.fixture(scope="session")
+def two_cpus(four_cpus):
+  """Two of them."""
+  return four_cpus[:2]

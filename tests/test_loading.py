@@ -279,7 +279,7 @@ def test_an_unknown_metric_or_option_is_one_line(source, options, message):
 
 
 def test_a_missing_weight_says_how_to_get_it(tmp_path):
-  with pytest.raises(UserError, match=r"downloaded unasked\. .* perceptual convert") as caught:
+  with pytest.raises(UserError, match=r"unless you ask\. .* perceptual convert") as caught:
     perceptual.load_metric("lpips-alex", weights=tmp_path)
   assert "\n" not in str(caught.value)
 

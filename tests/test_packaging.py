@@ -106,6 +106,7 @@ def test_the_wheel_holds_the_package_and_the_gin_files_and_nothing_else(wheel):
       "mse", "ms-ssim", "perceptual", "psnr", "ssim")]
   expected += [f"perceptual/metrics/bundled/{name}" for name in (
       "MODEL_CARD.md", "manifest.json", "scores.json", "weights.npz")]
+  expected.append("perceptual/studies/tpu_costs.csv")
   held = [name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name]
   assert sorted(held) == sorted(expected)
   assert "perceptual/gin/runs/demo.gin" in expected

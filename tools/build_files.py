@@ -37,6 +37,14 @@ filegroup(
     srcs = glob(["*.json", "*.md", "*.npz"]),
 )
 """,
+    "perceptual/studies": """\
+package(default_visibility = ["//visibility:public"])
+
+filegroup(
+    name = "data",
+    srcs = glob(["*.csv"]),
+)
+""",
     "tests": 'package(default_visibility = ["//tests:__subpackages__"])\n',
     "tools": """\
 package(default_visibility = ["//:__subpackages__"])
@@ -48,6 +56,7 @@ _RUN_PYTEST = "//tools:run_pytest.py"
 _EXTRA_ATTRIBUTES = {
     "perceptual/metrics/bundled/package.py": {"data": [":data"]},
     "perceptual/experiments/gin_files.py": {"data": ["//gin"]},
+    "perceptual/studies/tpu_costs.py": {"data": [":data"]},
     # These look at the whole checkout, which Bazel does not show to a test.
     "tests/test_build_files.py": {"tags": ["manual"]},
     "tests/test_layers.py": {"tags": ["manual"]},

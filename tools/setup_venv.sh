@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Makes the virtual environment .venv at the root of the repository and installs the project in it.
 #
-#   tools/setup_venv.sh [--lowest] [EXTRAS]     EXTRAS as in setup.py, for instance: test,all
+#   tools/setup_venv.sh [--lowest | --tpu] [EXTRAS]     EXTRAS as in setup.py, for instance: test,all
 #
 # --lowest makes .venv-lowest instead, with the oldest versions that setup.py allows.
+# --tpu makes .venv-tpu instead, for a Cloud TPU VM: tensorflow-tpu in the place of tensorflow.
 # PYTHON=... chooses the interpreter. Once installed, another call does nothing until setup.py or
 # requirements.lock change; a call that was interrupted is made good by the next one.
 set -euo pipefail
@@ -14,6 +15,9 @@ if [ "${1:-}" = --lowest ]; then
   shift
   venv=.venv-lowest
   pythons=${PYTHON:-python3.11 python3.12 python3}  # the oldest versions were not built for later ones
+elif [ "${1:-}" = --tpu ]; then
+  shift
+  venv=.venv-tpu
 fi
 extras=${1:-}
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -121,7 +125,19 @@ install() {
   # and names its version with a tool that only an environment of its own build has. (An empty array
   # is "unbound" to the bash of macOS, hence the odd spelling.)
   run_pip ${lock[@]+"${lock[@]}"} --editable ".${extras:+[$extras]}"
+  [ $venv != .venv-tpu ] || replace_tensorflow
   rm $unfinished
+}
+
+# Orbit and others ask for tensorflow by name, so pip cannot be asked for tensorflow-tpu instead; both
+# at once would overwrite each other.
+replace_tensorflow() {
+  local version
+  version=$($venv/bin/python -m pip show tensorflow 2>>$log | sed -n 's/^Version: //p')
+  [ -n "$version" ] || return 0
+  echo "Putting tensorflow-tpu $version in the place of tensorflow ..."
+  $venv/bin/python -m pip uninstall --yes tensorflow tensorflow-tpu >>$log 2>&1 || fail
+  run_pip --constraint requirements.lock "tensorflow-tpu==$version"
 }
 
 # Runs pip install with all that it prints in the log, and on the screen only how far it has come.

@@ -5,6 +5,8 @@
 #   tools/test.sh --all [...]          everything, as continuous integration does: under 18 minutes
 #   tools/test.sh --lowest [...]       the core with the oldest versions that setup.py allows, in
 #                                      .venv-lowest, on TensorFlow
+#   tools/test.sh --tpu                every step of a tiny network compiled by the TPU's compiler, in
+#                                      .venv-tpu-compiler; needs no TPU, some minutes
 #
 # Files that are named are run whole: tools/test.sh tests/evaluation/test_scores.py -k ties
 # --all installs JAX, PyTorch and what an export is converted with, and runs their tests too. PyTorch's
@@ -31,6 +33,10 @@ main() {
     --lowest)
       tools/setup_venv.sh --lowest hub,demo,report,test
       run_tests .venv-lowest -m "not slow" "${core[@]}" "${@:2}" ;;
+    --tpu)
+      tools/setup_venv.sh test,train
+      tools/tpu/setup_compiler.sh
+      compile_for_tpu ;;
     *)
       tools/setup_venv.sh test,train
       lint
@@ -46,6 +52,13 @@ main() {
 lint() {
   echo "Linting ..."
   .venv/bin/python -m ruff check --quiet .
+}
+
+compile_for_tpu() {
+  local folder
+  folder=$(mktemp -d)
+  .venv/bin/python -m tools.tpu.campaign --folder="$folder" --network=resnet2 --strict
+  rm -r "$folder"
 }
 
 names_a_file() {

@@ -13,10 +13,11 @@ A command is a module with a docstring that teaches, its own flags, and a `main`
     if __name__ == "__main__":
       command_line.run(main, FLAGS, __doc__)
 
-Flags live in a `FlagValues` of the module's own, so several commands fit in one process. Exit
-statuses: 0 done, 1 a `UserError` or a fault of the machine, 2 a wrong command line, 75 stopped
-before the end, to be taken up by the same command, 130 interrupted, 141 nobody reads the output any
-more; anything else that is raised is a bug and keeps its traceback.
+Flags live in a `FlagValues` of the module's own, so several commands fit in one process; each has
+--log besides, the format of lines on stderr. Exit statuses: 0 done, 1 a `UserError` or a fault of
+the machine, 2 a wrong command line, 75 stopped before the end, to be taken up by the same command,
+130 interrupted, 141 nobody reads the output any more; anything else that is raised is a bug and
+keeps its traceback.
 """
 
 import difflib
@@ -93,6 +94,11 @@ def guard(call, program):
     call: takes nothing and returns None or an exit status.
     program: the command as typed, to which `--help` can be added.
   """
+  with log_lines.put_back():
+    return _guarded(call, program)
+
+
+def _guarded(call, program):
   try:
     status = call()
     sys.stdout.flush()
@@ -159,12 +165,17 @@ def require_one(flag_values, *names):
 
 
 def _run(main, flag_values, doc, argv):
+  if "log" not in flag_values:
+    flags.DEFINE_enum(
+        "log", None, log_lines.FORMATS, "How lines on stderr are written: as they are, with their "
+        "time and level, or as JSON; by default what PERCEPTUAL_LOG says, or else plain on a "
+        "terminal and time in a log.", flag_values=flag_values)
   given = argv[1:argv.index("--")] if "--" in argv else argv[1:]
   if any(argument in _HELP for argument in given):
     print(_help(doc, flag_values))
     return 0
   arguments = _parse(flag_values, argv)
-  log_lines.choose()
+  log_lines.choose(flag_values["log"].value)
   configure_runtime()
   return main(arguments)
 
@@ -178,7 +189,7 @@ def _parse(flag_values, argv):
   except flags.UnrecognizedFlagError as error:
     raise UsageError(_unknown_flag(error.flagname, flag_values)) from error
   except (flags.Error, ValueError) as error:
-    message = str(error)
+    message = _of_numbers(str(error))
     missing = [f"--{flag.name}" for flag in _defined(flag_values)
                if _is_required(flag) and f"--{flag.name} {_REQUIRED}" in message]
     if missing:
@@ -186,6 +197,13 @@ def _parse(flag_values, argv):
     raise UsageError(f"{message[0].upper()}{message[1:].rstrip('.')}.") from error
   _refuse_empty(flag_values)
   return arguments
+
+
+def _of_numbers(message):
+  """Returns absl's message about a flag's value, Python's words for what is no number replaced."""
+  message = re.sub(r"invalid literal for int\(\) with base 10: (.*)", r"\1 is not an integer",
+                   message)
+  return re.sub(r"could not convert string to float: (.*)", r"\1 is not a number", message)
 
 
 def _refuse_empty(flag_values):

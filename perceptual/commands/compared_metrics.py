@@ -25,8 +25,17 @@ def load(sources, *, distances=(), by_onnx=False):
 
 
 def _by_onnx(sources):
-  from perceptual.comparison import onnx_runtime
+  """Returns the metrics that ONNX Runtime has, None for each that it lacks.
 
+  Raises:
+    UserError: a source is no metric at all: to install a backend would not help.
+  """
+  backends.make_optional()
+  from perceptual.comparison import onnx_runtime
+  from perceptual.metrics import sources as metric_sources
+
+  for source in sources:
+    metric_sources.require(source)
   return [onnx_runtime.find(source) for source in sources]
 
 

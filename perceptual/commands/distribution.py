@@ -1,11 +1,17 @@
 """The flags of how work is spread over devices, for all commands, and the strategy they ask for."""
 
+import os
+
 from absl import flags
 
 from perceptual import errors
 
 FLAG_NAMES = ("distribution_strategy", "num_gpus", "tpu", "jit_compile")
 STRATEGIES = ("one_device", "mirrored", "multi_worker_mirrored", "tpu")
+# Where Cloud TPU and GKE say which TPU is this host's. TensorFlow's resolver reads them too, but
+# takes neither a missing nor a "local" one for the TPU attached to the host.
+_TPU_VARIABLES = ("KUBE_GOOGLE_CLOUD_TPU_ENDPOINTS", "TPU_NAME")
+_ATTACHED_TPU = "local"
 
 
 def define_flags(flag_values):
@@ -18,11 +24,11 @@ def define_flags(flag_values):
       "num_gpus", None, "GPUs of this host to use; by default all, and one for one_device.",
       lower_bound=0, flag_values=flag_values)
   flags.DEFINE_string(
-      "tpu", "", "Name or address of the Cloud TPU; empty for one attached to this host.",
-      flag_values=flag_values)
+      "tpu", "", "Name or address of the Cloud TPU; by default what TPU_NAME says, or the one "
+      "attached to this host.", flag_values=flag_values)
   flags.DEFINE_bool(
-      "jit_compile", False, "Compile steps by XLA: the way on GPU and TPU, slow on CPU.",
-      flag_values=flag_values)
+      "jit_compile", False, "Compile steps by XLA: the way on GPU, slow on CPU. A TPU has no other "
+      "way, with or without this.", flag_values=flag_values)
 
 
 def define_training_flags(flag_values):
@@ -65,7 +71,21 @@ def strategy(flag_values):
     tf.config.set_visible_devices(gpus[:wanted], "GPU")
   try:
     return distribute_utils.get_distribution_strategy(
-        name, num_gpus=wanted, tpu_address=flag_values.tpu)
+        name, num_gpus=wanted, tpu_address=_tpu_address(flag_values))
   except (ValueError, TypeError, KeyError, OSError, RuntimeError, tf.errors.OpError) as error:
     raise errors.UserError(f"--distribution_strategy={name} is not possible here: "
                            f"{errors.first_line(error)}") from None
+
+
+def jit_compile(flag_values):
+  """Returns whether the steps of replicas are to be compiled by XLA one by one.
+
+  Not on a TPU, where the strategy compiles all that it runs.
+  """
+  return flag_values.jit_compile and flag_values.distribution_strategy != "tpu"
+
+
+def _tpu_address(flag_values):
+  """The name or the address of the TPU that the flags or the environment name."""
+  named = (os.environ.get(variable) for variable in _TPU_VARIABLES)
+  return flag_values.tpu or next(filter(None, named), _ATTACHED_TPU)

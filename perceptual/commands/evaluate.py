@@ -53,10 +53,10 @@ flags.DEFINE_multi_string(
     "dataset", None, f"The judged set: {', '.join(DATASETS)}, or judged/NAME, which may have a "
     "size of its own: judged/NAME:image_size=256,crop=224.", flag_values=FLAGS)
 flags.DEFINE_integer(
-    "image_size", None, "judged/NAME: resize images so that the shorter side has so many pixels.",
+    "image_size", None, "judged/NAME: resize images so that the shorter side has this many pixels.",
     lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_integer(
-    "crop", None, "judged/NAME: then cut out the central square of so many pixels a side.",
+    "crop", None, "judged/NAME: then cut out the central square, this many pixels a side.",
     lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_list(
     "distances", [], "judged/NAME: score networks by these distances between their features too, "
@@ -122,7 +122,7 @@ def main(argv):
     print(f"Dry run: nothing was scored; results would be in {FLAGS.output_dir}.")
     return
   rows, fingerprints = scoring.evaluate(metric, judged_set, settings, strategy=strategy,
-                                        jit_compile=FLAGS.jit_compile)
+                                        jit_compile=distribution.jit_compile(FLAGS))
   summary = scoring.write(
       FLAGS.output_dir, rows, judged_set, fingerprints=fingerprints,
       settings={**dataclasses.asdict(settings), "metric": metric.source,

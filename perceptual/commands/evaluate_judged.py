@@ -60,9 +60,13 @@ class Request:
 
 def run(request):
   """Scores metrics on judged sets, prints the leaderboard and writes it."""
+  backends.make_optional()  # ONNX Runtime may have all of the metrics
+  from perceptual.comparison import scoring
   from perceptual.evaluation import answers, leaderboard
 
   chosen = _chosen(request)
+  if any(one.judged.kind == "opinions" for one in chosen):
+    packages.require("scipy", extra="report", purpose="Scoring opinions")
   _require_own_folders(chosen, request.output_dir)
   print(f"Scoring {', '.join(request.sources)} on {_listed(chosen)}.", flush=True)
   if request.dry_run:
@@ -70,6 +74,9 @@ def run(request):
     return
   metrics = compared_metrics.load(
       request.sources, distances=request.distances, by_onnx=not backends.installed())
+  if request.by_tap and not any(map(scoring.taps, metrics.values())):
+    raise command_line.UsageError(f"--by_tap is for networks: {', '.join(metrics)} "
+                                  f"{'has' if len(metrics) == 1 else 'have'} no taps.")
   fingerprints = {label: metric.fingerprint for label, metric in metrics.items()}
   _require_own_folders(chosen, request.output_dir, metrics=tuple(metrics),
                        columns=_columns(metrics, request.by_tap), fingerprints=fingerprints)
@@ -101,6 +108,7 @@ def rescore(folders, *, output_dir, report, command):
     report: whether pictures and the page are written.
     command: the command line as text.
   """
+  backends.make_optional()  # nothing is computed from images
   from perceptual.evaluation import distance_files, leaderboard, several_sets
 
   boards, kept, places = {}, {}, {}

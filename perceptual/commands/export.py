@@ -39,6 +39,9 @@ flags.DEFINE_list(
 flags.DEFINE_string(
     "float_range", None, "What the lowest and highest value of a float image are: 0,1 or 0,255 "
     "or -1,1; by default 0,1.", flag_values=FLAGS)
+flags.DEFINE_list(
+    "serving_sizes", [], "Sizes of images, HEIGHTxWIDTH, for which TensorFlow Serving makes itself "
+    "ready as it loads the export: 64x64,256x256.", flag_values=FLAGS)
 flags.DEFINE_string(
     "export_dir", None, "The folder to write, a path or an address.", flag_values=FLAGS)
 flags.DEFINE_bool(
@@ -53,8 +56,9 @@ def main(argv):
   command_line.require_one(FLAGS, "metric", "model_dir")
   command_line.use_tensorflow("Exporting", extra="tensorflow")
   from perceptual import loading
-  from perceptual.export import saved_model
+  from perceptual.export import saved_model, warm_up
 
+  warm_up_sizes = warm_up.sizes(FLAGS.serving_sizes)
   saved_model.require_free(FLAGS.export_dir, FLAGS.overwrite)
   metric = loading.load_chosen(
       metric=FLAGS.metric, model_dir=FLAGS.model_dir, checkpoint=FLAGS.checkpoint,
@@ -65,7 +69,8 @@ def main(argv):
   if FLAGS.dry_run:
     print(f"Dry run: would export {what}, to {FLAGS.export_dir}.")
     return
-  fingerprint = saved_model.export(metric, FLAGS.export_dir, overwrite=FLAGS.overwrite)
+  fingerprint = saved_model.export(metric, FLAGS.export_dir, overwrite=FLAGS.overwrite,
+                                   warm_up_sizes=warm_up_sizes)
   if "weights_sha256" in fingerprint:
     what += f".\nWeights SHA-256 {fingerprint['weights_sha256']}"
   print(f"Exported {what}.\n"

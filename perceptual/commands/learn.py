@@ -19,7 +19,7 @@ with the same weights. --dry_run builds everything, prints what would run, and s
 
 from absl import flags
 
-from perceptual.commands import command_line, distribution
+from perceptual.commands import command_line, distribution, training_run
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_multi_string(
@@ -57,15 +57,8 @@ def main(argv):
   run = runs.learned(
       FLAGS.model_dir, data_dir=FLAGS.data_dir, trunk_dir=FLAGS.trunk_dir,
       trunk_checkpoint=FLAGS.trunk_checkpoint, weights_dir=FLAGS.weights_dir,
-      strategy=distribution.training_strategy(FLAGS), jit_compile=FLAGS.jit_compile)
-  print(run.description(), flush=True)
-  if FLAGS.dry_run:
-    print("Dry run: nothing was learned or written.")
-    return
-  if run.is_complete:
-    print("This run is complete: nothing was learned or written.")
-  run.train(config=runs.configuration())
-  print(run.summary())
+      strategy=distribution.training_strategy(FLAGS), jit_compile=distribution.jit_compile(FLAGS))
+  training_run.carry_out(run, dry_run=FLAGS.dry_run, done="learned")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Lines of a log with the time and a level, for people or for programs."""
 
+import contextlib
 import datetime
 import io
 import json
@@ -13,17 +14,33 @@ FORMATS = ("plain", "time", "json")
 _LEVELS = {"error:": "ERROR", "warning:": "WARNING"}
 
 
-def choose():
-  """Has lines on stderr written as the environment variable PERCEPTUAL_LOG says.
+def choose(given=None):
+  """Has lines on stderr written in a format, until the `put_back` around it ends.
+
+  Args:
+    given: one of `FORMATS`; None for what the environment variable PERCEPTUAL_LOG says, or else
+      `plain` on a terminal and `time` in a log.
 
   Raises:
-    UserError: if it says something else than one of `FORMATS`.
+    UserError: if the variable says something else than one of `FORMATS`.
   """
-  chosen = os.environ.get(VARIABLE) or "plain"
+  chosen = given or os.environ.get(VARIABLE) or ("plain" if sys.stderr.isatty() else "time")
   if chosen not in FORMATS:
     raise errors.unknown(VARIABLE, chosen, FORMATS)
   if chosen != "plain":
     sys.stderr = LogLines(sys.stderr, chosen == "json")
+
+
+@contextlib.contextmanager
+def put_back():
+  """A context after which stderr is as before it."""
+  before = sys.stderr
+  try:
+    yield
+  finally:
+    if isinstance(sys.stderr, LogLines) and sys.stderr is not before:
+      sys.stderr.end_line()
+    sys.stderr = before
 
 
 class LogLines(io.TextIOBase):
@@ -49,6 +66,11 @@ class LogLines(io.TextIOBase):
       self._stream.write(self._formatted(line) + "\n")
     self._stream.flush()
     return len(text)
+
+  def end_line(self):
+    """Passes on what was begun and has no end yet."""
+    if self._begun.strip():
+      self.write("\n")
 
   def flush(self):
     if not self.closed:

@@ -16,12 +16,19 @@
 
   perceptual study collect --study=gin/studies/width_small.gin --study_dir=studies/width
       writes every score of every finished run as one table, collected.csv (and collected.parquet
-      where pyarrow is installed), into the study's folder.
+      where pyarrow is installed), into the study's folder. With --unfinished, also the scores that
+      runs in training have so far.
 
   perceptual study analyze --study=gin/studies/width_small.gin --study_dir=studies/width \\
       --data_dir=data --analysis=entropy,low_pass
       analyses the last checkpoint of every finished run of a network, as perceptual analyze does,
       into its folder analyses/; what is there already stays.
+
+  perceptual study findings --study=gin/studies/width_small.gin --study_dir=studies/width
+      what the collected table says of the paper's claims: the best score of each configuration over
+      training, the accuracy there, what is lost of it by the end, by distance and by tap, and at
+      each fall of the learning rate, with intervals; and which runs are missing. The tables go to
+      STUDY_DIR/findings as CSV.
 
   perceptual study figures --study=gin/studies/width_small.gin --study_dir=studies/width
       draws every figure of the paper that the collected table and the analyses have runs for, into
@@ -59,6 +66,9 @@ flags.DEFINE_list(
     "index", [], "run, submit: these runs alone, as 3,10-19; by default all.", flag_values=FLAGS)
 flags.DEFINE_string(
     "shard", None, "run, submit: one of n equal parts, k/n, with k from 0 to n - 1.",
+    flag_values=FLAGS)
+flags.DEFINE_bool(
+    "unfinished", False, "collect: the scores that runs in training have so far, too.",
     flag_values=FLAGS)
 flags.DEFINE_string(
     "device", "cpu", "plan: the device whose hours are estimated; an unknown one lists them all.",
@@ -103,8 +113,9 @@ flags.DEFINE_integer(
 flags.DEFINE_list(
     "analysis", [], "analyze: which analyses; see perceptual analyze.", flag_values=FLAGS)
 flags.DEFINE_string(
-    "judged_set", None, "analyze: the judged set of analyses that need one; figures, report: the "
-    "set whose scores are shown, by default bapps/2afc or else the first that was collected.",
+    "judged_set", None, "analyze: the judged set of analyses that need one; findings, figures, "
+    "report: the set whose scores are shown, by default bapps/2afc or else the first that was "
+    "collected.",
     flag_values=FLAGS)
 flags.DEFINE_integer(
     "limit", None, "analyze: at most this many images, and triplets of each subset; by default "
@@ -148,7 +159,7 @@ def _plan():
 
 
 def _run():
-  from perceptual.studies import definition, execution, reporting, selection
+  from perceptual.studies import definition, execution, selection, status
 
   study = definition.read(FLAGS.study)
   runs = selection.select(study.runs, index=FLAGS.index, shard=FLAGS.shard)
@@ -156,26 +167,26 @@ def _run():
   folder.open()
   states = execution.execute(
       folder, runs, data_dir=FLAGS.data_dir, strategy=distribution.training_strategy(FLAGS),
-      jit_compile=FLAGS.jit_compile)
-  print(reporting.summary(study, folder, states))
-  return 0 if reporting.all_finished(states) else 1
+      jit_compile=distribution.jit_compile(FLAGS))
+  print(status.summary(study, folder, states))
+  return 0 if status.all_finished(states) else 1
 
 
 def _status():
-  from perceptual.studies import definition, reporting
+  from perceptual.studies import definition, status
 
   study = definition.read(FLAGS.study)
-  folder = _folder(study)
-  print(reporting.status(study, folder))
+  folder = _existing(study)
+  print(status.table(study, folder))
 
 
 def _collect():
-  from perceptual.studies import collecting, definition, reporting
+  from perceptual.studies import collecting, definition, status
 
   study = definition.read(FLAGS.study)
-  folder = _folder(study)
-  paths, states = collecting.collect(study, folder)
-  print(reporting.summary(study, folder, states))
+  folder = _existing(study)
+  paths, states = collecting.collect(study, folder, unfinished=FLAGS.unfinished)
+  print(status.summary(study, folder, states))
   print(f"Collected: {'  '.join(map(str, paths))}")
 
 
@@ -186,9 +197,20 @@ def _analyze():
 
   study = definition.read(FLAGS.study)
   failed = analysing.analyse_runs(
-      study, _folder(study), FLAGS.analysis, dataset=FLAGS.judged_set, data_dir=FLAGS.data_dir,
+      study, _existing(study), FLAGS.analysis, dataset=FLAGS.judged_set, data_dir=FLAGS.data_dir,
       limit=FLAGS.limit)
   return 1 if failed else 0
+
+
+def _findings():
+  from perceptual.studies import definition, findings, status
+
+  study = definition.read(FLAGS.study)
+  folder = _existing(study)
+  found = findings.read(folder.path, judged_set=FLAGS.judged_set)
+  print(findings.as_text(found))
+  print(status.summary(study, folder, {run.name: folder.state(run) for run in study.runs}))
+  print(f"Every distance and tap: {findings.write(found, folder.path)}")
 
 
 def _figures():
@@ -214,14 +236,14 @@ def _losses():
   from perceptual.studies.losses import report
 
   study = definition.read(FLAGS.study)
-  report.write(study, _folder(study))
+  report.write(study, _existing(study))
 
 
 def _study_path():
   """Returns the study's folder, if it is this study's."""
   from perceptual.studies import definition
 
-  return _folder(definition.read(FLAGS.study)).path
+  return _existing(definition.read(FLAGS.study)).path
 
 
 def _submit():
@@ -249,8 +271,14 @@ def _folder(study):
   return study_dir.StudyDir(FLAGS.study_dir, study)
 
 
+def _existing(study):
+  folder = _folder(study)
+  folder.require()
+  return folder
+
+
 _SUBCOMMANDS = {"plan": _plan, "run": _run, "status": _status, "collect": _collect,
-                "analyze": _analyze, "figures": _figures, "report": _report,
+                "analyze": _analyze, "findings": _findings, "figures": _figures, "report": _report,
                 "losses": _losses, "submit": _submit}
 
 

@@ -24,7 +24,7 @@
 
 from absl import flags
 
-from perceptual.commands import command_line, distribution
+from perceptual.commands import command_line, distribution, training_run
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_multi_string(
@@ -78,15 +78,8 @@ def _train():
   config.parse(FLAGS.gin_file, FLAGS.gin_param)
   run = runs.task(
       FLAGS.model_dir, data_dir=FLAGS.data_dir, weights_dir=FLAGS.weights_dir,
-      strategy=distribution.training_strategy(FLAGS), jit_compile=FLAGS.jit_compile)
-  print(run.description(), flush=True)
-  if FLAGS.dry_run:
-    print("Dry run: nothing was trained or written.")
-    return
-  if run.is_complete:
-    print("This run is complete: nothing was trained or written.")
-  run.train(config=runs.configuration())
-  print(run.summary())
+      strategy=distribution.training_strategy(FLAGS), jit_compile=distribution.jit_compile(FLAGS))
+  training_run.carry_out(run, dry_run=FLAGS.dry_run)
 
 
 def _evaluate():

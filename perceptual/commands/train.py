@@ -18,7 +18,7 @@ would run, and stops.
 
 from absl import flags
 
-from perceptual.commands import command_line, distribution
+from perceptual.commands import command_line, distribution, training_run
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_multi_string(
@@ -45,15 +45,8 @@ def main(argv):
   config.parse(FLAGS.gin_file, FLAGS.gin_param)
   run = runs.training(
       FLAGS.model_dir, data_dir=FLAGS.data_dir, strategy=distribution.training_strategy(FLAGS),
-      jit_compile=FLAGS.jit_compile)
-  print(run.description(), flush=True)
-  if FLAGS.dry_run:
-    print("Dry run: nothing was trained or written.")
-    return
-  if run.is_complete:
-    print("This run is complete: nothing was trained or written.")
-  run.train(config=runs.configuration())
-  print(run.summary())
+      jit_compile=distribution.jit_compile(FLAGS))
+  training_run.carry_out(run, dry_run=FLAGS.dry_run)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ import contextlib
 import csv
 import ctypes
 import errno
+import functools
+import hashlib
 import io
 import os
 import pathlib
@@ -21,6 +23,8 @@ from perceptual.common import locks, remote
 from perceptual.common.remote import is_remote
 from perceptual.errors import UserError
 
+_TEMPORARY = re.compile(r"\.(.+)\.(\d+)(\.[^.]+|)")  # the process stands before the suffix
+_BLOCK = 2**20  # bytes
 _GLOBBED = "*?[\\"  # TensorFlow takes the name of a checkpoint for a pattern
 _NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)  # what file systems say that have no fsync
 
@@ -42,6 +46,8 @@ def expanded(path):
       return pathlib.Path(path)
     user = pathlib.Path(path).parts[0]
     raise UserError(f"{path}: no user {user}; the name of a file is written ./{path}.") from None
+  except ValueError:
+    raise UserError(f"{os.fspath(path)!r} has a zero byte, which no path may have.") from None
 
 
 def place(path):
@@ -95,6 +101,15 @@ def size(path):
   if is_remote(path):
     return remote.size(path)
   return path.stat().st_size if path.is_file() else None
+
+
+def sha256(path):
+  """Returns the SHA-256 of a file's content, in hexadecimal digits."""
+  digest = hashlib.sha256()
+  with path.open("rb") as file:
+    while block := file.read(_BLOCK):
+      digest.update(block)
+  return digest.hexdigest()
 
 
 def csv_lines(path):
@@ -202,6 +217,8 @@ def beside(path):
     return
   path = pathlib.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
+  for leftover in _leftovers(path.parent.absolute()).pop(path.name, ()):
+    remove(leftover)
   # The suffix stays last, since some writers choose the format by it.
   temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
   try:
@@ -209,6 +226,17 @@ def beside(path):
     put(temporary, path)
   finally:
     temporary.unlink(missing_ok=True)
+
+
+@functools.cache  # listed once: a folder may get thousands of files, one by one
+def _leftovers(folder):
+  """Returns name of a file -> what killed processes of this machine have left of `beside` of it."""
+  found = {}
+  for path in folder.iterdir():
+    match = _TEMPORARY.fullmatch(path.name)
+    if match and locks.has_ended(int(match[2])):
+      found.setdefault(match[1] + match[3], []).append(path)
+  return found
 
 
 def remove_leftovers(folder, names):

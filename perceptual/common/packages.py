@@ -34,6 +34,8 @@ OPTIONAL = {
     "tensorflow": _Package("TensorFlow", "tensorflow", "tensorflow"),
     "tensorflow_datasets": _Package("TensorFlow Datasets", "train", "tensorflow-datasets"),
     "tensorflow_hub": _Package("TensorFlow Hub", "hub", "tensorflow-hub"),
+    "tensorflow_serving": _Package(
+        "TensorFlow Serving's API", "export", "tensorflow-serving-api"),
     "threadpoolctl": _Package("threadpoolctl", "demo", "threadpoolctl"),
     "torch": _Package("PyTorch", "torch", "torch"),
 }

@@ -30,6 +30,7 @@ def measure(judged, metrics, *, view=WHOLE, per_tap=False, output_dir=None, batc
   Raises:
     UserError: an image is missing, has changed or is too small for a metric.
   """
+  judged.verify()
   sides = np.stack([np.repeat(judged.examples[:, :1], judged.examples.shape[1] - 1, axis=1),
                     judged.examples[:, 1:]], axis=-1)
   pairs, example_of = np.unique(sides.reshape(-1, 2), axis=0, return_inverse=True)

@@ -133,7 +133,7 @@ def from_csv(path):
   except OSError as error:
     raise UserError(f"{path} cannot be read: {error.strerror}.") from None
   except (UnicodeDecodeError, csv.Error) as error:
-    raise UserError(f"{path} is no CSV file in UTF-8: {error}.") from None
+    raise UserError(f"{path} is not a CSV file in UTF-8: {error}.") from None
   if not pairs and not skipped:
     raise UserError(f"{path} lists no pairs.")
   return _pairing(f"the pairs of {printable(path)}", pairs, skipped=skipped)

@@ -86,7 +86,7 @@ class Scorer:
       for column, batch in found.items():
         batch = np.asarray(batch)[:len(values)]
         values[:, self.columns.index(column)] = batch
-        failures += [(i, f"{column} is NaN, which is no number")
+        failures += [(i, f"{column} is NaN")
                      for i in np.flatnonzero(np.isnan(batch))]
     return values, failures
 

@@ -4,8 +4,8 @@ Every example is brought to one form, a choice between two images, or for same/d
 pair. What people say is between -1 and 1, and so is what a metric says: the sign of the difference
 of its distances, times the share of all examples whose difference is smaller. A metric disagrees
 where the two have opposite signs, by the geometric mean of their sizes: 1 where people are
-unanimous and the metric is surer than anywhere of the contrary. Where votes are known one is added
-for either answer (Laplace), so that one person alone is not taken for unanimity.
+unanimous and the metric prefers the other image by more than in any other example. Where votes are
+known one is added for either answer (Laplace), so that one person alone is not taken for unanimity.
 """
 
 import dataclasses

@@ -26,17 +26,25 @@ class GraphSteps:
     replicas = self._strategy.num_replicas_in_sync
     if batch_size % replicas:
       raise UserError(f"batch_size {batch_size} is not a multiple of the {replicas} replicas.")
-    replica_step = tf.function(self._of_batch, jit_compile=jit_compile or None, autograph=False)
+    self._replica_step = tf.function(
+        self._of_batch, jit_compile=jit_compile or None, autograph=False)
     self._step = tf.function(
-        lambda batch: self._strategy.run(replica_step, args=(batch,)), autograph=False)
+        lambda batch: self._strategy.run(self._replica_step, args=(batch,)), autograph=False)
 
   def __call__(self, subset):
     """Yields the places in a `judged_sets.Subset` of each batch's examples, and their measures."""
-    for batch in self._strategy.distribute_datasets_from_function(
-        lambda context: self._batches(subset, context)):
+    for batch in self._distributed(subset):
       index, found = self._gathered(batch["index"]), self._gathered(self._step(batch))
       real = index >= 0
       yield index[real], found[real]
+
+  def of_replica(self, subset):
+    """Returns what one replica runs in a step, a `tf.function`, and the spec of its batch."""
+    return self._replica_step, self._distributed(subset).element_spec
+
+  def _distributed(self, subset):
+    return self._strategy.distribute_datasets_from_function(
+        lambda context: self._batches(subset, context))
 
   def _batches(self, subset, context):
     return classification.padded_batches(

@@ -8,6 +8,7 @@ import dataclasses
 
 import keras
 import numpy as np
+from keras import ops
 
 from perceptual.data.judged import judged_sets
 from perceptual.errors import UserError
@@ -85,12 +86,25 @@ class JudgedPass:
       values = np.concatenate([values, values.sum(axis=-1, keepdims=True)], axis=-1)
     return Distances(self.distances, (*taps, SUM), values)
 
+  def replica_step(self, subset):
+    """Returns what one replica runs in a step, a `tf.function`, and the spec of its batch.
+
+    On TensorFlow alone.
+    """
+    return self._steps.of_replica(subset)
+
   def _check_weights(self):
     # Distances do not tell: some kernels of ReLU make 0 of NaN.
-    for weight in self._measure.weights:
-      if not np.isfinite(keras.ops.convert_to_numpy(weight.value)).all():
-        raise UserError(f"Weight {weight.path} of {self.metric.name} is not finite: the weights "
-                        "are not fit for use (did training diverge?).")
+    weights = list(self._measure.weights)
+    if not weights:
+      return
+    # Found out on the device, from which one value of each weight comes.
+    finite = ops.convert_to_numpy(
+        ops.stack([ops.all(ops.isfinite(weight.value)) for weight in weights]))
+    if not finite.all():
+      raise UserError(
+          f"Weight {weights[int(np.argmin(finite))].path} of {self.metric.name} is not finite: the "
+          "weights are not fit for use (did training diverge?).")
 
   def _check_distances(self, values, subset):
     bad = np.argwhere(~np.isfinite(values))

@@ -116,8 +116,8 @@ def _disagreements(board, image):
                   "first two, and the arrow keys go through all of a row. Pictures have at most "
                   f"{_PICTURE} pixels a side and are JPEG; the metrics saw the files themselves. "
                   f"At most {disagreements.MOST_A_REFERENCE} of one reference are shown. A "
-                  "disagreement of 1: people are unanimous, and the metric is surer than anywhere "
-                  "of the contrary.")
+                  "disagreement of 1 means that people are unanimous, and that the metric prefers "
+                  "the other image by more than in any other example.")
   for title, disagreement in (("All metrics together", found.of_all()),
                               (f"The best metric: {best}", found.of(best))):
     chosen = disagreements.most(disagreement, found.references, SHOWN)

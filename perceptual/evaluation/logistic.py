@@ -11,6 +11,7 @@ import itertools
 
 import numpy as np
 
+from perceptual.common import packages
 from perceptual.evaluation import checks
 
 # Where the search begins, in units of the distances' spread.
@@ -50,8 +51,10 @@ def fit(distance, opinion):
     opinion: [examples] finite, not constant.
 
   Raises:
-    UserError: one of the two is constant, they differ in length or are not finite.
+    UserError: one of the two is constant, they differ in length or are not finite; or SciPy is not
+      installed.
   """
+  packages.require("scipy", extra="report", purpose="The logistic fit of PLCC and RMSE")
   from scipy import optimize
 
   distance = checks.varying("distance", distance)

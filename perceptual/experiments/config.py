@@ -55,6 +55,7 @@ LEARNING = ("network", "triplets", "judged", *schedules.SCHEDULES, *optimizers.O
 _TASKS = tuple(task_registry.TASKS) if packages.is_installed("tensorflow") else ()
 TASK = ("task", *_TASKS, "images", "class_subset", *schedules.SCHEDULES,
         *optimizers.OPTIMIZERS, "loss", "fit")
+JUDGEMENTS = ("judged", "loss")
 STUDY = ("study", "sweep")
 
 # Name -> dataclass: the parts of a recipe, bound by their fields.

@@ -92,10 +92,16 @@ def trained_task(model_dir, params=(), *, data_dir):
     data_dir: the folder of data sets; None for the working directory.
 
   Raises:
-    UserError: if it is not the folder of a task, or as `config.task`.
+    UserError: if it is not the folder of a task, a binding would have no effect on its tests, or as
+      `config.task`.
   """
   folder = model_dirs.ModelDir(model_dir)
-  folder.read_task()  # for its error
+  tested = (folder.read_task()["name"], "images", "class_subset")
+  for binding in params:
+    name, dot, _ = binding.partition("=")[0].strip().rpartition(".")
+    if dot and name.rpartition("/")[2] not in tested:
+      raise UserError(f"{binding.partition('=')[0].strip()} has no effect on a trained network: "
+                      f"its tests take bindings of {', '.join(tested)}.")
   with files.local_copy(folder.config) as local:
     config.parse([local], params)
   return config.task(data_dir)

@@ -35,6 +35,7 @@ class Sweep:
     learn: a run file of `perceptual learn`; None to train. Then the runs learn a metric, each on
       the trunk that the run of this sweep without `learn` has trained.
     trunk_checkpoint: the checkpoint of that trunk.
+    judge: whether nothing is trained: each run scores its loss (`loss`) on judged sets (`judged`).
   """
 
   bases: tuple[str, ...] = ()
@@ -44,6 +45,7 @@ class Sweep:
   seeds: tuple[int, ...] = (0,)
   learn: str | None = None
   trunk_checkpoint: str = "last"
+  judge: bool = False
 
   def __post_init__(self):
     _require_names("sweep.bases", self.bases)
@@ -62,6 +64,9 @@ class Sweep:
       raise errors.UserError(f"sweep.seeds must be a list of seeds, not {self.seeds!r}.")
     for seed in self.seeds:
       errors.require_integer("sweep.seeds", seed, at_least=0, below=2**32)
+    errors.require_bool("sweep.judge", self.judge)
+    if self.judge and self.learn is not None:
+      raise errors.UserError("sweep.judge trains nothing and sweep.learn does: give one of them.")
 
 
 @dataclasses.dataclass(frozen=True)

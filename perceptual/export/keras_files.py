@@ -17,6 +17,7 @@ import numpy as np
 from perceptual import errors
 from perceptual.common import budgets, files
 from perceptual.errors import UserError
+from perceptual.export import checksums
 from perceptual.metrics import classical, distances, networks
 from perceptual.metrics.feature_metric import FeatureMetric, weights_hash
 from perceptual.models.preprocessing import Preprocessing
@@ -69,6 +70,7 @@ def keras_metric(folder):
   """
   folder = files.place(folder)
   fingerprint = _read_fingerprint(folder / FINGERPRINT)
+  checksums.verify(folder)
   declared = {name: tuple(value) for name, value in fingerprint["preprocessing"].items()}
   del declared["uint8_range"]
   if "taps" not in fingerprint:
@@ -125,7 +127,7 @@ def _read_fingerprint(path):
   needed = _OF_ALL | (_OF_NETWORKS if isinstance(fingerprint, dict) and "taps" in fingerprint
                       else set())
   if not isinstance(fingerprint, dict) or not fingerprint.keys() >= needed:
-    raise UserError(f"{path} is no fingerprint of a metric: it must hold "
+    raise UserError(f"{path} is not the fingerprint of a metric, which holds "
                     f"{', '.join(sorted(needed))}.")
   return fingerprint
 
@@ -141,10 +143,10 @@ def _read_trunk(folder):
   except (TypeError, ValueError, KeyError) as error:
     # What is wrong with a layer stands between the configurations of the network and of the layer.
     reason = str(error).rpartition("Exception encountered: ")[2].partition(" Full object config")[0]
-    raise UserError(f"{folder / TRUNK} is no network that Keras knows (import what registers "
-                    f"its layers before): {errors.first_line(reason)}") from None
+    raise UserError(f"{folder / TRUNK} is not a network that Keras can load (import what "
+                    f"registers its layers first): {errors.first_line(reason)}") from None
   if not isinstance(trunk, keras.Model):
-    raise UserError(f"{folder / TRUNK} describes no network.")
+    raise UserError(f"{folder / TRUNK} does not describe a network.")
   try:
     with (warnings.catch_warnings(action="ignore"),  # of what the hash will tell
           files.local_copy(folder / WEIGHTS) as local):

@@ -7,6 +7,8 @@ single input, hence the list and the dictionary.
 
     EXPORT_DIR/saved_model.pb, variables/   the SavedModel
     EXPORT_DIR/fingerprint.json             what the metric is: weights hash, taps, distance, ...
+    EXPORT_DIR/checksums.json               of all files: `checksums`
+    EXPORT_DIR/assets.extra/                requests by which a server warms up, if asked for
     EXPORT_DIR/...                          the same metric for Keras on any backend: `keras_files`
 """
 
@@ -19,14 +21,14 @@ import tensorflow as tf
 
 from perceptual.common import files, locks, remote
 from perceptual.errors import UserError
-from perceptual.export import keras_files
+from perceptual.export import checksums, keras_files, warm_up
 from perceptual.export.traced import GraphMetric, ServedMetric
 from perceptual.metrics.feature_metric import FeatureMetric
 
 _SAVED_MODEL = "saved_model.pb"
 
 
-def export(metric, export_dir, *, overwrite=False):
+def export(metric, export_dir, *, overwrite=False, warm_up_sizes=()):
   """Writes a metric as a SavedModel, beside its place, then renames it; to an address, uploads it.
 
   The loaded object has `__call__` (the distance, or what else the metric gives) and `two_afc` (the
@@ -43,6 +45,8 @@ def export(metric, export_dir, *, overwrite=False):
     metric: `feature_metric.FeatureMetric`, or `classical.ClassicalMetric`.
     export_dir: the folder to write.
     overwrite: whether an earlier export there may be replaced.
+    warm_up_sizes: pairs (height, width) of images for whose requests TensorFlow Serving is to be
+      ready before the first.
 
   Returns:
     The fingerprint, with the smallest side of an image, and of a run directory its checkpoint and
@@ -62,6 +66,9 @@ def export(metric, export_dir, *, overwrite=False):
       _recover(export_dir)
     with files.staging(export_dir.with_name(f".{export_dir.name}.{os.getpid()}")) as beside:
       _save(metric, text, beside)
+      if warm_up_sizes:
+        warm_up.write(beside, warm_up_sizes)
+      checksums.write(beside)
       _put_in_place(beside, export_dir)
   except OSError as error:
     raise UserError(f"{export_dir} cannot be written: {error.strerror}.") from None
@@ -83,7 +90,7 @@ def require_free(export_dir, overwrite=False):
   if not export_dir.exists() or (export_dir.is_dir() and not any(export_dir.iterdir())):
     return export_dir
   if not (export_dir / keras_files.FINGERPRINT).exists():
-    raise UserError(f"{export_dir} exists and is no export of a metric; name another folder.")
+    raise UserError(f"{export_dir} exists and is not an exported metric; name another folder.")
   if not overwrite and (export_dir / _SAVED_MODEL).exists():  # else its upload was cut short
     raise UserError(f"{export_dir} holds an export already; name another folder or pass "
                     "--overwrite.")

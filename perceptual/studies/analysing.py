@@ -39,9 +39,10 @@ def analyse_runs(study, folder, analyses, *, dataset=None, data_dir=None, limit=
   failed = 0
   for run in runs:
     path = folder.model_dir(run).path
-    sources = loading.Sources(model_dirs=(str(path),), checkpoint="last", dataset=dataset,
-                              data_dir=data_dir, limit=limit)
     for analysis in analyses:
+      sources = loading.Sources(
+          model_dirs=(str(path),), checkpoint=registry.get(analysis).checkpoint, dataset=dataset,
+          data_dir=data_dir, limit=limit)
       target = path / loading.FOLDER / f"{analysis}.csv"
       if target.exists():
         report(f"{run.name}: {analysis} is there")

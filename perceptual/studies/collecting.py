@@ -7,6 +7,7 @@
                           none for a network out of the box
     network, seed
     step, epoch
+    learning_rate         at the step; empty before training
     accuracy              of validation, percent; empty for a learned metric
     judged_set, subset, distance
     tap                   `sum` for all together
@@ -30,45 +31,56 @@ from perceptual.training import records, step_scores
 TASKS_FILE = "collected_tasks.csv"
 BINDING = "binding."  # begins the name of a binding's column
 NUMBERS = {"index": "int64", "seed": "int64", "step": "int64", "epoch": "float64",
-           "accuracy": "float64", "score": "float64", "low": "float64", "high": "float64"}
+           "learning_rate": "float64", "accuracy": "float64", "score": "float64", "low": "float64", "high": "float64"}
 
 
-def collect(study, folder):
+def collect(study, folder, *, unfinished=False):
   """Writes `collected.csv` (and `collected.parquet` where pyarrow is installed), and of tasks
   `collected_tasks.csv`.
 
   Args:
     study: `definition.Study`.
     folder: its `study_dir.StudyDir`.
+    unfinished: whether the scores that runs in training have so far are in the table too. Its
+      last step is then not that of a whole training.
 
   Returns:
-    (paths, states): the files written, and a dict from each run's name to its `State`. Only runs
-    that have finished are in the table.
+    (paths, states): the files written, and a dict from each run's name to its `State`. Runs that
+    have not finished are in the table only as `unfinished` says, and those of tasks never.
 
   Raises:
-    UserError: if none has, or a file of one is damaged.
+    UserError: if there is none, or a file of one is damaged.
   """
   states = {run.name: folder.state(run) for run in study.runs}
-  finished = [run for run in study.runs if states[run.name].state == study_dir.FINISHED]
-  if not finished:
-    raise errors.UserError(f"No run of the study {study.name} in {folder.path} has finished.")
-  of_tasks = [run for run in finished if run.kind == "task"]
-  scored = [run for run in finished if run.kind != "task"]
+  of_tasks = [run for run in study.runs if run.has_loss
+              and states[run.name].state == study_dir.FINISHED]
+  scored = [run for run in study.runs if not run.has_loss
+            and _has_scores(states[run.name], unfinished)]
+  if not (of_tasks or scored):
+    hint = "" if unfinished else " --unfinished collects what runs in training have so far."
+    raise errors.UserError(
+        f"No run of the study {study.name} in {folder.path} has finished.{hint}")
   paths = [*(_collect_scores(study, folder, scored) if scored else ()),
            *(_collect_measures(study, folder, of_tasks) if of_tasks else ())]
   return paths, states
 
 
-def _collect_scores(study, folder, finished):
+def _has_scores(state, unfinished):
+  return state.state == study_dir.FINISHED or (
+      unfinished and state.state in (study_dir.STARTED, study_dir.FAILED) and bool(state.step))
+
+
+def _collect_scores(study, folder, chosen):
   """Writes `collected.csv` and `.parquet` of networks and learned metrics; returns the paths."""
   table = folder.path / "collected.csv"
   with files.beside(table) as temporary, temporary.open(
       "w", newline="", encoding="utf-8") as file:
     file.write(_line([
-        *_own_columns(study), "step", "epoch", "accuracy", *step_scores.COLUMNS[1:]]) + "\n")
-    with progress.progress(finished, description="collecting", unit="run") as runs:
+        *_own_columns(study), "step", "epoch", "learning_rate", "accuracy", *step_scores.COLUMNS[1:]]) + "\n")
+    with progress.progress(chosen, description="collecting", unit="run") as runs:
       for run in runs:
-        file.writelines(_lines(study, run, folder.model_dir(run)))
+        file.writelines(_lines(study, run, folder.model_dir(run),
+                               in_training=folder.state(run).state != study_dir.FINISHED))
   return [table, *_parquet(table)]
 
 
@@ -100,18 +112,25 @@ def _own_values(study, run):
           run.network, run.seed]
 
 
-def _lines(study, run, folder):
+def _lines(study, run, folder, in_training):
   """Yields the lines of one run: millions in all, so those of its scores are taken as they are."""
   own = _line(_own_values(study, run))
   known = {}
   for row in records.read_metrics(folder.metrics):
-    accuracy = row.get("validation_accuracy")
-    known[str(row["step"])] = f"{row['epoch']:g},{'' if accuracy is None else f'{accuracy:.4f}'}"
+    known[str(row["step"])] = ",".join([
+        f"{row['epoch']:g}", _number(row.get("learning_rate"), ".6g"),
+        _number(row.get("validation_accuracy"), ".4f")])
   for step, scored in step_scores.lines(folder.scores):
+    if step not in known and in_training:  # it is writing them just now
+      continue
     if step not in known:
       raise errors.UserError(f"{folder.scores} has scores of step {step}, but {folder.metrics} has "
                              "no such line.")
     yield f"{own},{step},{known[step]},{scored}\n"
+
+
+def _number(value, form):
+  return "" if value is None else f"{value:{form}}"
 
 
 def _line(cells):

@@ -10,11 +10,13 @@ import itertools
 
 from perceptual import errors
 from perceptual.experiments import config, sweeps
+from perceptual.tasks import judgements
 
 PIXELS = "pixels"  # in the place of a network: a loss of pixels alone
 STUDY_DIR = "{study_dir}"  # in a value: the folder of the study
 
 _LOSS = "loss.metric"
+_SEEDS = {"train": "train.seed", "task": "fit.seed"}  # the binding of a run's seed, by its kind
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,10 +26,11 @@ class Run:
   Attributes:
     index: its number in the study, from 0.
     name: its name, and that of its folder.
-    kind: `train`, `learn` or `task`.
+    kind: `train`, `learn`, `task`, or `judge`, which trains nothing and scores its loss.
     base: its gin file.
     bindings: further gin bindings, as `network.width = 0.25`, in the order in which they apply.
-    network: name of the network; of kind `task`, of what the loss is made with, or `pixels`.
+    network: name of the network; of kind `task` and `judge`, of what the loss is made with, or
+      `pixels`.
     seed: its seed.
     values: binding -> value of every binding that varies in the study; None where it has no value.
     varied: those of `values` in which the run differs from its base file.
@@ -48,6 +51,11 @@ class Run:
   studies: tuple[str, ...]
   trunk: str | None = None
   trunk_checkpoint: str | None = None
+
+  @property
+  def has_loss(self):
+    """Whether it is of a loss, whose measures are collected, and not of a network with scores."""
+    return self.kind in ("task", "judge")
 
   @property
   def identity(self):
@@ -138,8 +146,7 @@ def _runs(study, fixed, sweep, columns):
   for base in sweep.bases:
     common = {**fixed, **sweep.bindings}
     config.parse([base], _as_gin(common))
-    of_task = config.is_task()
-    subject = config.task_name() if of_task else config.network()[0]
+    kind, subject = _kind_and_subject(sweep)
     loss = config.value(_LOSS)
     defaults = {binding: config.value(binding) for binding in columns}
     for point in sweep.points or {"": {}}:
@@ -150,16 +157,25 @@ def _runs(study, fixed, sweep, columns):
         labels = _labels(point, sweep, varied)
         for seed in sweep.seeds:
           name = "-".join([subject, *labels, f"seed{seed}"])
-          seeded = "fit.seed" if of_task else "train.seed"
-          kind = {"kind": "task" if of_task else "train", "base": base, "name": name,
-                  "bindings": _as_gin({**common, **varied, seeded: seed})}
+          seeded = {_SEEDS[kind]: seed} if kind in _SEEDS else {}
+          own = {"kind": kind, "base": base, "name": name,
+                 "bindings": _as_gin({**common, **varied, **seeded})}
           if sweep.learn:
-            kind = {"kind": "learn", "base": sweep.learn, "name": f"{name}-lin", "trunk": name,
-                    "bindings": _as_gin({**fixed, "learn.seed": seed}),
-                    "trunk_checkpoint": sweep.trunk_checkpoint}
-          network = varied.get(_LOSS, loss) or PIXELS if of_task else subject
+            own = {"kind": "learn", "base": sweep.learn, "name": f"{name}-lin", "trunk": name,
+                   "bindings": _as_gin({**fixed, "learn.seed": seed}),
+                   "trunk_checkpoint": sweep.trunk_checkpoint}
+          network = subject if kind == "train" else varied.get(_LOSS, loss) or PIXELS
           yield Run(index=0, network=network, seed=seed, values={**defaults, **varied},
-                    varied=tuple(varied), studies=(study,), **kind)
+                    varied=tuple(varied), studies=(study,), **own)
+
+
+def _kind_and_subject(sweep):
+  """What a sweep does with the base file that was parsed, and what its runs' names begin with."""
+  if sweep.judge:
+    return "judge", judgements.NAME
+  if config.is_task():
+    return "task", config.task_name()
+  return "train", config.network()[0]
 
 
 def _labels(point, sweep, varied):

@@ -14,10 +14,11 @@ import keras
 from perceptual import errors
 from perceptual.common import files
 from perceptual.data.judged import judged_sets
+from perceptual.experiments import config
 from perceptual.experiments import runs as experiments
 from perceptual.studies import study_dir
 from perceptual.studies.study_dir import State
-from perceptual.tasks import evaluation
+from perceptual.tasks import evaluation, judgements, results
 
 
 def execute(folder, runs, *, data_dir=None, strategy=None, jit_compile=False):
@@ -71,6 +72,9 @@ def _train(folder, run, options):
   if run.kind == "task":
     _train_for_task(folder, run, path, options)
     return
+  if run.kind == "judge":
+    _judge(folder, run, options)
+    return
   if run.kind == "learn":
     trunk_dir = folder.path / "runs" / run.trunk
     training = experiments.learned(
@@ -90,6 +94,18 @@ def _train_for_task(folder, run, path, options):
   training.train(config=experiments.configuration())
   evaluation.evaluate(path, training.task, seed=run.seed, progress=_say)
   folder.write_state(run, study_dir.FINISHED, steps=training.steps)
+
+
+def _judge(folder, run, options):
+  """Scores a loss on judged sets."""
+  loss = config.loss_settings()
+  judged_sets = config.all_judged_sets(options["data_dir"], options["load_judged"])
+  config.check_used(config.JUDGEMENTS)
+  found = judgements.score(loss.make(), judged_sets, progress=_say)
+  model_dir = folder.model_dir(run)
+  model_dir.write_task({"name": judgements.NAME})
+  results.write(found, model_dir.path / evaluation.FOLDER)
+  folder.write_state(run, study_dir.FINISHED, steps=0)
 
 
 def _note(folder, run, error):

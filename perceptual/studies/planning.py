@@ -19,8 +19,9 @@ from perceptual.data.labelled import imagenet64, registry
 from perceptual.experiments import config
 from perceptual.models import costs
 from perceptual.models import taps as feature_taps
-from perceptual.studies import study_dir
+from perceptual.studies import study_dir, tpu_costs
 from perceptual.studies.devices import DEVICES
+from perceptual.tasks import judgements
 from perceptual.training import learning_settings, optimizers, records
 
 _FLOAT = 4  # bytes of a weight
@@ -117,7 +118,35 @@ def table(planned, name, device):
         f"{one.memory / 1e9:,.1f}", f"{one.checkpoints / 1e6:,.0f}",
         _hours(one.hours(device), decimals=2)])
   about = "PFLOPs are of the whole run, MFLOPs of one image."
-  return f"{aligned(lines)}\n{about}\n\n{totals(planned, name, device)}"
+  if tpu_costs.has(name):
+    lines = [[*line, *cells] for line, cells in zip(lines, tpu_costs.columns(name, planned))]
+    about += f" {tpu_costs.ABOUT}"
+  parts = [f"{aligned(lines)}\n{about}", subtotals(planned, device), totals(planned, name, device)]
+  return "\n\n".join(filter(None, parts))
+
+
+def subtotals(planned, device):
+  """Returns the cost of each sweep as text, a line a study and what varies in it; empty for one.
+
+  A run that several studies ask for counts for the first.
+
+  Args:
+    planned: `Planned`s.
+    device: the `devices.Device` whose hours are estimated.
+  """
+  sweeps = {}
+  for one in planned:
+    sweeps.setdefault((one.run.studies[0], _varied(one.run)), []).append(one)
+  if len(sweeps) < 2:
+    return ""
+  lines = [["study", "varied", "runs", "PFLOPs", "checkpoints GB", "hours"]]
+  for (study, varied), of_sweep in sweeps.items():
+    lines.append([
+        study, varied, str(len(of_sweep)),
+        f"{sum(one.total_flops for one in of_sweep) / 1e15:,.2f}",
+        f"{sum(one.checkpoints for one in of_sweep) / 1e9:,.2f}",
+        _hours(sum(one.hours(device) for one in of_sweep), decimals=2)])
+  return aligned(lines)
 
 
 def totals(planned, name, device):
@@ -183,6 +212,11 @@ def as_csv_rows(planned):
        *(f"{one.hours(device):.4g}" for device in DEVICES.values())] for one in planned]
 
 
+def _varied(run):
+  """What varies in a run, without the configurables: `width`."""
+  return ", ".join(name.rpartition(".")[2] for name in run.varied) or "nothing: out of the box"
+
+
 def _refusal(reason, names):
   """A reason with the runs that are refused for it."""
   shown = ", ".join(names[:_NAMED])
@@ -199,6 +233,8 @@ def _planned(study, run, folder, data_dir):
   run.parse(folder)
   if run.kind == "task":
     return _of_task(run, data_dir)
+  if run.kind == "judge":
+    return _of_judgements(run)
   found = (_learned(study, run, folder, data_dir) if run.kind == "learn" else
            _trained(run, data_dir))
   published = data_dir is None and config.value("images.source") == "imagenet64"
@@ -246,13 +282,34 @@ def _of_task(run, data_dir):
     model = task.build()
     signature = task.train_batches(batch_size=1, seed=0, first_step=0, shard=(0, 1)).element_spec
     cost = _cost_of(model, tuple(signature["input"].shape[1:3]))
-    if loss.metric in models.names():
-      trunk = feature_taps.select_taps(models.build(loss.metric, num_classes=0), loss.taps)
-      of_loss = _cost_of(trunk, task.target_size)
-      cost = _NetworkCost(cost.parameters, cost.flops + of_loss.flops,
-                          cost.activations + of_loss.activations)
+    of_loss = _cost_of_loss(loss, task.target_size)
+    cost = _NetworkCost(cost.parameters, cost.flops + of_loss.flops,
+                        cost.activations + of_loss.activations)
   return _cost(run, cost, settings, settings.steps(task.sizes["train"]),
                task.sizes["validation"], _SLOTS[type(settings.optimizer)])
+
+
+def _of_judgements(run):
+  """The cost of scoring a loss on triplets, which trains nothing."""
+  loss, (names, image_size, limit) = config.loss_settings(), config.judged()
+  config.check_used(config.JUDGEMENTS)
+  with costs.unallocated():
+    cost = _cost_of_loss(loss, (image_size, image_size))
+  images, batch = _triplet_images(names, limit), judgements.BATCH_SIZE
+  return Planned(
+      run=run, parameters=cost.parameters, flops=cost.flops, activations=cost.activations, steps=0,
+      batch_size=batch, evaluations=1, total_flops=cost.flops * images,
+      values=cost.activations * images // _BACKWARD,
+      memory=_FLOAT * (cost.parameters + cost.activations * batch * _IMAGES_OF_A_TRIPLET),
+      checkpoints=0)
+
+
+def _cost_of_loss(loss, size):
+  """The cost of a loss network, cut behind its last tap; nothing of what is no network here."""
+  if loss.metric not in models.names():
+    return _NetworkCost(0, 0, 0)
+  trunk = models.build(loss.metric, num_classes=0)
+  return _cost_of(feature_taps.select_taps(trunk, loss.taps), size)
 
 
 def _cost_of(model, size):

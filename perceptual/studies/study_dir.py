@@ -64,6 +64,12 @@ class StudyDir:
       raise errors.UserError(f"{self.path} holds the study {about.get('study')!r}, not "
                              f"{study.name!r}: choose another --study_dir.")
 
+  def require(self):
+    """Raises `UserError` unless the folder is that of a study in which runs were started."""
+    if not self._about.is_file():
+      raise errors.UserError(f"{self.path} is not the folder of a study: it has no "
+                             f"{self._about.name}, which `perceptual study run` writes.")
+
   def open(self):
     """Makes the folder and writes what the study is now."""
     model_dir.ModelDir(self.path).make()

@@ -48,7 +48,11 @@ class TaskTrainer(trainer.Trainer):
 
 
 class TaskEvaluator(orbit.StandardEvaluator):
-  """The loss and the measures of a task over its validation examples, in padded batches."""
+  """The loss and the measures of a task over its validation examples, in padded batches.
+
+  Attributes:
+    replica_step: what one replica runs in a step, a `tf.function` of its batch.
+  """
 
   def __init__(self, model, dataset, *, task, loss, strategy, progress, jit_compile=False):
     """Makes the evaluator; call it inside the strategy's scope.
@@ -70,14 +74,14 @@ class TaskEvaluator(orbit.StandardEvaluator):
     self._progress = progress
     self._sums = trainer.Sums(
         {f"validation_{name}": 1 for name in ("loss", *task.measures)})
-    self._replica_step = tf.function(self._step_of_replica, jit_compile=jit_compile or None,
-                                     autograph=False)
+    self.replica_step = tf.function(self._step_of_replica, jit_compile=jit_compile or None,
+                                    autograph=False)
 
   def eval_begin(self):
     self._sums.reset()
 
   def eval_step(self, iterator):
-    self._strategy.run(self._replica_step, args=(next(iterator),))
+    self._strategy.run(self.replica_step, args=(next(iterator),))
 
   def eval_reduce(self, state=None, step_outputs=None):
     """Called by orbit after each step; the sums are kept in variables."""

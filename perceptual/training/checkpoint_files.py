@@ -8,7 +8,6 @@ The JSON file is written last. Checkpoints of earlier versions have none: their 
 instead, each of which TensorFlow wrote with a checksum of its own.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -22,7 +21,6 @@ from perceptual.common import files
 KEPT = 2
 _STEP = re.compile(r"step-(\d+)\.(?:index|json|data-\d{5}-of-\d{5})")
 _WRITING = ".writing"
-_BLOCK = 2**22  # bytes that are read at a time
 
 # What TensorFlow raises where a checkpoint's files are cut short or changed.
 DAMAGE = (tf.errors.OpError, ValueError, IndexError, RuntimeError)
@@ -111,7 +109,7 @@ def fault(folder, step):
         return f"{name} is missing"
       if size != stated["bytes"]:
         return f"{name} has {size:,} bytes, not {stated['bytes']:,}"
-      if _sha256(folder / name) != stated["sha256"]:
+      if files.sha256(folder / name) != stated["sha256"]:
         return f"the checksum of {name} does not match step-{step}.json"
     return None
   except OSError as error:
@@ -165,7 +163,7 @@ def _was_never_complete(folder, step):
 
 def _about(written, notes):
   """Returns what a record says of files."""
-  return _summed({"files": {path.name: {"bytes": files.size(path), "sha256": _sha256(path)}
+  return _summed({"files": {path.name: {"bytes": files.size(path), "sha256": files.sha256(path)}
                             for path in written}, "notes": notes})
 
 
@@ -195,11 +193,3 @@ def _fault_of_tensors(path):
   except DAMAGE as error:
     return errors.first_line(error)
   return None
-
-
-def _sha256(path):
-  digest = hashlib.sha256()
-  with path.open("rb") as file:
-    while block := file.read(_BLOCK):
-      digest.update(block)
-  return digest.hexdigest()

@@ -1,5 +1,6 @@
 """The checkpoints of a run - last, best accuracy, best score, steps - and resuming from last."""
 
+import os
 import warnings
 
 import numpy as np
@@ -41,6 +42,11 @@ class Checkpoints:
   def last(self):
     """The path of the last checkpoint, None if there is none."""
     return self._folder.latest("last")
+
+  @property
+  def last_name(self):
+    """The same, relative to the run directory, as text."""
+    return self.last and os.path.relpath(self.last, self._folder.path)
 
   def newest_step(self):
     """Returns the step of the newest last checkpoint that is whole; None if there is none."""

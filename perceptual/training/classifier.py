@@ -77,7 +77,11 @@ class ClassifierTrainer(trainer.Trainer):
 
 
 class ClassifierEvaluator(orbit.StandardEvaluator):
-  """Validation loss and accuracy of a network, over padded batches."""
+  """Validation loss and accuracy of a network, over padded batches.
+
+  Attributes:
+    replica_step: what one replica runs in a step, a `tf.function` of its batch.
+  """
 
   def __init__(self, model, dataset, *, strategy, preprocess, jit_compile=False, progress=None):
     """Makes the evaluator; call it inside the strategy's scope.
@@ -97,15 +101,15 @@ class ClassifierEvaluator(orbit.StandardEvaluator):
     self._preprocess = preprocess
     self._sums = trainer.Sums({"validation_loss": 1, "validation_accuracy": 100})
     self._classes = ClassCounts(model.output["logits"].shape[-1])
-    self._replica_step = tf.function(self._step_of_replica, jit_compile=jit_compile or None,
-                                     autograph=False)
+    self.replica_step = tf.function(self._step_of_replica, jit_compile=jit_compile or None,
+                                    autograph=False)
 
   def eval_begin(self):
     self._sums.reset()
     self._classes.reset()
 
   def eval_step(self, iterator):
-    self._strategy.run(self._replica_step, args=(next(iterator),))
+    self._strategy.run(self.replica_step, args=(next(iterator),))
 
   def eval_reduce(self, state=None, step_outputs=None):
     """Called by orbit after each step; the sums are kept in variables."""

@@ -36,6 +36,10 @@ class JudgedLoop(outer_loop.OuterLoop):
     self._half_widths = {}  # column of a score -> half the interval of the last one, in points
     self._warned = False
 
+  def replica_steps(self):
+    return {**super().replica_steps(),
+            "judge": self._judged_pass.replica_step(self.judged_set.subsets[0])}
+
   @property
   def _score_column(self):
     """The column of `metrics.csv` by which the best score is chosen."""
@@ -62,10 +66,12 @@ class JudgedLoop(outer_loop.OuterLoop):
     super()._resume()
     step_scores.require_taps(self.settings.score_taps, self._judged_pass.metric.taps)
     self._scores_file = step_scores.ScoresFile(
-        self.folder.scores, self.first_step, self._is_chief, noted=self._noted("scores_lines"))
+        self.folder.scores, self.first_step, self._is_chief, noted=self._noted("scores_lines"),
+        crc32=self._noted("scores_crc32"))
 
   def _notes(self):
-    return {**super()._notes(), "scores_lines": self._scores_file.size}
+    return {**super()._notes(), "scores_lines": self._scores_file.size,
+            "scores_crc32": self._scores_file.crc32}
 
   @property
   def _evaluation_size(self):

@@ -101,6 +101,11 @@ class Run(judged_loop.JudgedLoop):
             f"{best_accuracy['step']}, with {self.settings.score_by} "
             f"{best_accuracy[score]:.1f}.\nCurves: {self.folder.plot}  {self.folder.metrics}")
 
+  def replica_steps(self):
+    evaluator = self._evaluator
+    return {**super().replica_steps(),
+            "evaluate": (evaluator.replica_step, evaluator.eval_dataset.element_spec)}
+
   @property
   def _best_columns(self):
     return {**super()._best_columns, "best_accuracy": "validation_accuracy"}

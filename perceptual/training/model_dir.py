@@ -16,6 +16,7 @@
     checkpoints/best_score/     weights at the best perceptual score; of a task, at the best
                                 measure of validation
     checkpoints/steps/step-N.*  weights at the steps of train.keep_checkpoints
+    progress.json               how far the run is, for other programs: `progress_file`
     .lock                       while a process writes here: which one
 
 Of last and of the best there are two each: the newest, and the one before it in case the newest is
@@ -40,8 +41,9 @@ _STEP = re.compile(r"step-\d+")  # names the checkpoint of a step
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # ends the key of every variable in a checkpoint
 
 # What is written in the folder itself, each beside its place first.
-_FILES = ("network.json", "learned.json", "run.json", "study.json", "config.gin",
-          "operative_config.gin", "metrics.csv", "scores.csv", "class_accuracy.csv", "training.png")
+_FILES = ("network.json", "learned.json", "task.json", "run.json", "study.json", "config.gin",
+          "operative_config.gin", "metrics.csv", "scores.csv", "class_accuracy.csv", "training.png",
+          "progress.json", "failure.txt")
 
 
 class ModelDir:
@@ -62,6 +64,7 @@ class ModelDir:
     self.scores = self.path / "scores.csv"
     self.class_accuracy = self.path / "class_accuracy.csv"
     self.plot = self.path / "training.png"
+    self.progress = self.path / "progress.json"
     self.tensorboard = self.path / "tensorboard"
 
   def make(self):
@@ -195,7 +198,12 @@ class ModelDir:
     Raises:
       UserError: if the description is damaged.
     """
-    run = read_json(self.run)
+    try:
+      run = read_json(self.run)
+    except errors.UserError as error:
+      raise errors.UserError(
+          f"{errors.first_line(error)}. If it is damaged, move it away: training goes on from the "
+          "last checkpoint without it, and does not see what has changed in the recipe.") from None
     if run is not None and not isinstance(run, dict):
       raise errors.UserError(f"{self.run} is damaged: it must hold what is trained, and how.")
     return run

@@ -17,7 +17,15 @@ import tensorflow as tf
 from perceptual import errors
 from perceptual.common import files, locks
 from perceptual.errors import UserError
-from perceptual.training import checkpoints, model_dir, records, resuming, stopping
+from perceptual.training import (
+  checkpoints,
+  model_dir,
+  progress_file,
+  records,
+  resuming,
+  stopping,
+  stops,
+)
 
 
 class OuterLoop:
@@ -48,6 +56,7 @@ class OuterLoop:
     self.steps_per_epoch = steps_per_epoch
     self._strategy = strategy or tf.distribute.get_strategy()
     self._is_chief = self._strategy.extended.should_checkpoint  # of several workers, one
+    self._stops = stops.Stops(settings, steps)
     self._last_means = {}
 
   @property
@@ -71,12 +80,23 @@ class OuterLoop:
       return self._metrics.rows
     with self._alone(), stopping.StopRequest() as self._stop:
       self._checkpoints.begin(self._peaks())
-      if self.is_complete:
-        self._tidy()
-      else:
-        with resuming.ended_by_lost_workers(self._strategy):
-          self._train(config or {})
+      self._progress_file = progress_file.ProgressFile(
+          self.folder.progress, write=self._is_chief, step=self.first_step, steps=self.steps,
+          last_checkpoint=self._checkpoints.last_name)
+      with self._progress_file.states(), resuming.ended_by_lost_workers(self._strategy):
+        if self.is_complete:
+          self._tidy()
+        else:
+          self._write_descriptions(config or {})
+          self._train()
     return self._metrics.rows
+
+  def replica_steps(self):
+    """Returns what one replica runs, `{name: (tf.function, spec of its batch)}`.
+
+    It is what XLA compiles on a TPU; `tools/tpu` compiles it without one.
+    """
+    return {"train": (self._trainer.replica_step, self._trainer.train_dataset.element_spec)}
 
   def _is_untidy(self):
     """Whether a complete run has lost something, or was killed after its last step."""
@@ -104,9 +124,8 @@ class OuterLoop:
                         "command again to go on from there.")
       yield
 
-  def _train(self, config):
+  def _train(self):
     """Trains from the first step to the last."""
-    self._write_descriptions(config)
     self._progress = records.Progress(
         steps=self.steps, batch_size=self.settings.batch_size, examples=self.examples,
         steps_per_epoch=self.steps_per_epoch, silent=not self._is_chief)
@@ -116,19 +135,25 @@ class OuterLoop:
       self._evaluate(controller)
       self._keep(step)
     while step < self.steps and not self._has_settled():
-      step = self._next_stop(step)
+      step = self._stops.next(step)
       self._progress.start(self._step)
       self._target = step
       controller.train(step, checkpoint_at_completion=False)
-      if self._is_evaluated(step):
+      if self._stops.is_evaluated(step):
         self._evaluate(controller)
       self._keep(step)
       self._save_last()
       if step < self.steps and self._stop.of_any_worker(self._strategy):
         self._end_early()
 
+  def _keep(self, step):
+    """Keeps the weights of a step, if that was asked for."""
+    if self._stops.is_kept(step):
+      self._checkpoints.keep_step()
+
   def _save_last(self):
     self._checkpoints.save_last(self._notes())
+    self._progress_file.write(last_checkpoint=self._checkpoints.last_name)
 
   def _notes(self):
     """What is kept beside the last weights, so that records that are lost can be put right."""
@@ -204,25 +229,6 @@ class OuterLoop:
             "shuffle_buffer": settings.shuffle_buffer,
             "shard": (context.input_pipeline_id, context.num_input_pipelines)}
 
-  def _next_stop(self, step):
-    """The next step at which to evaluate or save."""
-    settings = self.settings
-    intervals = (settings.eval_interval, settings.checkpoint_interval)
-    kept = () if settings.keep_checkpoints == "all" else settings.keep_checkpoints
-    return min(self.steps, *((step // i + 1) * i for i in intervals if i),
-               *(other for other in (*settings.score_steps, *kept) if other > step))
-
-  def _is_evaluated(self, step):
-    settings = self.settings
-    return (step % settings.eval_interval == 0 or step in settings.score_steps
-            or step == self.steps)
-
-  def _keep(self, step):
-    """Keeps the weights of a step, if that was asked for."""
-    wanted = self.settings.keep_checkpoints
-    if self._is_evaluated(step) if wanted == "all" else step in wanted:
-      self._checkpoints.keep_step()
-
   def _controller(self):
     return _QuietController(
         global_step=self._trainer.global_step, strategy=self._strategy, trainer=self._trainer,
@@ -238,6 +244,9 @@ class OuterLoop:
     if not math.isfinite(means["loss"]):
       raise self._checkpoints.diverged(f"the loss is {means['loss']}")
     means[f"{self.examples}_per_second"] = self._progress.report(self._step, means)
+    self._progress_file.note(
+        step=self._step, epoch=round(self._step / self.steps_per_epoch, 4),
+        seconds_left=self._progress.seconds_left, **means)
     self._last_means = means
     if self._step < self._target and self._stop.of_any_worker(self._strategy):
       self._save_last()
@@ -313,5 +322,5 @@ def check_takes(model, name, given):
     try:
       model(keras.KerasTensor((1, *shape)))
     except ValueError as error:
-      raise UserError(f"{name} does not take the images of {source}, {shape[0]}x{shape[1]} pixels: "
+      raise UserError(f"{name} does not take the images of {source}, {shape[1]}x{shape[0]} pixels: "
                       f"{errors.first_line(error)}") from None

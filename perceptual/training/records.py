@@ -17,7 +17,11 @@ EVALUATION_SECONDS = 10.0  # between two lines of progress of one evaluation
 
 
 class Progress:
-  """Prints one line after each inner loop of training: step, rate, time left, loss, accuracy."""
+  """Prints one line after each inner loop of training: step, rate, time left, loss, accuracy.
+
+  Attributes:
+    seconds_left: the time left as last reported; None before there is a pace.
+  """
 
   def __init__(self, *, steps, batch_size, steps_per_epoch, examples="images", silent=False):
     self._steps = steps
@@ -27,6 +31,7 @@ class Progress:
     self._silent = silent
     self._last = None
     self._first_report = None
+    self.seconds_left = None
 
   def start(self, step):
     """Starts the clock at a step; time between loops, spent on evaluation, is not in the rate."""
@@ -53,8 +58,8 @@ class Progress:
       self._first_report = (step, now)
       return "graph building included"
     first_step, first_time = self._first_report
-    left = (self._steps - step) * (now - first_time) / (step - first_step)
-    return f"{duration(left)} left"
+    self.seconds_left = round((self._steps - step) * (now - first_time) / (step - first_step), 1)
+    return f"{duration(self.seconds_left)} left"
 
   def start_evaluation(self, total):
     """Starts an evaluation of `total` images and triplets."""

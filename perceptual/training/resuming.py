@@ -55,18 +55,29 @@ _NO_ANSWER = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.Canc
               tf.errors.DeadlineExceededError, tf.errors.InternalError, tf.errors.UnknownError)
 
 
+# Strategy -> what can be lost of it, and how its run goes on.
+_LOST = {
+    tf.distribute.MultiWorkerMirroredStrategy: (
+        "another worker", "Give all workers their commands again"),
+    tf.distribute.TPUStrategy: ("the TPU", "Give the command again"),
+}
+
+
 @contextlib.contextmanager
 def ended_by_lost_workers(strategy):
-  """A context that ends by one line and `errors.Stopped` where another worker has ended."""
+  """A context that ends by one line and `errors.Stopped` where another worker has ended.
+
+  Or a TPU, which is taken away without its host where it is preempted.
+  """
   try:
     yield
   except _NO_ANSWER as error:
-    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-      raise
-    print("error: another worker has ended, or cannot be reached "
-          f"({errors.first_line(error)[:200]}). Give all workers their commands again to go on "
-          "from the last checkpoint.", file=sys.stderr, flush=True)
-    raise errors.Stopped from None
+    for kind, (lost, again) in _LOST.items():
+      if isinstance(strategy, kind):
+        print(f"error: {lost} has ended, or cannot be reached ({errors.first_line(error)[:200]}). "
+              f"{again} to go on from the last checkpoint.", file=sys.stderr, flush=True)
+        raise errors.Stopped from None
+    raise
 
 
 def refuse_lost_checkpoints(folder, last):

@@ -6,6 +6,7 @@ line for each judged set, subset or average, distance and tap, with its bootstra
 
 import csv
 import warnings
+import zlib
 
 import numpy as np
 
@@ -73,7 +74,7 @@ def lines(path):
 class ScoresFile:
   """The file of a run, rewritten whole so that it is never half-written."""
 
-  def __init__(self, path, last_step=0, write=True, *, noted=None):
+  def __init__(self, path, last_step=0, write=True, *, noted=None, crc32=None):
     """Reads the file; lines after `last_step`, which a resumed run writes again, are passed over.
 
     Args:
@@ -82,6 +83,7 @@ class ScoresFile:
       write: whether this process writes; of several workers, one does.
       noted: how many lines there were when the checkpoint of `last_step` was saved, if that is
         known; where there are fewer now, that is warned of.
+      crc32: their `crc32` then, if that is known; where it is another now, that is warned of.
 
     Raises:
       UserError: if the file is damaged.
@@ -92,11 +94,19 @@ class ScoresFile:
     if noted is not None and self.size < noted:
       warnings.warn(f"{path} has lost {noted - self.size:,} of its {noted:,} lines up to step "
                     f"{last_step}: those scores are gone.", stacklevel=2)
+    elif crc32 is not None and self.crc32 != crc32:
+      warnings.warn(f"{path} has changed since it was written: its scores up to step {last_step} "
+                    "are not all as they were computed.", stacklevel=2)
 
   @property
   def size(self):
     """The number of lines."""
     return len(self._rows)
+
+  @property
+  def crc32(self):
+    """A checksum of the lines."""
+    return zlib.crc32("\n".join(map(",".join, self._rows)).encode())
 
   def append(self, step, rows):
     """Adds the lines of a step, in the place of those of that step or later."""

@@ -23,6 +23,7 @@ class Trainer(orbit.StandardTrainer):
     optimizer: Keras optimizer, built.
     global_step: number of steps taken, a `tf.Variable`.
     reported: what is averaged over steps and reported, as `Sums` takes it.
+    replica_step: what one replica runs in a step, a `tf.function` of its batch.
   """
 
   reported = types.MappingProxyType({"loss": 1, "accuracy": 100})
@@ -50,8 +51,8 @@ class Trainer(orbit.StandardTrainer):
     self._batch_size = batch_size
     self._preprocess = preprocess
     self._sums = Sums(self.reported)
-    self._replica_step = tf.function(self._step_of_replica, jit_compile=jit_compile or None,
-                                     autograph=False)
+    self.replica_step = tf.function(self._step_of_replica, jit_compile=jit_compile or None,
+                                    autograph=False)
 
   def train_state(self):
     """Returns all that resuming needs, for `tf.train.Checkpoint`."""
@@ -66,7 +67,7 @@ class Trainer(orbit.StandardTrainer):
     self._sums.reset()
 
   def train_step(self, iterator):
-    self._strategy.run(self._replica_step, args=(next(iterator),))
+    self._strategy.run(self.replica_step, args=(next(iterator),))
     self.global_step.assign_add(1)
 
   def train_loop_end(self):

@@ -13,7 +13,7 @@ import warnings
 import keras
 
 from perceptual import errors
-from perceptual.common.files import expanded
+from perceptual.common import files
 from perceptual.version import __version__
 from perceptual.weights import catalogue, state_dicts, store, torch_layout
 
@@ -88,10 +88,10 @@ class Converted:
         "network": self.entry.network,
         "version": self.entry.version,
         "weights": weights.name,
-        "sha256": store.file_hash(weights),
+        "sha256": files.sha256(weights),
         "tensors_sha256": self.tensors_sha256,
         "parameters": self.model.count_params(),
-        "source": {"file": self.source.name, "sha256": store.file_hash(self.source)},
+        "source": {"file": self.source.name, "sha256": files.sha256(self.source)},
         "published": {"file": self.entry.file, "by": self.entry.publisher,
                       "licence": self.entry.licence, "identical": self.is_published},
         "versions": {"perceptual": __version__, "keras": keras.version()},
@@ -118,7 +118,7 @@ def read(path, name):
       names that differ are told.
   """
   entry = catalogue.get(name)
-  path = expanded(path)
+  path = files.expanded(path)
   state = state_dicts.read(path)
   model = entry.build()
   try:

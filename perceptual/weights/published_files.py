@@ -11,7 +11,7 @@ import urllib.parse
 import warnings
 
 from perceptual import errors
-from perceptual.common.files import expanded
+from perceptual.common import files
 from perceptual.weights import download, state_dicts, store
 
 # A file of weights stands at `Entry.path` below the address of its role; so it should on a mirror.
@@ -108,7 +108,7 @@ def remove(path):
 def verify(entry, path):
   """Raises `UserError` unless a file is the published one of an entry."""
   if entry.hash_prefix:
-    found = store.file_hash(path)
+    found = files.sha256(path)
     if not found.startswith(entry.hash_prefix):
       raise errors.UserError(
           f"{path} is not the published {entry.file}: its SHA-256 begins with "
@@ -127,7 +127,7 @@ def _torch_folders():
   """As `torch.hub.get_dir` finds its folder, without importing PyTorch."""
   cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
   home = os.environ.get("TORCH_HOME") or os.path.join(cache, "torch")
-  return [expanded(home) / "hub" / "checkpoints"]
+  return [files.expanded(home) / "hub" / "checkpoints"]
 
 
 def _lpips_folders():

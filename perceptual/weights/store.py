@@ -4,12 +4,12 @@
     <name>.json         the manifest: hashes, source, publisher, licence
 """
 
-import hashlib
 import json
 import shlex
 import warnings
 
 from perceptual import errors
+from perceptual.common import files
 from perceptual.common.folders import weights_dir
 from perceptual.weights import catalogue
 
@@ -49,7 +49,7 @@ def load(name, folder=None):
   if manifest["name"] != name:
     raise errors.UserError(f"{manifest_file} is of {manifest['name']}, not of {name}: convert the "
                            "weights again.")
-  if file_hash(weights) != manifest["sha256"]:
+  if files.sha256(weights) != manifest["sha256"]:
     raise errors.UserError(f"The checksum of {weights} does not match {manifest_file.name}: "
                            "convert the weights again.")
   model = entry.build()
@@ -82,12 +82,6 @@ def read_manifest(path):
   raise errors.UserError(f"{path} is not a manifest of weights: convert the weights again.")
 
 
-def file_hash(path):
-  """Returns the SHA-256 of a file."""
-  with open(path, "rb") as file:
-    return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def how_to_get(names, folder=None):
   """Returns a message: what is missing, whose files it is in, and the command that gets them.
 
@@ -97,9 +91,9 @@ def how_to_get(names, folder=None):
   """
   published = " and ".join(
       f"{entry.file} ({entry.publisher})" for entry in map(catalogue.get, names))
-  return (f"There are no weights of {' and '.join(names)} in {weights_dir(folder)}, and nothing is "
-          f"downloaded unasked. They come from {published}. To download and convert what this "
-          f"machine does not have yet, run: {command_to_get(names, folder)}")
+  return (f"There are no weights of {' and '.join(names)} in {weights_dir(folder)}, and "
+          f"nothing is downloaded unless you ask. They come from {published}. To download and "
+          f"convert what this machine does not have yet, run: {command_to_get(names, folder)}")
 
 
 def command_to_get(names, folder=None):

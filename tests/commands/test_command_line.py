@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -94,6 +95,7 @@ def test_help_shows_the_docstring_and_every_flag(apples, configured, capsys, mon
   out, err = capsys.readouterr()
   note = textwrap.fill("What to " + "remember " * 20, 60, initial_indent=" " * 6,
                        subsequent_indent=" " * 6)
+  log = out[out.index("  --log=plain|time|json\n"):].rstrip()
   assert out == f"""{_DOC}
 Flags:
   --basket=STRING
@@ -110,6 +112,7 @@ Flags:
       How they are marked; empty for not at all.
   --note=STRING
 {note}
+{log}
 """
   assert err == "" and configured == []
 
@@ -119,10 +122,10 @@ Flags:
     (["--basket"], "Missing value for flag --basket."),
     (["--basket=b", "--kin=red"], "Unknown flag --kin. Did you mean --kind?"),
     (["--basket=b", "--xyzzy"], "Unknown flag --xyzzy. Available: --basket, --kind, --sort, "
-                                "--count, --dry_run, --label, --note, --help."),
+                                "--count, --dry_run, --label, --note, --log, --help."),
     (["--kind=blue", "--basket=b"], "Flag --kind=blue: value should be one of <red|green>."),
     (["--basket=b", "--count=0"], "Flag --count=0: 0 is not a positive integer."),
-    (["--basket=b", "--count=x"], "Flag --count=x: invalid literal for int() with base 10: 'x'."),
+    (["--basket=b", "--count=x"], "Flag --count=x: 'x' is not an integer."),
     (["--basket=b", "--nodry_run=1"], "--nodry_run=1 does not take an argument."),
     (["--basket="], "--basket= has no value: give one, or leave the flag out."),
     (["--basket", " "], "--basket= has no value: give one, or leave the flag out."),
@@ -267,13 +270,27 @@ def test_a_run_that_was_stopped_has_a_status_of_its_own(apples, capsys):
   assert capsys.readouterr().err == ""
 
 
-def test_every_command_can_log_as_json(apples, capsys, monkeypatch):
-  monkeypatch.setattr(sys, "stderr", sys.stderr)  # put back afterwards
-  monkeypatch.setenv("PERCEPTUAL_LOG", "json")
-  assert _run(_raising(errors.UserError("no such basket")), apples, "--basket=b") == 1
+@pytest.mark.parametrize("chosen", ["flag", "variable"])
+def test_every_command_can_log_as_json(apples, capsys, monkeypatch, chosen):
+  monkeypatch.setenv("PERCEPTUAL_LOG", "json" if chosen == "variable" else "plain")
+  flag = ["--log=json"] if chosen == "flag" else []
+  before = sys.stderr
+  assert _run(_raising(errors.UserError("no such basket")), apples, "--basket=b", *flag) == 1
+  assert sys.stderr is before
   about = json.loads(capsys.readouterr().err)
   assert (about["level"], about["message"]) == ("ERROR", "error: no such basket")
-  monkeypatch.undo()
+
+
+def test_a_log_has_times_and_a_terminal_has_none(apples, capsys, monkeypatch):
+  monkeypatch.delenv("PERCEPTUAL_LOG")
+  assert _run(lambda argv: print("half", end="", file=sys.stderr), apples, "--basket=b") == 0
+  assert re.fullmatch(r"\d{4}-\S+ INFO half\n", capsys.readouterr().err)
+  monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+  assert _run(_raising(errors.UserError("none")), apples, "--basket=b") == 1
+  assert capsys.readouterr().err == "error: none\n"
+
+
+def test_an_unknown_format_of_logs_is_refused(apples, capsys, monkeypatch):
   monkeypatch.setenv("PERCEPTUAL_LOG", "xml")
   assert _run(_raising(None), apples, "--basket=b") == 1
   assert "Unknown PERCEPTUAL_LOG 'xml'. Available: plain, time, json." in capsys.readouterr().err

@@ -138,7 +138,7 @@ def _resized(study):
      "ratings.csv line 7 and ratings.csv line 8 judge the same images (0.png, 6.png) differently"),
     (_fewer, "ratings.csv: 9 opinions to score; at least 10 are needed."),
     (_edit("4.0", "nan"), "ratings.csv line 4: score is 'nan', not a finite number."),
-    (_resized, "ratings.csv line 8: the images differ in size: 0.png 16x16, 7.png 12x16."),
+    (_resized, "ratings.csv line 8: the images differ in size: 0.png 16x16, 7.png 16x12."),
 ], ids=["reversed", "votes that do not add up", "a reference missing", "a contradiction",
         "fewer than ten", "NaN", "sizes that differ"])
 def test_bad_input(spoil, message, run, study, tmp_path):

@@ -24,7 +24,7 @@ train.score_distances = ['local']
 step_decay.warmup_epochs = 0
 """
 
-_SUBCOMMANDS = "plan, run, status, collect, analyze, figures, report, losses, submit"
+_SUBCOMMANDS = "plan, run, status, collect, analyze, findings, figures, report, losses, submit"
 
 
 @pytest.fixture
@@ -104,9 +104,18 @@ def test_refused_runs_are_one_line(run, flags, tmp_path):
                           "resnet2-width0.2-seed0): label_smoothing")
 
 
-def test_figures_come_after_collect(run, flags):
-  code, _, error = run("figures", *flags)
+@pytest.mark.parametrize("subcommand", ["figures", "findings"])
+def test_figures_come_after_collect(run, flags, tmp_path, subcommand):
+  (tmp_path / "study").mkdir()
+  (tmp_path / "study" / "study.json").write_text('{"study": "micro"}')
+  code, _, error = run(subcommand, *flags)
   assert code == 1 and "has no collected.csv: perceptual study collect comes first." in error
+
+
+@pytest.mark.parametrize("subcommand", ["status", "collect", "report"])
+def test_a_folder_without_a_study_is_refused(run, flags, subcommand):
+  code, _, error = run(subcommand, *flags)
+  assert code == 1 and "study is not the folder of a study: it has no study.json" in error
 
 
 def test_a_failed_run_is_told_by_the_exit_status(run, flags, tmp_path):
@@ -139,7 +148,7 @@ def test_mistakes_are_one_line(run, flags, arguments, code, message):
 
 
 @pytest.mark.parametrize(
-    "subcommand", ["run", "status", "collect", "analyze", "figures", "report", "submit"])
+    "subcommand", ["run", "status", "collect", "analyze", "findings", "figures", "report", "submit"])
 def test_the_folder_is_asked_for(run, flags, subcommand):
   found = run(subcommand, flags[0])
   assert found[0] == 2

@@ -167,26 +167,28 @@ def test_two_workers_one_killed_then_one_asked_to_stop(tmp_path, gin_file):
       assert "resuming at step" in out
 
 
-def test_two_workers_train_as_one_process(tmp_path, gin_file):
-  gin_file = gin_file("network.synchronized_batch_norm = True")
-  processes = _start_workers(2, gin_file, tmp_path / "two")
+def test_three_workers_train_as_one_process(tmp_path, gin_file):
+  """In three, of which no batch or set is a multiple by chance."""
+  gin_file = gin_file("network.synchronized_batch_norm = True", "train.batch_size = 12",
+                      "train.eval_batch_size = 12")
+  processes = _start_workers(3, gin_file, tmp_path / "three")
   config.parse([gin_file])
   alone = loop.Run(tmp_path / "one", network=config.network(), images=config.images(None),
                    judged_set=config.all_judged_sets(None)[0], settings=config.train_settings())
   expected = alone.train()
   outputs = [_finish(process) for process in processes]
   hashes = {out.splitlines()[-1] for out, _ in outputs}
-  assert len(hashes) == 1, "both workers hold the same weights"
+  assert len(hashes) == 1, "all workers hold the same weights"
   assert hashes.pop().startswith("weights ")
-  assert all("2 replicas" in out for out, _ in outputs)
-  assert ["evaluation at step 4" in err for _, err in outputs] == [True, False], "the chief's"
-  assert len(list((tmp_path / "two" / "tensorboard").iterdir())) == 1
+  assert all("3 replicas" in out for out, _ in outputs)
+  assert ["evaluation at step 4" in err for _, err in outputs] == [True, False, False], "the chief"
+  assert len(list((tmp_path / "three" / "tensorboard").iterdir())) == 1
 
-  model, *_, step = model_dir.load_network(tmp_path / "two", "last")
+  model, *_, step = model_dir.load_network(tmp_path / "three", "last")
   assert step == 4
   for found, variable in zip(model.weights, alone.model.weights):
     np.testing.assert_allclose(found.numpy(), variable.numpy(), atol=1e-4, err_msg=found.path)
-  rows = records.read_metrics(tmp_path / "two" / "metrics.csv")
+  rows = records.read_metrics(tmp_path / "three" / "metrics.csv")
   for name in ("loss", "validation_loss", "validation_accuracy", "score/local"):
     assert rows[-1][name] == pytest.approx(expected[-1][name], rel=1e-3), name
 

@@ -21,6 +21,12 @@ def test_a_user_who_is_not_there_is_one_line():
     files.expanded("~nobody-of-this-name/x")
 
 
+def test_a_zero_byte_after_a_user_is_one_line():
+  """Found by `tools.faults.guided` in a CSV of pairs."""
+  with pytest.raises(UserError, match=r"'~g\\x00/a.png' has a zero byte"):
+    files.expanded("~g\0/a.png")
+
+
 def test_a_file_may_be_called_like_a_user(monkeypatch, tmp_path):
   monkeypatch.chdir(tmp_path)
   (tmp_path / "~draft.png").touch()
@@ -68,3 +74,13 @@ def test_leftovers_of_killed_processes_go_and_nothing_else(tmp_path):
   files.remove_leftovers(tmp_path, ["metrics.csv", "m.etrics.json", "record"])
   assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
   files.remove_leftovers(tmp_path / "none", ["metrics.csv"])
+
+
+def test_what_a_killed_process_has_left_of_a_file_goes_when_it_is_written_again(tmp_path):
+  """And nothing else: neither that of a process that runs nor a user's hidden file."""
+  ended, running = 4194305, os.getppid()  # the first is above what Linux gives
+  for name in (f".a.{ended}.txt", f".a.{running}.txt", f".b.{ended}.txt", ".mine.txt"):
+    (tmp_path / name).touch()
+  files.write_text(tmp_path / "a.txt", "text")
+  assert sorted(path.name for path in tmp_path.iterdir()) == sorted([
+      f".a.{running}.txt", f".b.{ended}.txt", ".mine.txt", "a.txt"])

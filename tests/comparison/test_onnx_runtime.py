@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 
 import perceptual
-from perceptual.common import packages
+from perceptual.commands import compared_metrics
+from perceptual.common import backends, packages
 from perceptual.comparison import onnx_runtime
+from perceptual.data.judged import prepare_judged
 from perceptual.errors import UserError
+from tests.data.judged import studies
 from tools.build_files import ROOT
 
 pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed: tools/test.sh --all")
@@ -64,6 +67,15 @@ def test_without_a_file_there_is_none(source, tmp_path, monkeypatch):
   assert onnx_runtime.find(source) is None
 
 
+@pytest.mark.parametrize("source, message", [
+    ("simm", "Unknown metric 'simm'. Did you mean ssim"), ("lpips", "Did you mean lpips-alex"),
+    ("./no-such", "There is no folder './no-such'"), ("x" * 5000, "^.{,500}$")])
+def test_what_is_no_metric_is_said_before_a_backend_is_asked_for(source, message, monkeypatch):
+  monkeypatch.setattr(backends, "choose", lambda **_: pytest.fail("asked for a backend"))
+  with pytest.raises(UserError, match=message):
+    compared_metrics.load([source], by_onnx=True)
+
+
 def test_without_onnx_runtime_there_is_none(monkeypatch):
   monkeypatch.setattr(packages, "is_installed", lambda name: name != "onnxruntime")
   assert onnx_runtime.find("ssim") is None
@@ -93,3 +105,31 @@ def test_two_files_are_compared_and_metrics_listed_without_keras(tmp_path, write
       capture_output=True, text=True, check=True)
   *_, row, heavy = process.stdout.splitlines()
   assert row.split()[:2] == ["b.png", "0.0400"] and heavy == "[]"
+
+
+def test_a_judged_set_is_scored_where_no_backend_is_installed(tmp_path):
+  for index in range(3):
+    studies.save(tmp_path / f"study/{index}.png", studies.reference(index))
+    for level in range(5):
+      studies.save(tmp_path / f"study/{index}_{level}.png",
+                   studies.noisy(studies.reference(index), 4 + 8 * level, level))
+  studies.write_csv(
+      tmp_path / "study/votes.csv",
+      [(f"{index}.png", f"{index}_{level}.png", f"{index}_{level + 1}.png", 0)
+       for index in range(3) for level in range(4)], ("reference", "a", "b", "p"))
+  prepare_judged.prepare(tmp_path / "study", tmp_path / "data", name="study")
+  code = """if True:
+      import sys
+      from perceptual.common import packages
+      there = packages.is_installed
+      backends = ("tensorflow", "torch", "jax")
+      packages.is_installed = lambda name: name not in backends and there(name)
+      from perceptual.commands import cli
+      cli.main(["evaluate", "--metric=mse", "--metric=ssim", "--dataset=judged/study", "--noreport",
+                "--data_dir=data", "--output_dir=out"])
+      """
+  process = subprocess.run(
+      [sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(ROOT), "PATH": ""},
+      capture_output=True, text=True, check=False)
+  assert process.returncode == 0, process.stderr
+  assert (tmp_path / "out/scores.csv").is_file() and "100.0" in process.stdout

@@ -124,7 +124,7 @@ def test_a_csv_file_lists_paths_from_its_own_folder(touch):
     ("reference;candidate\na;b\n", "needs the columns reference and candidate; it has "
                                    "'reference;candidate'."),
     ("reference,candidate\n", "lists no pairs."),
-    (b"reference,candidate\n\xff\xfe,b\n", "is no CSV file in UTF-8: "),
+    (b"reference,candidate\n\xff\xfe,b\n", "is not a CSV file in UTF-8: "),
 ], ids=["empty", "semicolons", "no pairs", "not UTF-8"])
 def test_a_csv_file_that_is_none_is_an_error(tmp_path, text, message):
   path = tmp_path / "pairs.csv"

@@ -45,7 +45,7 @@ def test_an_export_is_written_into_new_folders_and_returns_its_fingerprint(quick
   assert fingerprint == {
       **quick.fingerprint, "smallest_side": 1, "checkpoint": "last", "step": 1}
   assert sorted(p.name for p in target.iterdir()) == [
-      "fingerprint.json", "metric.weights.h5", "saved_model.pb", "trunk.json"]
+      "checksums.json", "fingerprint.json", "metric.weights.h5", "saved_model.pb", "trunk.json"]
   assert [p.name for p in target.parent.iterdir()] == ["b"]
 
 
@@ -83,7 +83,7 @@ def test_something_else_is_never_replaced(quick, tmp_path, overwrite):
   (tmp_path / "file").write_bytes(b"file")
   before = _snapshot(tmp_path)
   for name in ("photos", "file"):
-    with pytest.raises(UserError, match=f"{name} exists and is no export of a metric"):
+    with pytest.raises(UserError, match=f"{name} exists and is not an exported metric"):
       saved_model.export(quick, tmp_path / name, overwrite=overwrite)
   with pytest.raises(UserError, match=r"file/below cannot be written: .*/file is not a directory"):
     saved_model.export(quick, tmp_path / "file" / "below", overwrite=overwrite)

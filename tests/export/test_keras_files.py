@@ -96,7 +96,7 @@ def test_layers_of_the_users_own_come_back_once_registered(tmp_path, images):
       model, name="mine", distance="l2")(*images(4, 5)))
   del keras.saving.get_custom_objects()["of_this_test>Doubled"]
   message = _refusal(folder)
-  assert "trunk.json is no network that Keras knows" in message and "Doubled" in message
+  assert "trunk.json is not a network that Keras can load" in message and "Doubled" in message
 
 
 # What it refuses.

@@ -5,32 +5,37 @@ request: it runs the signature that is named, by the names of the signature's te
 """
 
 import concurrent.futures
+import importlib.util
 import json
+import pathlib
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from google.protobuf import text_format
 
-from perceptual.export import saved_model
+from perceptual.errors import UserError
+from perceptual.export import saved_model, warm_up
 
 _REASON = "TensorFlow Serving's messages are not installed: not tried (tools/test.sh --all)"
 
 
 @pytest.fixture(scope="module")
 def served(learned, tmp_path_factory):
-  """A session with an export in it, and the export's signatures: what a server holds."""
+  """A session with an export in it, its signatures and its folder: what a server holds."""
   folder = tmp_path_factory.mktemp("served") / "metric" / "1"
-  saved_model.export(learned, folder)
+  warm_up_sizes = [(24, 31), (17, 90)] if importlib.util.find_spec("tensorflow_serving") else ()
+  saved_model.export(learned, folder, warm_up_sizes=warm_up_sizes)
   session = tf.compat.v1.Session(graph=tf.Graph())
   with session.graph.as_default():
     graph = tf.compat.v1.saved_model.load(session, ["serve"], str(folder))
-  yield session, graph.signature_def
+  yield session, graph.signature_def, folder
   session.close()
 
 
 def _run(served, name, inputs):
   """Runs a signature as a server does; inputs and outputs are arrays by their names."""
-  session, signatures = served
+  session, signatures, _ = served
   signature = signatures[name]
   fed = {signature.inputs[key].name: value for key, value in inputs.items()}
   assert set(fed) == {info.name for info in signature.inputs.values()}
@@ -118,3 +123,35 @@ def test_the_documented_body_of_a_rest_request_fits_its_signature(documented, se
   [found] = _run(served, request["signature_name"], inputs).values()
   np.testing.assert_allclose(found, learned(*inputs.values()), rtol=1e-6)
   assert [*answer] == ["outputs"] and len(answer["outputs"]) == len(found)
+
+
+def test_a_server_is_warmed_up_for_every_size_and_type(served):
+  """As a server does: every record of the file is a request, which the export answers."""
+  logs = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2", reason=_REASON)
+  found = []
+  for record in tf.data.TFRecordDataset(
+      str(served[2] / "assets.extra" / "tf_serving_warmup_requests")).as_numpy_iterator():
+    request = logs.PredictionLog.FromString(record).predict_log.request
+    inputs = {name: tf.make_ndarray(proto) for name, proto in request.inputs.items()}
+    [distance] = _run(served, request.model_spec.signature_name, inputs).values()
+    np.testing.assert_array_equal(distance, [0.0])
+    found.append((inputs["reference"].shape[1:3], inputs["reference"].dtype))
+  assert found == [((24, 31), "float32"), ((24, 31), "uint8"), ((17, 90), "float32"),
+                   ((17, 90), "uint8")]
+
+
+def test_sizes_to_warm_up_for_are_height_and_width():
+  pytest.importorskip("tensorflow_serving", reason=_REASON)
+  assert warm_up.sizes(["64x96", "8x8"]) == [(64, 96), (8, 8)]
+  assert warm_up.sizes([]) == []
+  with pytest.raises(UserError, match="images '64' is not HEIGHTxWIDTH, such as 64x64"):
+    warm_up.sizes(["64"])
+
+
+def test_the_documented_configuration_of_versions_is_the_servers_own():
+  config = pytest.importorskip("tensorflow_serving.config.model_server_config_pb2", reason=_REASON)
+  page = (pathlib.Path(__file__).parents[2] / "docs" / "scale.md").read_text("utf-8")
+  [block] = [block for block in page.split("```") if "\nmodel_config_list {" in block]
+  [model] = text_format.Parse(block, config.ModelServerConfig()).model_config_list.config
+  assert list(model.model_version_policy.specific.versions) == [1, 2]
+  assert model.version_labels == {"stable": 1, "canary": 2}

@@ -15,7 +15,7 @@ from perceptual.comparison import headers, journal, pairing
 from perceptual.data import tfds_files
 from perceptual.export import saved_model
 from perceptual.training import checkpoint_files, records
-from tools.faults import commands, crashes, injection
+from tools.faults import crashes, forks, injection
 
 
 class _Checkpoint:
@@ -44,7 +44,7 @@ def _campaign(folder, write, check):
   while status == injection.EXIT:
     end_at += 1
     for half in (False, True):
-      status = commands.in_child(functools.partial(ended, end_at, half))
+      status = forks.in_child(functools.partial(ended, end_at, half))
       assert status in (0, injection.EXIT)
       check(status == 0)
   assert end_at > 3

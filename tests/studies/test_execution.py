@@ -7,7 +7,7 @@ import json
 import pytest
 
 from perceptual.errors import UserError
-from perceptual.studies import collecting, definition, execution, planning, reporting, study_dir
+from perceptual.studies import collecting, definition, execution, planning, status, study_dir
 from perceptual.studies.devices import DEVICES
 from perceptual.training import outer_loop, records
 
@@ -76,7 +76,7 @@ def test_finished_runs_are_passed_over(whole, capsys):
   study = definition.read(file)
   before = {path: path.stat().st_mtime_ns for path in folder.path.rglob("*")}
   states = execution.execute(folder, study.runs)
-  assert reporting.all_finished(states)
+  assert status.all_finished(states)
   assert {path: path.stat().st_mtime_ns for path in folder.path.rglob("*")} == before
   planned = planning.plan(study, folder=folder.path)
   text = planning.check(planned, folder, "cpu", DEVICES["cpu"])
@@ -115,7 +115,7 @@ def test_a_study_killed_again_and_again_ends_with_the_same_table(whole, tmp_path
       assert "started" in states, states
       assert "failed" not in states, states
   assert kills == 4
-  assert reporting.all_finished(states)
+  assert status.all_finished(states)
   collecting.collect(study, folder)
   assert (folder.path / "collected.csv").read_text() == expected
 
@@ -126,11 +126,11 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(write, tmp_path):
   states = execution.execute(folder, study.runs)
   assert [state.state for state in states.values()] == ["failed", "finished"]
   assert "width must be a number > 0" in states["resnet2-width-1-seed0"].note
-  assert "Failed: resnet2-width-1-seed0: width must be" in reporting.status(study, folder)
+  assert "Failed: resnet2-width-1-seed0: width must be" in status.table(study, folder)
   paths, states = collecting.collect(study, folder)
   assert {row["run"] for row in csv.DictReader(paths[0].read_text().splitlines())} == {
       "resnet2-width0.2-seed0"}
-  assert "1 failed, 1 finished, of 2 runs" in reporting.summary(study, folder, states)
+  assert "1 failed, 1 finished, of 2 runs" in status.summary(study, folder, states)
 
 
 def test_a_bug_leaves_its_traceback_and_the_run_is_tried_again(write, tmp_path, monkeypatch):
@@ -142,7 +142,7 @@ def test_a_bug_leaves_its_traceback_and_the_run_is_tried_again(write, tmp_path, 
   assert states["resnet2-seed0"].note.startswith("ZeroDivisionError: division by zero (see ")
   assert "Traceback" in (folder.path / "runs/resnet2-seed0/failure.txt").read_text()
   states = execution.execute(folder, study.runs[:1])
-  assert reporting.all_finished(states)
+  assert status.all_finished(states)
 
 
 def test_runs_that_have_changed_are_listed_and_left_alone(whole, tmp_path, write):
@@ -150,7 +150,7 @@ def test_runs_that_have_changed_are_listed_and_left_alone(whole, tmp_path, write
   changed = definition.read(write(STUDY.replace("[0.1, 0.2]", "[0.1, 0.3]").replace(
       "[1]}", "[1], 'train.weight_decay': 0.5}").replace("BASE", f"{file[:-9]}base.gin")))
   again = study_dir.StudyDir(folder.path, changed)
-  text = reporting.status(changed, again)
+  text = status.table(changed, again)
   assert ("Changed: resnet2-seed0: nothing before, train.weight_decay = 0.5 now") in text
   assert "Not started: resnet2-width0.3-seed0" in text
   assert "no longer in the study (left as they are): resnet2-width0.2-seed0" in text

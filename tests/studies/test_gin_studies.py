@@ -6,13 +6,16 @@ import pytest
 
 from perceptual.data.labelled import registry
 from perceptual.experiments import config
+from perceptual.models import loss_networks
 from perceptual.studies import definition, planning
+from perceptual.tasks import registry as tasks
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 STUDIES = {path.stem: f"gin/studies/{path.name}" for path in sorted(
-    (ROOT / "gin" / "studies").glob("*.gin"))
-           if not path.stem.startswith(("scores", "loss_networks"))}
-OF_THE_PAPER = [name for name in STUDIES if name != "photographs"]  # that is the one shown here
+    (ROOT / "gin" / "studies").glob("*.gin")) if not path.stem.startswith("scores")}
+OF_LOSSES = [name for name in STUDIES if name.startswith("loss_networks")]
+OF_NETWORKS = [name for name in STUDIES if name not in OF_LOSSES]
+OF_THE_PAPER = [name for name in OF_NETWORKS if name != "photographs"]  # that is the one shown here
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +31,7 @@ def test_a_study_is_called_by_its_file_and_says_how_many_runs_it_has(studies, na
   assert f" {len(studies[name].runs)} runs" in head
 
 
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("name", OF_NETWORKS)
 def test_every_run_is_one_that_gin_and_its_recipe_take(studies, name):
   """One of each name without its seed; networks are built by `plan`, which a test below tries."""
   tried = set()
@@ -48,15 +51,37 @@ def test_every_run_is_one_that_gin_and_its_recipe_take(studies, name):
     config.check_used(config.TRAINING)
 
 
+@pytest.mark.parametrize("name", OF_LOSSES)
+def test_every_loss_and_recipe_is_legal(studies, name):
+  for run in studies[name].runs:
+    run.parse("STUDY_DIR")
+    config.loss_settings()
+    if run.kind == "judge":
+      config.judged()
+      config.check_used(config.JUDGEMENTS)
+      continue
+    assert config.task_name() in tasks.TASKS
+    config.fit_settings()
+
+
+def test_the_losses_of_the_study_are_its_networks_at_their_layers(studies):
+  found = {}
+  for run in studies["loss_networks_autoencoding"].runs:
+    if run.network != definition.PIXELS:
+      found.setdefault(run.network, []).extend(run.values["loss.taps"])
+  assert {network: tuple(taps) for network, taps in found.items()} == loss_networks.LAYERS
+
+
 def test_each_study_of_the_paper_has_a_small_one():
   names = {name.removesuffix("_small") for name in OF_THE_PAPER}
   assert set(OF_THE_PAPER) == names | {f"{name}_small" for name in names}
 
 
 def test_the_whole_has_the_runs_of_all_parts(studies):
-  for whole, suffix in (("paper", ""), ("paper_small", "_small")):
-    parts = {run.name for name in OF_THE_PAPER for run in studies[name].runs
-             if name.endswith("_small") == bool(suffix) and not name.startswith("paper")}
+  for of_whole, whole in ((OF_THE_PAPER, "paper"), (OF_THE_PAPER, "paper_small"),
+                          (OF_LOSSES, "loss_networks"), (OF_LOSSES, "loss_networks_small")):
+    others = {name for name in of_whole if name.endswith("_small") == whole.endswith("_small")}
+    parts = {run.name for name in others - {whole} for run in studies[name].runs}
     assert {run.name for run in studies[whole].runs} == parts
   kinds = [run.kind for run in studies["paper"].runs]
   assert (len(kinds), kinds.count("learn")) == (750, 5), "as gin/studies/paper.gin says"

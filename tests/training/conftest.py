@@ -12,15 +12,34 @@ from perceptual.training.settings import Settings
 SIZE = 16
 
 
-@pytest.fixture(scope="session")
-def mirrored(two_cpus):
-  """Two replicas.
+class _Mirrored(tf.distribute.MirroredStrategy):
+  """Replicas on CPUs, held to two rules of a TPU: what they run is a graph, of static shapes.
 
   They reduce by copies, since the keys of TensorFlow's collective operations, the default, are
   counted by every strategy of a process anew: two strategies of a test session would collide.
   """
-  return tf.distribute.MirroredStrategy(
-      two_cpus, cross_device_ops=tf.distribute.ReductionToOneDevice())
+
+  def __init__(self, devices):
+    super().__init__(devices, cross_device_ops=tf.distribute.ReductionToOneDevice())
+
+  def run(self, fn, args=(), kwargs=None, options=None):
+    is_graph = isinstance(fn, tf.types.experimental.PolymorphicFunction)
+    assert is_graph or not tf.executing_eagerly(), "TPUStrategy.run refuses it"
+    for value in tf.nest.flatten(args, expand_composites=True):
+      assert not tf.is_tensor(value) or value.shape.is_fully_defined(), value
+    return super().run(fn, args, kwargs, options)
+
+
+@pytest.fixture(scope="session")
+def mirrored(two_cpus):
+  """Two replicas."""
+  return _Mirrored(two_cpus)
+
+
+@pytest.fixture(scope="session", params=[2, 4])
+def several(request, mirrored, four_cpus):
+  """Two replicas, and four."""
+  return mirrored if request.param == 2 else _Mirrored(four_cpus)
 
 
 @pytest.fixture(scope="session")

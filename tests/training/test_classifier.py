@@ -1,4 +1,4 @@
-"""The training step against one written by hand, on one device and two, and the evaluation."""
+"""The training step against one written by hand, on one device and several, and the evaluation."""
 
 import keras
 import numpy as np
@@ -128,18 +128,18 @@ def test_loss_accuracy_and_rate_are_means_over_the_loop(one_device):
   assert _train(trainer, 1)["loss"] != means["loss"], "a new loop starts new means"
 
 
-def test_two_replicas_are_one_device_without_batch_normalisation(one_device, mirrored):
-  found, expected = (_trainer(s, _plain, weight_decay=0.01) for s in (mirrored, one_device))
+def test_replicas_are_one_device_without_batch_normalisation(one_device, several):
+  found, expected = (_trainer(s, _plain, weight_decay=0.01) for s in (several, one_device))
   means = [_train(trainer, 6) for trainer in (found, expected)]
   _assert_close(_weights(found), _weights(expected), atol=5e-7)
   for name, value in means[1].items():
     np.testing.assert_allclose(means[0][name], value, rtol=1e-6)
 
 
-def test_two_replicas_are_one_device_with_synchronised_batch_normalisation(one_device, mirrored):
+def test_replicas_are_one_device_with_synchronised_batch_normalisation(one_device, several):
   found, expected = (
       _trainer(s, lambda: _normalised(synchronized=True), weight_decay=0.01)
-      for s in (mirrored, one_device))
+      for s in (several, one_device))
   for trainer in (found, expected):
     _train(trainer, 6)
   _assert_close(_weights(found), _weights(expected), atol=1e-5)
@@ -162,9 +162,9 @@ def test_a_clipped_step_has_the_norm_asked_for(mirrored):
   np.testing.assert_allclose(norm, 0.05, rtol=1e-4)
 
 
-def test_moving_statistics_are_the_same_on_both_replicas_and_learn_from_both(mirrored):
+def test_moving_statistics_are_the_same_on_all_replicas_and_learn_from_all(several):
   """Keras's own are each replica's, and a checkpoint would hold the first one's."""
-  trainer = _trainer(mirrored, _normalised)
+  trainer = _trainer(several, _normalised)
   images = preprocessing.IMAGENET(tf.constant(_batches()["image"][0]))
   conv = trainer.model.get_layer("conv")(images).numpy()
   _train(trainer, 1)
@@ -174,8 +174,10 @@ def test_moving_statistics_are_the_same_on_both_replicas_and_learn_from_both(mir
   moving = [v.value for v in trainer.model.weights if "moving_" in v.path]
   assert len(moving) == 2
   for variable in moving:
-    first, second = (value.numpy() for value in variable.values)
-    np.testing.assert_array_equal(first, second)
+    first, *others = (value.numpy() for value in variable.values)
+    assert len(others) + 1 == several.num_replicas_in_sync
+    for other in others:
+      np.testing.assert_array_equal(other, first)
 
 
 def test_the_optimizer_is_built_with_the_trainer(mirrored):

@@ -5,6 +5,7 @@ import tensorflow as tf
 from absl import flags
 from official.common import distribute_utils
 
+from perceptual import errors
 from perceptual.commands import distribution
 from perceptual.errors import UserError
 from perceptual.training import resuming
@@ -64,10 +65,24 @@ def test_more_gpus_than_there_are(gpus):
     _strategy("--num_gpus=5")
 
 
-@pytest.mark.parametrize(("arguments", "address"), [([], ""), (["--tpu=my-tpu"], "my-tpu")])
-def test_a_tpu_is_asked_for_by_its_address(asked, arguments, address):
+@pytest.mark.parametrize(("arguments", "environment", "address"), [
+    ([], {}, "local"), ([], {"TPU_NAME": "local"}, "local"), ([], {"TPU_NAME": "pod"}, "pod"),
+    ([], {"KUBE_GOOGLE_CLOUD_TPU_ENDPOINTS": "grpc://10.0.0.2:8470"}, "grpc://10.0.0.2:8470"),
+    (["--tpu=my-tpu"], {"TPU_NAME": "pod"}, "my-tpu")])
+def test_a_tpu_is_asked_for_by_its_address(asked, monkeypatch, arguments, environment, address):
+  """Without one it is "local": an empty one TensorFlow would look for in the project's list."""
+  for name, value in environment.items():
+    monkeypatch.setenv(name, value)
   _strategy("--distribution_strategy=tpu", *arguments)
   assert asked == [("tpu", {"num_gpus": 0, "tpu_address": address})]
+
+
+@pytest.mark.parametrize(("name", "compiled"), [("one_device", True), ("tpu", False)])
+def test_a_tpu_compiles_all_that_it_runs_and_not_single_steps(name, compiled):
+  values = flags.FlagValues()
+  distribution.define_flags(values)
+  values(["program", "--jit_compile", f"--distribution_strategy={name}"])
+  assert distribution.jit_compile(values) is compiled
 
 
 def test_no_tpu_is_one_line():
@@ -122,3 +137,21 @@ def test_workers_must_start_at_one_step():
 def test_replicas_of_one_process_always_agree(mirrored, one_device):
   for strategy in (mirrored, one_device, tf.distribute.get_strategy()):
     resuming.check_workers(7, strategy)
+
+
+@pytest.mark.parametrize(("kind", "line"), [
+    (tf.distribute.TPUStrategy, "error: the TPU has ended, or cannot be reached (socket closed). "
+     "Give the command again to go on from the last checkpoint.\n"),
+    (tf.distribute.MultiWorkerMirroredStrategy, "error: another worker has ended, or cannot be "
+     "reached (socket closed). Give all workers their commands again to go on from the last "
+     "checkpoint.\n")])
+def test_what_is_lost_ends_the_run_in_one_line(capsys, kind, line):
+  lost = kind.__new__(kind)  # of a TPU there is none
+  with pytest.raises(errors.Stopped), resuming.ended_by_lost_workers(lost):
+    raise tf.errors.UnavailableError(None, None, "socket closed\nmore")
+  assert capsys.readouterr().err == line
+
+
+def test_on_one_device_nothing_can_be_lost(one_device):
+  with pytest.raises(tf.errors.UnavailableError), resuming.ended_by_lost_workers(one_device):
+    raise tf.errors.UnavailableError(None, None, "socket closed")

@@ -68,7 +68,8 @@ def test_a_run_writes_all_that_the_folder_is_said_to_hold(make, capsys):
   folder = run.folder.path
   assert {path.name for path in folder.iterdir()} == {
       "network.json", "run.json", "config.gin", "operative_config.gin", "metrics.csv",
-      "scores.csv", "class_accuracy.csv", "training.png", "tensorboard", "checkpoints"}
+      "scores.csv", "class_accuracy.csv", "training.png", "progress.json", "tensorboard",
+      "checkpoints"}
   assert run.folder.read_network() == ("resnet2", run.network[1])
   assert run.network[1]["num_classes"] == 3
   assert run.network[1]["dropout"] == 0.0, "defaults too: they may change one day"
@@ -79,6 +80,9 @@ def test_a_run_writes_all_that_the_folder_is_said_to_hold(make, capsys):
   assert about["score"]["judged_set"] == "tiny judgements"
   assert about["train"]["optimizer"]["schedule"]["warmup_epochs"] == 0.5
   assert records.read_metrics(run.folder.metrics) == rows
+  progress = json.loads(run.folder.progress.read_text())
+  assert [progress[key] for key in ("state", "step", "steps", "last_checkpoint")] == [
+      "complete", 12, 12, "checkpoints/last/step-12"]
   with Image.open(run.folder.plot) as image:
     assert min(image.size) > 300
   out, err = capsys.readouterr()
@@ -616,6 +620,15 @@ def test_lost_lines_of_scores_are_said(make, trained):
   head, *lines = path.read_text().splitlines()
   path.write_text("\n".join([head, *lines[:-3]]))
   with pytest.warns(UserWarning, match=rf"scores.csv has lost 3 of its {len(lines)} lines up to"):
+    make(train_steps=8)
+
+
+def test_changed_scores_are_said(make, trained):
+  path = trained / "scores.csv"
+  head, first, *lines = path.read_text().splitlines()
+  digit = "4" if first[-1] != "4" else "5"
+  path.write_text("\n".join([head, first[:-1] + digit, *lines]))
+  with pytest.warns(UserWarning, match="scores.csv has changed since it was written: its"):
     make(train_steps=8)
 
 

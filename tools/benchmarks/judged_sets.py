@@ -17,6 +17,7 @@ Takes about 20 minutes on two CPUs.
 import argparse
 import contextlib
 import dataclasses
+import hashlib
 import io
 import os
 import pathlib
@@ -175,7 +176,8 @@ def _made(folder, *, examples, candidates, size):
       data = image_files.encode_png(np.clip(reference + noise, 0, 255).astype(np.uint8))
       file = f"images/{len(images):06d}.png"
       (folder / file).write_bytes(data)
-      images.append(prepared.StoredImage(file, file, size, size, len(data), f"{len(images):064x}"))
+      images.append(prepared.StoredImage(file, file, size, size, len(data),
+                                         hashlib.sha256(data).hexdigest()))
     rows.append((range(len(images) - candidates - 1, len(images)), rng.random(), None, ""))
   prepared.write(
       folder, kind="2afc" if candidates == 2 else "opinions", note="made up",

@@ -59,6 +59,8 @@ def _options():
   parser = sides.parser(__doc__, rounds=5, seconds=1.0)
   parser.add_argument("--networks", type=_networks, default=list(_BATCHES),
                       help="names with commas between them (default: all)")
+  parser.add_argument("--batch", type=int,
+                      help="images in a batch (default: of a size for CPUs, by network)")
   parser.add_argument("--backend", choices=["tensorflow", "jax"], default="tensorflow",
                       help="Keras's (default %(default)s)")
   parser.add_argument("--dtype", choices=list(_TOLERANCES), default="float32",
@@ -85,7 +87,7 @@ def _measure(network, options):
   environment = {"KERAS_BACKEND": options.backend, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
   with contextlib.ExitStack() as stack:
     ours = stack.enter_context(sides.Side(
-        keras_side.tasks, network, _BATCHES[network], _SIZE, options.dtype,
+        keras_side.tasks, network, options.batch or _BATCHES[network], _SIZE, options.dtype,
         environment=environment))
     given = [ours.result(task) for task in ("weights", "images", "labels")]
     theirs = stack.enter_context(sides.Side(torch_side.tasks, network, *given, options.dtype))
@@ -94,7 +96,8 @@ def _measure(network, options):
         task: measured for start in (*_TASKS, "matmul")
         for task, measured in {**ours.tasks(start), **theirs.tasks(start)}.items()},
         rounds=options.rounds, seconds=options.seconds)
-  return [_figures(network, task, found, costs["flops"]) for task in _TASKS]
+  batch = options.batch or _BATCHES[network]
+  return [_figures(network, task, batch, found, costs["flops"]) for task in _TASKS]
 
 
 def _costs(network, ours, theirs, dtype):
@@ -110,8 +113,8 @@ def _costs(network, ours, theirs, dtype):
   return costs
 
 
-def _figures(network, task, found, flops):
-  batch, peak = _BATCHES[network], matmul.peak(found)
+def _figures(network, task, batch, found, flops):
+  peak = matmul.peak(found)
   theirs = {label: seconds for label, seconds in found.items() if label.startswith(f"{task} ")}
   best = min(theirs, key=theirs.get)
   flops_per_second = batch * _TASKS[task] * flops / found[task]

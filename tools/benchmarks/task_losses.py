@@ -109,7 +109,7 @@ def _keras_step(name, side):
       model, settings.Settings().optimizer.keras(_BATCH, 1, 1), task=Pairs(), loss=made,
       strategy=tf.distribute.get_strategy(), batch_size=_BATCH)
   batch = {key: tf.constant(value) for key, value in _images(side).items()}
-  return {"step": lambda: trainer._replica_step(batch),
+  return {"step": lambda: trainer.replica_step(batch),
           "memory": lambda: 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}
 
 

@@ -1,31 +1,130 @@
-"""Campaign (b): damages every file that a run keeps, and takes the run up again.
+"""Campaign (b): damages every file that commands keep, and has it used.
 
-    python -m tools.faults.corruption --folder=DIR [--places=6]
+    python -m tools.faults.corruption --folder=DIR [--case=train] [--places=6]
 
-A run is trained to its middle. Each file of its folder is then damaged in turn - a byte flipped at
-places spread over it, cut short, emptied, removed - and the run is given again to its end. Right is
-to end bit-equal with an undisturbed run, or to be refused in one line with nothing changed. Prints
-a table by file.
+Each file is damaged in turn - a bit flipped at places spread over it, cut short, emptied, removed -
+and what it is kept for is done: runs are taken up and end, exports and data sets are read. Right
+are the same numbers; the same or others with a line that names the file; or a refusal in one line
+that names it, with nothing changed. Other numbers in silence are wrong, and so is a traceback.
+Prints a table.
 """
 
 import argparse
 import collections
 import functools
+import hashlib
 import pathlib
+import re
 import shutil
 import sys
+from collections.abc import Callable
+from typing import NamedTuple
 
-from tools.faults import commands
+import numpy as np
 
-_MIDDLE, _END = 4, 6
-EQUAL, REFUSED, FAULT = "bit-equal", "refused in one line", "fault"
+from tools.faults import commands, contents, forks
+
+EQUAL, TOLD, REFUSED, FAULT = "equal", "told", "refused", "fault"
 
 
-def _train(folder, steps):
+class Case(NamedTuple):
+  """Files that are kept, and what they are kept for.
+
+  Attributes:
+    command: one of `commands.COMMANDS`, which writes them.
+    unfinished: further arguments by which it stops halfway.
+    use: `(folder) -> plain data`, what must be equal; it may end as a command does. None: giving
+      the command again, and what it leaves.
+  """
+
+  command: str
+  unfinished: tuple[str, ...] = ()
+  use: Callable | None = None
+
+
+def _of_export(folder):
+  """The values of an exported metric, as it is loaded on TensorFlow and on other backends."""
+  from perceptual import export, load_metric
+
+  rng, metric = np.random.default_rng(0), folder / "out" / "metric"
+  images = [rng.integers(0, 256, (2, 40, 40, 3), np.uint8) for _ in range(2)]
+  return [np.asarray(loaded(*images)).tolist()
+          for loaded in (load_metric(str(metric)), export.keras_metric(metric))]
+
+
+def _of_graded_sets(folder):
+  from perceptual.data.judged import judged_sets
+
+  found = {}
+  for name in ("graded/monotone", "graded/nuisance"):
+    for subset in judged_sets.load(name, data_dir=folder / "out").subsets:
+      found[f"{name} {subset.name}"] = [_hash(subset.images), subset.answers.tolist()]
+  return found
+
+
+def _of_own_images(folder):
+  from perceptual.data.labelled import registry
+
+  images = registry.load("own", folder / "out", name="mine")
+  return [images.sizes, images.num_classes,
+          {split: _hash(images.examples(split)) for split in images.sizes}]
+
+
+def _hash(dataset):
+  """Returns a hash of all arrays of a `tf.data.Dataset`."""
+  import keras
+
+  digest = hashlib.sha256()
+  for example in dataset.as_numpy_iterator():
+    for part in keras.tree.flatten(example):
+      digest.update(np.asarray(part).tobytes())
+  return digest.hexdigest()
+
+
+def _of_judged_set(folder):
+  from perceptual import load_metric
+  from perceptual.comparison import judged_pairs
+  from perceptual.data.judged import prepared
+
+  judged = prepared.load_judged("mine", folder / "out")
+  found = judged_pairs.measure(judged, {"mse": load_metric("mse")})
+  return [judged.answers.tolist(), found["mse"].tolist()]
+
+
+def _of_evaluation(folder):
+  _perceptual(["evaluate", f"--from_distances={folder / 'out'}", "--noreport",
+               f"--output_dir={folder / 'again'}"])
+  return contents.here(folder / "again")
+
+
+def _given_again(command, folder):
+  _perceptual(commands.COMMANDS[command].arguments(folder))
+  return contents.here(folder / "out")
+
+
+def _perceptual(arguments):
+  """Runs a command; returns when it is done, and otherwise ends as it does."""
   from perceptual.commands import cli
 
-  cli.main([*commands.COMMANDS["train"].arguments(folder),
-            f"--gin_param=train.train_steps = {steps}"])
+  try:
+    cli.main(arguments)
+  except SystemExit as end:
+    if end.code:
+      raise
+
+
+CASES = {
+    "train": Case("train", ("--gin_param=train.train_steps = 4",)),
+    "learn": Case("learn", ("--gin_param=learn.train_steps = 4",)),
+    "task train": Case("task train", ("--gin_param=fit.train_steps = 4",)),
+    "study run": Case("study run", ("--index=0",)),
+    "compare": Case("compare"),
+    "export": Case("export", use=_of_export),
+    "graded set": Case("prepare graded", use=_of_graded_sets),
+    "judged set": Case("prepare judged", use=_of_judged_set),
+    "own images": Case("prepare images", use=_of_own_images),
+    "evaluation": Case("evaluate", use=_of_evaluation),
+}
 
 
 def damages(size, places):
@@ -43,56 +142,106 @@ def _flipped(place, data):
   return data[:place] + bytes([data[place] ^ 0x10]) + data[place + 1:]
 
 
-def run(folder, places):
-  """Runs the campaign; returns `{file: Counter of outcomes}` and texts about faults."""
-  whole, middle, work = (folder / name for name in ("whole", "middle", "work"))
-  for place, steps in ((whole, _END), (middle, _MIDDLE)):
-    place.mkdir(parents=True)
-    if commands.in_child(functools.partial(_train, place, steps)) != 0:
-      raise RuntimeError("training alone failed; set FAULTS_LOG to a file")
-  shutil.copytree(middle, work)
-  commands.in_child(functools.partial(_train, work, _END))
-  expected = commands.contents_in_child(work / "out")
+def run(name, workplace, places):
+  """Runs the campaign of one case; returns `{file: Counter of outcomes}` and texts about faults."""
+  case, work = CASES[name], workplace.folder / "work"
+  kept = _kept(case, workplace)
+  shutil.rmtree(work, ignore_errors=True)
+  shutil.copytree(kept, work)
+  status, expected, _ = _used(case, work)
+  if status != 0:
+    raise RuntimeError(f"{name}: what is undamaged cannot be used; set FAULTS_LOG to a file")
   outcomes, faults = collections.defaultdict(collections.Counter), []
-  names = [path.relative_to(middle / "out") for path in sorted((middle / "out").rglob("*"))
-           if path.is_file() and "tensorboard" not in path.parts]
-  for name in names:
-    for what, damage in damages((middle / "out" / name).stat().st_size, places).items():
+  for file in _files(kept / "out"):
+    for what, damage in damages((kept / "out" / file).stat().st_size, places).items():
       shutil.rmtree(work)
-      shutil.copytree(middle, work)
-      outcome = _outcome(work, name, damage, expected)
-      outcomes[str(name)][outcome] += 1
-      if outcome == FAULT:
-        faults.append(f"{name}, {what}")
-    print(f"{name}: {dict(outcomes[str(name)])}", flush=True)
+      shutil.copytree(kept, work)
+      outcome = _outcome(case, work, file, damage, expected)
+      outcomes[file][outcome] += 1
+      if outcome not in (EQUAL, TOLD, REFUSED):
+        faults.append(f"{name}: {file}, {what}: {outcome}")
+        print(faults[-1], flush=True)
   return outcomes, faults
 
 
-def _outcome(work, name, damage, expected):
-  """Damages one file of a run, takes the run up, and returns what came of it."""
-  path = work / "out" / name
+def _kept(case, workplace):
+  """Returns the folder of the files, made if need be."""
+  if not case.unfinished:
+    return workplace.made(case.command)
+  kept = workplace.folder / "unfinished" / case.command.replace(" ", "-")
+  if not kept.exists():
+    workplace.lay(case.command, kept)
+    status = forks.in_child(lambda: commands.perceptual(case.command, kept, *case.unfinished))
+    if status != 0:
+      raise RuntimeError(f"{case.command} alone fails; set FAULTS_LOG to a file")
+  return kept
+
+
+def _files(folder):
+  return [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*"))
+          if path.is_file() and "tensorboard" not in path.parts]
+
+
+def _used(case, folder):
+  """Uses what is kept; returns the exit status, what came of it, and what was said."""
+  def use():
+    from perceptual.commands import command_line
+
+    answer = []
+    command_line.configure_runtime()
+    use = case.use or functools.partial(_given_again, case.command)
+    status = command_line.guard(lambda: answer.append(use(folder)), "use")
+    return answer[0] if not status else sys.exit(status)
+
+  log = folder.parent / "log"
+  log.unlink(missing_ok=True)
+  return *forks.answer_of_child(use, log), log.read_text(errors="replace")
+
+
+def _outcome(case, work, file, damage, expected):
+  """Damages one file, has it used, and returns what came of it."""
+  path = work / "out" / file
   if damage is None:
     path.unlink()
   else:
     path.write_bytes(damage(path.read_bytes()))
   before = _bytes(work / "out")
-  status = commands.in_child(functools.partial(_train, work, _END))
-  if status == 1 and _bytes(work / "out") == before:
-    return REFUSED
-  if status == 0 and commands.contents_in_child(work / "out") == expected:
-    return EQUAL
-  return FAULT
+  status, found, said = _used(case, work)
+  problems = [line for line in said.splitlines() if re.search(r"\b(error|warning): ", line)]
+  named = any(_names(line, work / "out", file) for line in problems)
+  if status == 0:
+    if found == expected:
+      return EQUAL
+    differing = contents.differences(found, expected) if isinstance(found, dict) else []
+    return TOLD if named else f"other numbers in silence {differing}"
+  if status != 1 or "Traceback" in said:
+    return f"status {status}: {said[-300:]}"
+  if not named:
+    return f"does not name the file: {problems[-1:]}"
+  return REFUSED if _bytes(work / "out") == before else f"refused, but changed: {problems[-1:]}"
+
+
+def _names(line, folder, file):
+  """Whether a line names a file, a checkpoint without its suffixes, or the folder that it is in."""
+  path = folder / file
+  stem = str(path).partition(".data-")[0].removesuffix(".index").removesuffix(".json")
+  return str(path) in line or stem in line or (str(path.parent) in line and path.parent != folder)
 
 
 def _bytes(folder):
-  return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+  return {path: path.read_bytes() for path in folder.rglob("*")
+          if path.is_file() and "tensorboard" not in path.parts}
 
 
-def table(outcomes):
+def table(results):
   """Returns the table of a campaign as Markdown."""
-  lines = [f"| file | {EQUAL} | {REFUSED} | other |", "|---|---|---|---|"]
-  lines += [f"| `{name}` | {counts[EQUAL]} | {counts[REFUSED]} | {counts[FAULT]} |"
-            for name, counts in outcomes.items()]
+  lines = [f"| what is kept | files | damages | {EQUAL} | {TOLD} | {REFUSED} | other |",
+           "|---|---|---|---|---|---|---|"]
+  for name, outcomes in results.items():
+    counts = sum(outcomes.values(), collections.Counter())
+    known = [counts[outcome] for outcome in (EQUAL, TOLD, REFUSED)]
+    cells = (len(outcomes), counts.total(), *known, counts.total() - sum(known))
+    lines.append(f"| {name} | {' | '.join(map(str, cells))} |")
   return "\n".join(lines)
 
 
@@ -100,13 +249,17 @@ def main():
   """Runs the campaign; see above. Returns the exit status."""
   parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
   parser.add_argument("--folder", type=pathlib.Path, required=True, help="where to work; emptied")
+  parser.add_argument("--case", choices=CASES, action="append", help="by default each")
   parser.add_argument("--places", type=int, default=6, help="bytes of each file that are flipped")
   given = parser.parse_args()
-  commands.import_all()
-  folder = given.folder.absolute()
-  shutil.rmtree(folder, ignore_errors=True)
-  outcomes, faults = run(folder, given.places)
-  print("\n".join([*faults, table(outcomes)]), flush=True)
+  forks.import_all()
+  workplace = commands.Workplace(given.folder)
+  results, faults = {}, []
+  for name in given.case or CASES:
+    results[name], found = run(name, workplace, given.places)
+    faults += found
+    print(table(results), flush=True)
+  print("\n".join(faults), flush=True)
   return 1 if faults else 0
 
 

@@ -1,30 +1,28 @@
 """Campaign (a): ends commands by force at their n-th change of the disk, and gives them again.
 
-    python -m tools.faults.crashes --folder=DIR [--command=train] [--crashes=60] [--seed=0]
+    python -m tools.faults.crashes --folder=DIR [--command=train] [--crashes=25] [--seed=0]
 
 Each command is run once undisturbed. Then, for changes of the disk spread over the whole run, it is
 ended there (every other time with half of a write done), given again, and what it leaves is
-compared with what the undisturbed run left: bit for bit, but for what tells of time. Prints a
-table. FAULTS_LOG names a file for what the commands print.
+compared with what the undisturbed run left: bit for bit, and no file more, but for what tells of
+time. Prints a table. FAULTS_LOG names a file for what the commands print.
 """
 
 import argparse
-import functools
+import itertools
 import pathlib
 import random
-import shutil
 import sys
 
-from tools.faults import commands, injection
+from tools.faults import commands, contents, forks, injection
 
 
-def run(command, folder, made, crashes, seed=0):
+def run(name, workplace, crashes, seed=0):
   """Runs the campaign of one command.
 
   Args:
-    command: one of `commands.COMMANDS`.
-    folder: where to work.
-    made: where the undisturbed runs are: `made / command / "out"`.
+    name: one of `commands.COMMANDS`.
+    workplace: a `commands.Workplace`.
     crashes: how many.
     seed: of the choice among the changes of the disk.
 
@@ -32,67 +30,72 @@ def run(command, folder, made, crashes, seed=0):
     `(changes, ended, faults)`: how many changes there are, how many crashes were made, and texts
     about those after which something was lost.
   """
-  reference = made / command
-  commands.make_folder(reference, command, made)
-  changes = _count(command, reference)
-  expected = commands.contents_in_child(reference / "out")
-  chosen = sorted(random.Random(seed).sample(range(1, changes + 1), min(crashes, changes)))
-  faults = []
-  for turn, change in enumerate(chosen):
+  expected = contents.of(workplace.made(name) / "out")
+  folder = workplace.folder / "work"
+  changes = count(name, workplace, folder)
+  ended, faults = 0, []
+  for turn, change in enumerate(spread(changes, crashes, random.Random(f"{name} {seed}"))):
     half = bool(turn % 2)
-    commands.make_folder(folder, command, made)
-    what = f"{command} ended at change {change} of {changes}{', half done' if half else ''}"
-    status = commands.in_child(functools.partial(_run, command, folder, change, half))
-    if status != injection.EXIT:
-      faults.append(f"{what}: it ended with status {status} instead")
-      continue
-    print(what, flush=True)
-    status = commands.in_child(functools.partial(_run, command, folder))
-    found = commands.contents_in_child(folder / "out")
-    if status != 0:
-      faults.append(f"{what}: the same command then ends with status {status}")
-    elif found != expected:
-      differing = sorted(name for name in {*found, *expected}
-                         if found.get(name) != expected.get(name))
-      faults.append(f"{what}: {', '.join(differing[:5])} differ")
-  return changes, len(chosen), faults
+    what = f"{name} ended at change {change} of {changes}{', half done' if half else ''}"
+    fault = _crashed(name, workplace, folder, change, half, expected)
+    ended += 1
+    print(f"{what}: {fault or 'ends equal'}", flush=True)
+    if fault:
+      faults.append(f"{what}: {fault}")
+  return changes, ended, faults
 
 
-def _count(command, folder):
-  """Runs a command undisturbed; returns how many changes of the disk it made."""
+def spread(changes, wanted, rng):
+  """Returns `wanted` of the numbers from 1 to `changes`, one drawn from each of equal parts."""
+  wanted = min(wanted, changes)
+  bounds = [1 + changes * i // wanted for i in range(wanted + 1)]
+  return [rng.randrange(start, end) for start, end in itertools.pairwise(bounds)]
+
+
+def count(name, workplace, folder):
+  """Runs a command undisturbed; returns how many changes of the disk it makes."""
+  workplace.lay(name, folder)
   counted = folder / "changes"
 
   def call():
     injector = injection.Injector(folder / "out")
     injector.install()
     try:
-      _perceptual(command, folder)
+      commands.perceptual(name, folder)
     finally:
-      count = injector.count
-      counted.write_text(str(count))
+      number = injector.count
+      counted.write_text(str(number))
 
-  status = commands.in_child(call)
-  if status != 0:
-    raise RuntimeError(f"{command} alone ends with status {status}; set FAULTS_LOG to a file")
+  if forks.in_child(call) != 0:
+    raise RuntimeError(f"{name} alone fails while it is counted; set FAULTS_LOG to a file")
   return int(counted.read_text())
 
 
-def _run(command, folder, end_at=0, half=False):
-  injection.Injector(folder / "out", end_at, half).install()
-  _perceptual(command, folder)
+def _crashed(name, workplace, folder, change, half, expected):
+  """Ends a command and gives it again; returns what is wrong after that, or None."""
+  workplace.lay(name, folder)
 
+  def crash():
+    injection.Injector(folder / "out", change, half).install()
+    commands.perceptual(name, folder)
 
-def _perceptual(command, folder):
-  from perceptual.commands import cli
-
-  cli.main(commands.COMMANDS[command].arguments(folder))
+  status = forks.in_child(crash)
+  if status != injection.EXIT:
+    return f"it ended with status {status} instead"
+  if contents.of(folder / "out") == expected:
+    return None  # all was done: prepare, for one, would say so and change nothing
+  status = forks.in_child(lambda: commands.perceptual(name, folder))
+  if status != 0:
+    return f"the same command then ends with status {status}"
+  differing = contents.differences(contents.of(folder / "out"), expected)
+  return f"{', '.join(differing[:5])} differ" if differing else None
 
 
 def table(results):
   """Returns the table of a campaign as Markdown."""
   lines = ["| command | changes of the disk | crashes | lost or different |", "|---|---|---|---|"]
-  lines += [f"| {command} | {changes} | {ended} | {len(faults)} |"
-            for command, (changes, ended, faults) in results.items()]
+  lines += [f"| {name} | {changes} | {ended} | {len(faults)} |"
+            for name, (changes, ended, faults) in results.items()]
   return "\n".join(lines)
 
 
@@ -102,22 +105,18 @@ def main():
   parser.add_argument("--folder", type=pathlib.Path, required=True, help="where to work; emptied")
   parser.add_argument("--command", choices=commands.COMMANDS, action="append",
                       help="what to end; by default each")
-  parser.add_argument("--crashes", type=int, default=60, help="of each command")
+  parser.add_argument("--crashes", type=int, default=25, help="of each command")
   parser.add_argument("--seed", type=int, default=0, help="of the choice among the changes")
   given = parser.parse_args()
-  commands.import_all()
-  folder = given.folder.absolute()
-  shutil.rmtree(folder, ignore_errors=True)
+  forks.import_all()
+  workplace = commands.Workplace(given.folder)
   results = {}
-  for command in given.command or commands.COMMANDS:
-    for needed in commands.COMMANDS[command].needs:
-      if not (folder / "made" / needed / "out").exists():
-        run(needed, folder / "work", folder / "made", 0)
-    results[command] = run(command, folder / "work", folder / "made", given.crashes, given.seed)
-    for fault in results[command][2]:
-      print(fault, flush=True)
+  for name in given.command or commands.COMMANDS:
+    results[name] = run(name, workplace, given.crashes, given.seed)
     print(table(results), flush=True)
-  return 1 if any(faults for *_, faults in results.values()) else 0
+  faults = [fault for *_, found in results.values() for fault in found]
+  print("\n".join(faults), flush=True)
+  return 1 if faults else 0
 
 
 if __name__ == "__main__":

@@ -1,106 +1,29 @@
-"""Campaign (d): readers of files that strangers send, given damaged ones.
+"""Campaign (d), short form: readers of files that strangers send, given files damaged at random.
 
     python -m tools.faults.fuzzing [--reader=images] [--inputs=100000] [--seed=0] [--memory_gb=16]
 
 Whole files are changed at random: bits flipped, bytes set to extremes, parts cut, doubled, moved or
-taken from another file. A reader may return what it read or refuse it by the one exception that it
+taken from another file. A reader may return what it read or refuse it by the exceptions that it
 documents, within the limits of time and memory. Everything else is a fault; the input is shown in
-base 64. Prints a table.
+base 64. Prints a table. `guided` goes further: there coverage chooses what is changed next.
 """
 
 import argparse
 import base64
-import io
 import logging
 import pathlib
 import random
 import resource
 import signal
 import sys
-import tarfile
 import tempfile
 import time
 import warnings
 
-import numpy as np
-from PIL import Image
-
-from perceptual.common import budgets
-from perceptual.data.images import archives, image_files
-from perceptual.data.judged import source_files
-from perceptual.errors import UserError
-from perceptual.weights import torch_files
+from tools.faults.readers import READERS, whole_files
 
 SECONDS = 10  # for one input
 _EXTREMES = (b"\0", b"\xff", b"\x7f", b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f", b"\0\0\0\x80")
-
-
-def _images():
-  image = Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3))
-  for kind in ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "TGA"):
-    stream = io.BytesIO()
-    image.save(stream, kind)
-    yield stream.getvalue()
-
-
-def _archives():
-  for mode in ("w", "w:gz", "w:xz"):
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode=mode) as archive:
-      for name in ("a/1.png", "b/2.png"):
-        member = tarfile.TarInfo(name)
-        member.size = 700
-        archive.addfile(member, io.BytesIO(bytes(700)))
-    yield stream.getvalue()
-
-
-def _arrays():
-  for save in (np.savez, np.savez_compressed):
-    stream = io.BytesIO()
-    save(stream, a=np.arange(12.0).reshape(3, 4), b=np.int64(3))
-    yield stream.getvalue()
-
-
-def _pickles():
-  yield (b"\x80\x02ccollections\nOrderedDict\nq\x00)Rq\x01(X\x01\x00\x00\x00aq\x02ctorch._utils\n"
-         b"_rebuild_tensor_v2\nq\x03((X\x07\x00\x00\x00storageq\x04ctorch\nFloatStorage\nq\x05"
-         b"X\x01\x00\x00\x000q\x06X\x03\x00\x00\x00cpuq\x07K\x04tq\x08QK\x00K\x02K\x02\x86q\x09K\x02"
-         b"K\x01\x86q\nh\x00)Rq\x0btq\x0cRq\ru.")
-
-
-def _read_pickle(data, folder):
-  del folder
-  return torch_files._Unpickler(io.BytesIO(data)).load()
-
-
-def _read_archive(data, folder):
-  path = folder / "archive.tar"
-  path.write_bytes(data)
-  for _, size, read in archives.members(path):
-    if size < 2**20:
-      read()
-
-
-def _read_arrays(data, folder):
-  del folder
-  return budgets.read_npz(io.BytesIO(data))
-
-
-def _read_csv(data, folder):
-  del folder
-  return list(source_files.csv_rows(source_files.decoded(data, "x.csv"), "x.csv"))
-
-
-# Name -> (whole files, reader of bytes and a folder to work in, what it may raise).
-READERS = {
-    "images": (_images, lambda data, folder: image_files.decode(data, "x"),
-               (image_files.UnreadableImage,)),
-    "archives": (_archives, _read_archive, (UserError, OSError)),
-    "arrays": (_arrays, _read_arrays, (UserError, *budgets.NPZ_DAMAGE)),
-    # `torch_files.read` turns whatever a damaged pickle raises into one line.
-    "pickles": (_pickles, _read_pickle, (Exception,)),
-    "csv": (lambda: [b"reference,a,b,p\nr.png,a.png,b.png,0.5\n"], _read_csv, (UserError,)),
-}
 
 
 def changed(data, others, rng):
@@ -119,8 +42,7 @@ def changed(data, others, rng):
 
 def run(name, inputs, seed=0):
   """Gives a reader so many changed files; returns how many it read, and texts about faults."""
-  whole, read, refusals = READERS[name]
-  whole = list(whole())
+  reader, whole = READERS[name], whole_files(name)
   rng = random.Random(f"{name} {seed}")
   accepted, faults = 0, []
   with tempfile.TemporaryDirectory() as folder:
@@ -128,13 +50,13 @@ def run(name, inputs, seed=0):
       data = changed(rng.choice(whole), whole, rng)
       signal.setitimer(signal.ITIMER_REAL, SECONDS)
       try:
-        read(data, pathlib.Path(folder))
+        reader.read(data, pathlib.Path(folder))
         accepted += 1
       except _TooLong:
         faults.append(f"longer than {SECONDS} s: {base64.b64encode(data).decode()}")
       except MemoryError as error:
         faults.append(f"{error!r}: {base64.b64encode(data).decode()}")
-      except refusals:
+      except reader.refusals:
         pass
       except Exception as error:
         faults.append(f"{error!r}: {base64.b64encode(data).decode()}")

@@ -31,6 +31,7 @@ _UPRIGHT = {
 }
 _ORIENTATION_KEYS = frozenset(("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"))
 _SIDES_EXCHANGED = (5, 6, 7, 8)
+_LONGEST_RUN, _ALWAYS_DECODED = 255, 2**20  # pixels that one code of a BMP gives; and of any file
 
 
 class UnreadableImage(UserError):
@@ -131,7 +132,7 @@ def decode_with_head(data, name, *, bit_depth=None):
     stream = io.BytesIO(data)
     with formats.open_image(stream) as image:
       head = _head(image, stream)
-      _check_whole(image.format, data)
+      _check_whole(image, data)
       if head.depth.kept:
         pixels = _deep_pixels(image, data, head, bit_depth)
       else:
@@ -158,12 +159,17 @@ def _reasons(name):
     raise UnreadableImage(name, str(error) or type(error).__name__) from error
 
 
-def _check_whole(kind, data):
+def _check_whole(image, data):
   """Looks at what decoding alone does not look at."""
-  if kind == "PNG":
+  if image.format == "PNG":
     png.check(io.BytesIO(data))
-  elif kind == "JPEG2000":
+  elif image.format == "JPEG2000":
     boxes.check_jpeg2000(data)
+  elif image.tile and image.tile[0].codec_name == "bmp_rle":
+    # Pillow decodes it in Python, pixel by pixel where lines are left blank.
+    pixels = image.width * image.height
+    if pixels > max(_ALWAYS_DECODED, _LONGEST_RUN * len(data)):
+      raise ValueError(f"a run-length coded BMP of {len(data):,} bytes holds no {pixels:,} pixels")
 
 
 def _head(image, stream):

@@ -72,7 +72,7 @@ class JudgedFiles:
         part: image_files.decode(images[part], str(path)).shape[:2]
         for part, path in self.images.items()}
     if len(set(sizes.values())) > 1:
-      sizes = ", ".join(f"{part} {height}x{width}" for part, (height, width) in sizes.items())
+      sizes = ", ".join(f"{part} {width}x{height}" for part, (height, width) in sizes.items())
       raise UserError(f"The images of {self.kind}/{self.id} differ in size: {sizes}.")
     return {**images, ANSWER[self.kind]: np.float32(self.answer), "id": self.id}
 
@@ -191,7 +191,7 @@ def _warn_of_fractions(kind, split, examples):
   odd = [e for e in examples if abs(e.answer * judges - round(e.answer * judges)) > 1e-3]
   if odd:
     warnings.warn(
-        f"bapps/{kind} {split}: {len(odd)} answers are no multiples of 1/{judges}, such as "
+        f"bapps/{kind} {split}: {len(odd)} answers are not multiples of 1/{judges}, such as "
         f"{odd[0].answer:g} of {odd[0].id}.", stacklevel=2)
 
 

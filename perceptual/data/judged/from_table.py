@@ -66,16 +66,17 @@ def read(files, *, table=None, columns=None, direction=None):
   _check_direction(kind, direction, name)
   return Judgements(
       kind=kind, rows=_judgements(rows, kind, files, name), tables=(name,),
-      note=f"judgements of {posixpath.basename(name)}, as its owner gives them",
+      note=f"judgements from {posixpath.basename(name)}, as supplied",
       higher_is_better=None if direction is None else direction == DIRECTIONS[0])
 
 
 def _only_csv(files):
   found = [name for name in files.names if name.lower().endswith(".csv")]
-  if len(found) != 1:
-    raise UserError(
-        f"{files.path} holds {len(found) or 'no'} CSV{': ' + listed(found) if found else ''}"
-        f"; name the table of judgements{' (--table)' if found else ', one is needed'}.")
+  if not found:
+    raise UserError(f"{files.path} holds no CSV file: the table of judgements is missing.")
+  if len(found) > 1:
+    raise UserError(f"{files.path} holds {len(found)} CSV files: {listed(found)}; say by --table "
+                    "which one is the table of judgements.")
   return found[0]
 
 
@@ -83,7 +84,7 @@ def _renamed(cells, columns, name):
   """A row by the names above; columns without a part in the judgements are left out."""
   for wanted, called in columns.items():
     if called not in cells:
-      raise UserError(f"{name} has no column {called!r}, which should be {wanted!r}. "
+      raise UserError(f"{name} has no column {called!r}, given for {wanted!r}. "
                       f"It has: {', '.join(cells)}.")
   taken = set(columns.values())
   there = {column: cell for column, cell in cells.items() if column in COLUMNS

@@ -78,8 +78,8 @@ def checked(judgements):
 
   Raises:
     UserError: an answer is not finite, not a fraction where it must be one, or given by fewer than
-      one vote; two rows contradict each other; the two candidates of a triplet are one file; or
-      fewer than ten rows are left.
+      one vote; two rows contradict each other; the two candidates of a triplet are one file; fewer
+      than ten rows are left; or all opinions are the same.
   """
   for row in judgements.rows:
     _check_row(row, judgements.kind)
@@ -96,6 +96,7 @@ def checked(judgements):
     raise UserError(f"{listed(judgements.tables)}: {counted(len(rows), what)} to score; at least "
                     f"{MIN_EXAMPLES} are needed.")
   if judgements.kind == "opinions":
+    _require_different_scores(rows, judgements.tables)
     _warn_of_single_versions(rows)
   return dataclasses.replace(judgements, rows=tuple(rows), itself=itself)
 
@@ -131,6 +132,12 @@ def _without_repetitions(rows, kind):
           f"differently: give one row for each {EXAMPLES[kind].removesuffix('s')}, the votes "
           "or ratings of all people together.")
   return [row for row, _ in first.values()]
+
+
+def _require_different_scores(rows, tables):
+  if len({row.answer for row in rows}) == 1:
+    raise UserError(f"{listed(tables)}: every score is {rows[0].answer:g}: no metric can agree or "
+                    "disagree with that.")
 
 
 def _warn_of_single_versions(rows):

@@ -48,7 +48,7 @@ class Report:
 
   def __str__(self):
     judged = self.judged
-    sizes = sorted({f"{height}x{width}" for height, width in judged.image_sizes.tolist()})
+    sizes = sorted({f"{width}x{height}" for height, width in judged.image_sizes.tolist()})
     counted = judgements.counted
     counts = [counted(judged.size, judgements.EXAMPLES[judged.kind]),
               counted(len(np.unique(judged.references)), "references"),
@@ -211,7 +211,7 @@ def _check_sizes(rows, images, places):
     sizes = [images[places[name]] for name in row.images]
     if len({(image.height, image.width) for image in sizes}) > 1:
       raise UserError(f"{row.where}: the images differ in size: " + ", ".join(
-          f"{image.name} {image.height}x{image.width}" for image in sizes) + ".")
+          f"{image.name} {image.width}x{image.height}" for image in sizes) + ".")
 
 
 def _remove_empty(folders):

@@ -7,7 +7,8 @@ A set lies in `<data_dir>/judged/<name>`:
   images.csv      file, the name in the source, height, width, bytes, sha256
   images/         the files as they were, numbered in the order of their first use
 
-Reading needs NumPy and Pillow alone, decodes an image when it is asked for, and keeps none.
+Reading needs NumPy and Pillow alone, decodes an image when it is asked for, and keeps none. What is
+measured is verified before.
 """
 
 import collections
@@ -25,6 +26,7 @@ import numpy as np
 from perceptual import errors
 from perceptual.common import files
 from perceptual.common.in_order import map_in_order
+from perceptual.common.progress import progress
 from perceptual.data.images import image_files
 from perceptual.data.judged.judgements import ANSWERS, KINDS
 
@@ -115,6 +117,14 @@ class PreparedJudgements:
       groups[height, width].append(example)
     return {size: np.array(found) for size, found in sorted(groups.items())}
 
+  def verify(self):
+    """Reads every image's file, and raises `UserError` for the first that is not as it was."""
+    found = map_in_order(lambda image: files.sha256(self.directory / image.file), self.images)
+    for image, sha256 in zip(self.images, progress(
+        found, description=f"verifying judged/{self.name}", total=len(self.images))):
+      if sha256 != image.sha256:
+        raise self._changed(image)
+
   def image(self, index):
     """Returns one image, `[height, width, 3]` uint8, decoded now.
 
@@ -129,9 +139,12 @@ class PreparedJudgements:
       raise errors.UserError(f"{path} cannot be read: {error.strerror or error}. Prepare "
                              f"judged/{self.name} again.") from error
     if pixels.shape[:2] != (stored.height, stored.width):
-      raise errors.UserError(f"{path} has changed since it was prepared: prepare "
-                             f"judged/{self.name} again.")
+      raise self._changed(stored)
     return pixels
+
+  def _changed(self, image):
+    return errors.UserError(f"{self.directory / image.file} has changed since it was prepared: "
+                            f"prepare judged/{self.name} again.")
 
 
 def directory_of(name, data_dir):
@@ -168,6 +181,8 @@ def load_judged(name, data_dir):
   """
   directory = directory_of(name, data_dir)
   if not is_complete(directory):
+    if (directory / _IMAGES).exists():
+      raise errors.UserError(f"{directory / INFO} is missing: prepare the set again.")
     there = ", ".join(available(data_dir)) or "none"
     raise errors.UserError(f"No judged set {name!r} in {data_dir}: prepare it first (perceptual "
                            f"prepare judged). There are: {there}.")

@@ -142,7 +142,7 @@ def _csv_rows(text, name):
 def number(cell, column, where):
   """Returns a cell as a finite float; `UserError` names the column and the line."""
   try:
-    value = float(cell)
+    value = float("nan" if "_" in cell else cell)  # Python reads 1_0 as 10
   except ValueError:
     value = float("nan")
   if value - value != 0:  # NaN and infinity

@@ -62,7 +62,7 @@ def of_builder(builder, counts, *, name, classes=None, image_size=None):
   import tensorflow_datasets as tfds
 
   features = builder.info.features
-  kept = kept_classes(classes, sorted(counts["train"]), features["label"].names)
+  kept = kept_classes(classes, sorted(counts["train"]), _class_names(builder, counts["train"]))
   renumber = [-1] * features["label"].num_classes
   for new, old in enumerate(kept):
     renumber[old] = new
@@ -125,13 +125,23 @@ def of_arrays(arrays, *, name, note, class_names, classes=None):
       classes=None if classes is None else kept)
 
 
+def _class_names(builder, present):
+  """Returns the names of a prepared data set's classes by label; `present` has those of images."""
+  names = builder.info.features["label"].names
+  if max(present, default=-1) >= len(names):
+    raise errors.UserError(f"{builder.data_path}/label.labels.txt is damaged: it has no name for "
+                           f"class {max(present)}. Prepare the data set again, with --overwrite.")
+  return names
+
+
 def outline_of_builder(builder, counts, *, name, classes=None, image_size=None):
   """Returns what `of_builder` would, without the images; as `outline`."""
   features = builder.info.features
   return outline(
       {split: sum(counts.get(split, {}).values()) for split in ("train", "validation")},
-      name=name, class_names=features["label"].names, present=sorted(counts["train"]),
-      stored_size=features["image"].shape[0], classes=classes, image_size=image_size)
+      name=name, class_names=_class_names(builder, counts["train"]),
+      present=sorted(counts["train"]), stored_size=features["image"].shape[0],
+      classes=classes, image_size=image_size)
 
 
 def outline(sizes, *, name, class_names, stored_size, present=None, note="", classes=None,

@@ -125,7 +125,7 @@ def _read_weights(path, manifest):
     with np.load(io.BytesIO(packed), allow_pickle=False) as archive:
       weights = dict(archive)
   except (ValueError, zipfile.BadZipFile):
-    raise _damaged(path, "it is no archive of arrays") from None
+    raise _damaged(path, "it is not an archive of arrays") from None
   _require_same({name: list(value.shape) for name, value in weights.items()},
                 manifest["weights"], path, MANIFEST)
   return weights

@@ -190,6 +190,13 @@ def resampled(found, *, resamples=1000, seed=0, triplets=True):
   return np.stack(accuracies, axis=1), np.stack(scores, axis=1)
 
 
+def standard_errors(rows):
+  """Returns the standard errors of scores over triplets, `[rows]`; 0 where there is no interval."""
+  if "low" not in rows or "high" not in rows:
+    return np.zeros(len(rows))
+  return np.nan_to_num((rows["high"] - rows["low"]) / (2 * _NORMAL_95))
+
+
 def _chosen(table, column, value):
   if value not in table.unique(column):
     raise errors.unknown(f"{column} of the collected table", value,
@@ -204,7 +211,7 @@ def _configuration(rows, index):
   return Configuration(
       network=rows["network"][first], varied=parameters.varied(_names(rows, first), bound),
       bound=bound, runs=tuple(rows["run"][index]), accuracy=rows["accuracy"][index],
-      score=rows["score"][index], error=_errors(rows, index))
+      score=rows["score"][index], error=standard_errors(rows)[index])
 
 
 def _names(rows, i):
@@ -216,9 +223,3 @@ def _values_varied(rows, i):
   """Returns the values of what a row varies, which can be compared."""
   bound = parameters.bound(rows, i)
   return tuple((name, bound.get(name)) for name in _names(rows, i))
-
-
-def _errors(rows, index):
-  if "low" not in rows or "high" not in rows:
-    return np.zeros(len(index))
-  return np.nan_to_num((rows["high"][index] - rows["low"][index]) / (2 * _NORMAL_95))

@@ -74,6 +74,11 @@ def inputs(analysis, sources):
     if analysis != "agreement":
       require_one_network(sources)
     found["metrics"] = _metrics(sources)
+  if "last_metrics" in needs and sources.model_dirs:
+    found["last_metrics"] = _metrics(dataclasses.replace(sources, checkpoint="last"))
+    if "judged_set" in found:
+      found["unseen_from"] = max(_triplets_seen(path, found["judged_set"])
+                                 for path in sources.model_dirs)
   if "classifiers" in needs and sources.model_dirs:
     require_one_network(sources)
     found["classifiers"] = tuple(
@@ -115,13 +120,24 @@ def _metrics(sources):
   return metrics
 
 
+def _triplets_seen(path, judged_set):
+  """Returns how many triplets at the beginning of each subset chose a run's best checkpoint.
+
+  None is left out of a set that the run was not steered by, or that it was steered by as a whole.
+  """
+  folder = model_dir.ModelDir(path)
+  score = (folder.read_run() or {}).get("score", {})
+  if score.get("judged_set") != judged_set.name:
+    return 0
+  config.parse([_config_file(folder)])
+  limit = config.judged()[2] or 0
+  return limit if all(subset.size > limit for subset in judged_set.subsets) else 0
+
+
 def _images(sources):
   """Returns the validation images that the first run was trained beside, or the prepared ones."""
   if sources.model_dirs:
-    path = model_dir.ModelDir(sources.model_dirs[0]).path / "config.gin"
-    if not path.is_file():
-      raise UserError(f"{path} is missing: it says which images the run was trained on.")
-    config.parse([path])
+    config.parse([_config_file(model_dir.ModelDir(sources.model_dirs[0]))])
     images = config.images(sources.data_dir)
     augmentation = config.train_settings().augmentation
   else:
@@ -130,3 +146,11 @@ def _images(sources):
     images, augmentation = config.images(sources.data_dir), None
   return {"images": measuring.validation_arrays(
       images, augmentation=augmentation, limit=sources.limit), "num_classes": images.num_classes}
+
+
+def _config_file(folder):
+  """Returns the gin file of a run."""
+  path = folder.path / "config.gin"
+  if not path.is_file():
+    raise UserError(f"{path} is missing: it says how the run was made.")
+  return path

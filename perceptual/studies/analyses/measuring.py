@@ -32,20 +32,40 @@ def tap_distances(metrics, judged_set, distance):
   Raises:
     UserError: if a metric has no taps, their names differ, or the set is not of triplets.
   """
+  values, columns = all_distances(metrics, judged_set, (distance,))
+  return values, tuple(tap for _, tap in columns)
+
+
+def all_distances(metrics, judged_set, distances):
+  """Returns several distances of metrics at each tap, on a judged set.
+
+  Args:
+    metrics: as `tap_distances` takes them.
+    judged_set: `judged_sets.JudgedSet` of triplets.
+    distances: names of the distances.
+
+  Returns:
+    (values, columns): a dict from subset to `[metrics, triplets, 2, columns]` float64, and the
+    (distance, tap) of each column, the last tap of each distance being `sum`.
+
+  Raises:
+    UserError: as `tap_distances`.
+  """
   _require_triplets(judged_set)
   for metric in metrics:
     if not isinstance(metric, feature_metric.FeatureMetric):
       raise UserError(f"{metric.name} has no taps: this analysis needs the features of a "
                       "network.")
-  found = [_distances(metric, judged_set, (distance,)) for metric in metrics]
+  found = [_distances(metric, judged_set, tuple(distances)) for metric in metrics]
   taps = next(iter(found[0].values())).taps
   for metric, of_metric in zip(metrics, found):
     other = next(iter(of_metric.values())).taps
     if other != taps:
       raise UserError(f"Networks of one analysis must have the same taps. Received: "
                       f"{', '.join(taps)}; and of {metric.name}: {', '.join(other)}.")
-  return {subset.name: np.stack([of_metric[subset.name].values[:, :, 0] for of_metric in found])
-          for subset in judged_set.subsets}, taps
+  return ({subset.name: np.stack([of_metric[subset.name].values.reshape(subset.size, 2, -1)
+                                  for of_metric in found]) for subset in judged_set.subsets},
+          tuple((distance, tap) for distance in distances for tap in taps))
 
 
 def whole_distances(metric, judged_set):

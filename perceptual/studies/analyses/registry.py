@@ -23,18 +23,21 @@ from perceptual.studies.analyses import (
     frontier,
     layers,
     optimum,
+    over_training,
     sensitivity,
 )
 
 # What an analysis may need -> how a user gives it.
 NEEDS = {
     "metrics": "metrics (--metric or --model_dir)",
+    "last_metrics": "run directories (--model_dir)",
     "classifiers": "trained classifiers (--model_dir)",
     "judged_set": "judged triplets (--dataset)",
     "images": "labelled images (--data_dir, or those of the run)",
     "table": "the collected table of a study (--table)",
 }
 
+DISTANCES = ("local", "mean_pool", "style")  # those of the paper
 SIGMAS = tuple(np.round(np.geomspace(0.05, 5, 21), 4).tolist())
 
 
@@ -45,6 +48,9 @@ class Inputs:
   Attributes:
     metrics: a dict from name to metric. For all but `agreement` they are networks trained alike,
       which differ in their seeds.
+    last_metrics: a dict from name to metric, of the last checkpoints of the same networks.
+    unseen_from: of every subset of the judged set, how many triplets at its beginning have chosen
+      the checkpoint of `metrics`.
     classifiers: functions from images `[images, size, size, 3]` uint8 to labels, one a seed.
     judged_set: `judged_sets.JudgedSet` of triplets.
     images: (images, labels): `[images, size, size, 3]` uint8 and `[images]`.
@@ -56,6 +62,8 @@ class Inputs:
   """
 
   metrics: dict | None = None
+  last_metrics: dict | None = None
+  unseen_from: int = 0
   classifiers: tuple | None = None
   judged_set: object | None = None
   images: tuple | None = None
@@ -79,11 +87,13 @@ class Analysis:
     summary: what its table tells.
     needs: which of `NEEDS` it needs.
     rows: from `Inputs` to rows.
+    checkpoint: which checkpoint of each run `study analyze` analyses.
   """
 
   summary: str
   needs: tuple[str, ...]
   rows: Callable
+  checkpoint: str = "last"
 
 
 def run(name, inputs):
@@ -137,6 +147,18 @@ def _agreement(inputs):
        for name, metric in inputs.metrics.items()}, **inputs.bootstrap)
 
 
+def _peak_to_last(inputs):
+  from perceptual.studies.analyses import measuring
+
+  found = [measuring.all_distances(list(metrics.values()), inputs.judged_set, DISTANCES)
+           for metrics in (inputs.metrics, inputs.last_metrics)]
+  at_peak, at_last = ({subset: values[:, inputs.unseen_from:] for subset, values in of_all.items()}
+                      for of_all, _ in found)
+  judges = {subset: answers[inputs.unseen_from:]
+            for subset, answers in measuring.judges(inputs.judged_set).items()}
+  return over_training.peak_to_last(at_peak, at_last, judges, found[0][1], **inputs.bootstrap)
+
+
 def _entropy(inputs):
   from perceptual.studies.analyses import measuring
 
@@ -186,6 +208,14 @@ def _optimum(inputs):
           for network in dict.fromkeys(c.network for c in found)]
 
 
+def _peaks(inputs):
+  return over_training.peaks(over_training.curves(inputs.table), **inputs.bootstrap)
+
+
+def _rate_falls(inputs):
+  return over_training.rate_falls(over_training.curves(inputs.table), **inputs.bootstrap)
+
+
 def _gains(inputs):
   return optimum.gains(_found(inputs), **inputs.bootstrap)
 
@@ -199,6 +229,9 @@ ANALYSES = {
                        _layers),
     "sensitivity": Analysis("how much farther the farther patch is, where raters are unanimous",
                             ("metrics", "judged_set"), _sensitivity),
+    "peak_to_last": Analysis("what is lost from the best score to the end of training",
+                             ("metrics", "last_metrics", "judged_set"), _peak_to_last,
+                             checkpoint="best_score"),
     "agreement": Analysis("how often metrics choose alike, and rank correlation of their distances",
                           ("metrics", "judged_set"), _agreement),
     "entropy": Analysis("the normalised entropy of the features", ("metrics", "images"), _entropy),
@@ -217,6 +250,10 @@ ANALYSES = {
                              ("table",), _correlations),
     "optimum": Analysis("the best score of each network, and the accuracy there", ("table",),
                         _optimum),
+    "peaks": Analysis("the best score over training, and what is lost of it by the end",
+                      ("table",), _peaks),
+    "rate_falls": Analysis("accuracy and score before and after each step down of the learning "
+                           "rate", ("table",), _rate_falls),
     "gains": Analysis("gains of each sweep over the network out of the box", ("table",), _gains),
     "frontier": Analysis("the Pareto frontier of accuracy and score", ("table",), _frontier),
 }

@@ -17,7 +17,7 @@ from perceptual.common import files
 TEXT = ("study", "run", "network", "varied", "judged_set", "subset", "distance", "tap", "analysis")
 
 # Columns of numbers that differ from row to row: never kept as text, which would take memory.
-NUMBERS = ("step", "epoch", "accuracy", "score", "low", "high")
+NUMBERS = ("step", "epoch", "learning_rate", "accuracy", "score", "low", "high")
 
 REQUIRED = ("run", "varied", "network", "seed", "step", "accuracy", "judged_set", "subset",
             "distance", "tap", "score")

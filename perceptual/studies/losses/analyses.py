@@ -6,7 +6,8 @@ from perceptual.evaluation import correlations
 from perceptual.models import loss_networks
 from perceptual.studies.losses import table
 
-# Top-1 accuracy on ImageNet of torchvision's weights IMAGENET1K_V1, percent, as its pages have it.
+# Top-1 accuracy on ImageNet of the weights IMAGENET1K_V1, percent, as torchvision 0.28 states it in
+# the `meta` of its weights ("acc@1"; https://docs.pytorch.org/vision/stable/models.html).
 IMAGENET_ACCURACY = {
     "alexnet": 56.522, "vgg11": 69.020, "vgg16": 71.592, "vgg16_bn": 73.360, "vgg19": 72.376,
     "densenet121": 74.434, "torchvision_resnet18": 69.758, "torchvision_resnet50": 76.130,

@@ -39,7 +39,7 @@ def write(study, folder, *, report=print):
   found = {"ranks": ranks, "mean_ranks": analyses.mean_ranks(ranks),
            "explained": analyses.explained(ranks),
            "predicted": analyses.predicted(ranks, analyses.network_costs(networks))}
-  finished = [run for run in study.runs if run.kind == "task"
+  finished = [run for run in study.runs if run.has_loss
               and folder.state(run).state == study_dir.FINISHED]
   found["paired"] = paired.differences(study, folder, finished)
   for name, rows in found.items():

@@ -14,6 +14,7 @@ from perceptual import errors
 from perceptual.common import files
 from perceptual.models import loss_networks
 from perceptual.studies import collecting
+from perceptual.tasks import judgements
 
 TAPS = "loss.taps"
 
@@ -38,6 +39,8 @@ PRIMARY = {
     "super_resolution": Primary("standard", "psnr", "PSNR of luma, dB"),
     "delineation": Primary("windows", "quality", "quality, by pixels"),
     "autoencoding": Primary("probes", "accuracy_mean", "mean accuracy of the probes, %"),
+    judgements.NAME: Primary(
+        judgements.PROTOCOL, judgements.MEASURE, "agreement (2AFC), %"),
 }
 
 

@@ -17,8 +17,11 @@ The baseline of the literature shrinks and enlarges that luma alone. Perceptual 
 whole colour images. Of a photograph stored without colour the luma is its grey.
 """
 
+import contextlib
+
 import numpy as np
 
+from perceptual import errors
 from perceptual.common import packages
 from perceptual.loading import load_metric
 from perceptual.tasks import results
@@ -44,13 +47,24 @@ def test(model, test_sets, *, scale, metrics, progress):
   found = []
   for name, images in test_sets.items():
     progress(f"testing on {name}: {len(images.names)} photographs")
-    photographs = [images.read(number) for number in range(len(images.names))]
-    found += _results(name, "study", images.names, [
-        _study(model, photograph, scale) for photograph in photographs])
-    found += _results(name, "standard", images.names, [
-        _standard(model, photograph, scale, grey=grey, metrics=loaded)
-        for photograph, grey in zip(photographs, images.greyscale)])
+    of_study, standard = [], []
+    for number, (photograph, grey) in enumerate(zip(images.names, images.greyscale)):
+      with _naming(f"{name}/{photograph}"):
+        image = images.read(number)
+        of_study.append(_study(model, image, scale))
+        standard.append(_standard(model, image, scale, grey=grey, metrics=loaded))
+    found += _results(name, "study", images.names, of_study)
+    found += _results(name, "standard", images.names, standard)
   return found
+
+
+@contextlib.contextmanager
+def _naming(photograph):
+  """Puts the name of a photograph before an error, for instance that it is too small."""
+  try:
+    yield
+  except ValueError as error:  # a `UserError` is one
+    raise errors.UserError(f"{photograph}: {errors.first_line(error)}") from None
 
 
 def _study(model, photograph, scale):

@@ -210,7 +210,7 @@ def huge(path):
     ("p1/000003.png", text_file, r"val/cnn/p1/000003.png: not an image \(PNG, "),
     ("ref/000003.png", truncated, r"val/cnn/ref/000003.png: "),
     ("p1/000003.png", other_size, r"^The images of 2afc/val/cnn/000003 differ in size: "
-                                  r"reference 12x16, candidate_0 12x16, candidate_1 8x8\.$"),
+                                  r"reference 16x12, candidate_0 16x12, candidate_1 8x8\.$"),
     ("judge/000003.npy", array(1.2), r"judge/000003.npy should hold a fraction .* holds 1.2"),
     ("judge/000003.npy", array(-0.2), r"judge/000003.npy should hold a fraction"),
     ("judge/000003.npy", array(np.nan), r"judge/000003.npy should hold a fraction .* holds nan"),
@@ -262,7 +262,7 @@ def test_what_is_not_as_published_gives_a_warning(source):
   with pytest.warns(UserWarning, match="bapps/2afc val_cnn has 8 examples, published are 4720"):
     bapps_files.check("2afc", "val_cnn", folder)
   np.save(folder / "judge/000002.npy", np.float32(0.3))
-  with pytest.warns(UserWarning, match="1 answers are no multiples of 1/5, such as 0.3 of val/cnn"):
+  with pytest.warns(UserWarning, match="1 answers are not multiples of 1/5, such as 0.3 of val/"):
     bapps_files.check("2afc", "val_cnn", folder)
   with pytest.warns(UserWarning, match="bapps/jnd is built without val_cnn: not found"):
     bapps_files.warn_of_absent("jnd", ["val_traditional"])

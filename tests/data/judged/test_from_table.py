@@ -89,7 +89,7 @@ def test_names_are_found_whatever_their_capitals_and_accents(opinions):
 
 def test_of_several_tables_one_is_named(opinions, triplets):
   assert opinions == triplets  # one folder with two tables
-  with pytest.raises(UserError, match=r"2 CSV: scores.csv, triplets.csv; name the table"):
+  with pytest.raises(UserError, match=r"2 CSV files: scores.csv, triplets.csv; say by --table"):
     read(opinions)
   assert read(opinions, table="triplets.csv").kind == "2afc"
 
@@ -195,7 +195,7 @@ def test_a_share_is_a_fraction(pairs, share):
     ({}, "say whether higher is better .*MOS"),
     ({"direction": "up"}, "Unknown direction 'up'"),
     ({"columns": {"refs": "r"}, "direction": MOS}, "Unknown column of judgements 'refs'"),
-    ({"columns": {"score": "mos"}, "direction": MOS}, "no column 'mos', which should be 'score'"),
+    ({"columns": {"score": "mos"}, "direction": MOS}, "no column 'mos', given for 'score'"),
     ({"table": "ratings.csv", "direction": MOS}, "holds no ratings.csv"),
 ])
 def test_options_that_do_not_fit(opinions, options, message):
@@ -224,6 +224,14 @@ def test_fewer_than_ten_judgements_are_refused(opinions):
     read(opinions, direction=MOS)
 
 
+def test_opinions_that_are_all_the_same_are_refused(opinions):
+  table = opinions / "scores.csv"
+  head, *lines = table.read_text().splitlines()
+  table.write_text("\n".join([head, *(f"{line.rpartition(',')[0]},3" for line in lines)]))
+  with pytest.raises(UserError, match=r"scores\.csv: every score is 3: no metric can agree"):
+    read(opinions, direction=MOS)
+
+
 @pytest.mark.parametrize("content, message", [
     (b"", "is empty"),
     (b"reference,distorted,score\n", "has no rows"),
@@ -236,7 +244,7 @@ def test_what_is_no_table_is_refused(photographs, content, message):
 
 
 def test_a_source_without_a_table_is_refused(photographs):
-  with pytest.raises(UserError, match="holds no CSV; "):
+  with pytest.raises(UserError, match="holds no CSV file"):
     read(photographs)
 
 

@@ -37,7 +37,7 @@ def test_opinions_from_files_to_the_reader(opinions, tmp_path):
   names = [[judged.images[index].name for index in example] for example in judged.examples]
   assert names[6] == ["photos/r1.png", "photos/r1_1.png"]
   assert len(set(judged.references.tolist())) == 3
-  assert "15 opinions; 3 references; 18 images (24x32, 32x32, 40x28); scores 1 to 5" in str(report)
+  assert "15 opinions; 3 references; 18 images (28x40, 32x24, 32x32); scores 1 to 5" in str(report)
 
 
 def test_images_are_the_files_as_they_were(opinions, tmp_path):
@@ -142,7 +142,7 @@ def resize_image(folder):
 @pytest.mark.parametrize("spoil, message", [
     (break_image, "photos/r2_3.png: "),
     (resize_image, r"scores.csv line 15: the images differ in size: photos/r2.png 32x32, "
-                   "photos/r2_3.png 24x32"),
+                   "photos/r2_3.png 32x24"),
     (lambda folder: (folder / "photos/r2_3.png").unlink(), "1 image not in"),
 ])
 def test_a_bad_image_leaves_nothing(opinions, tmp_path, spoil, message):

@@ -50,6 +50,16 @@ def test_folders_by_class_become_labelled_images(data_dir):
   assert batch["image"].shape == (5, 16, 16, 3)
 
 
+def test_names_of_classes_that_were_cut_short_are_told(data_dir):
+  path = data_dir / "own_images" / "pets-1" / "1.0.0" / "label.labels.txt"
+  whole = path.read_bytes()
+  path.write_bytes(whole[:len(whole) // 2])
+  for read in (registry.load, registry.outline):
+    with pytest.raises(UserError, match=r"label.labels.txt is damaged: it has no name for class 2"):
+      read("own", data_dir, name="pets-1")
+  path.write_bytes(whole)
+
+
 def test_some_of_the_classes_by_their_folders(data_dir):
   images = registry.load("own", data_dir, name="pets-1", classes=("dog", "bee"))
   assert _labels(images, "train") == {(2, 0): 9, (0, 1): 9}

@@ -1,22 +1,15 @@
-"""A study of losses: planned, run, tested, collected and told; and those of gin/studies."""
+"""A study of losses: planned, run, tested, collected and told."""
 
 import csv
-import pathlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from perceptual.errors import UserError
-from perceptual.experiments import config
-from perceptual.models import loss_networks
+from perceptual.experiments import config, sweeps
 from perceptual.studies import collecting, definition, execution, planning, study_dir
 from perceptual.studies.losses import paired, report, table
-from perceptual.tasks import registry
-
-ROOT = pathlib.Path(__file__).resolve().parents[3]
-STUDIES = {path.stem: f"gin/studies/{path.name}" for path in sorted(
-    (ROOT / "gin" / "studies").glob("loss_networks*.gin"))}
 
 BASE = """
 include 'gin/tasks/super_resolution.gin'
@@ -132,41 +125,28 @@ def test_a_table_that_is_not_there_is_named(tmp_path):
     table.read(tmp_path / "collected_tasks.csv")
 
 
-# Those of gin/studies.
+def test_a_loss_is_scored_without_training(place):
+  (place / "judged.gin").write_text("judged.name = 'graded/nuisance'\njudged.limit = 4\n")
+  (place / "judging.gin").write_text(
+      STUDY.replace("BASE", str(place / "judged.gin")) + "losses/sweep.judge = True\n")
+  study = definition.read(str(place / "judging.gin"))
+  assert [(run.name, run.kind, run.network) for run in study.runs[1:3]] == [
+      ("judgements-pixels-seed1", "judge", "pixels"),
+      ("judgements-resnet2_stem-seed0", "judge", "gaussian-resnet2")]
+  planned = planning.plan(study, folder="STUDY_DIR")
+  assert {(one.steps, one.checkpoints) for one in planned} == {(0, 0)}
+  folder = study_dir.StudyDir(place / "judging", study)
+  folder.open()
+  states = execution.execute(folder, study.runs)
+  assert [(state.state, state.steps) for state in states.values()] == 4 * [("finished", 0)], states
+  collecting.collect(study, folder)
+  scores = table.primary(table.read(folder.path / "collected_tasks.csv"))
+  assert [(score.task, score.loss, len(score.values)) for score in scores] == [
+      ("judgements", "pixels", 2), ("judgements", "gaussian-resnet2 stem", 2)]
+  report.write(study, folder, report=lambda text: None)
+  assert (folder.path / "losses" / "table_judgements.csv").is_file()
 
 
-@pytest.fixture(scope="module")
-def studies():
-  return {name: definition.read(file) for name, file in STUDIES.items()}
-
-
-@pytest.mark.parametrize("name", STUDIES)
-def test_a_study_is_called_by_its_file_and_says_how_many_runs_it_has(studies, name):
-  assert studies[name].name == name
-  text = (ROOT / STUDIES[name]).read_text()
-  head = " ".join(line.lstrip("# ") for line in text.splitlines() if line.startswith("#"))
-  assert f" {len(studies[name].runs)} runs" in head
-
-
-@pytest.mark.parametrize("name", STUDIES)
-def test_every_loss_and_recipe_is_legal(studies, name):
-  for run in studies[name].runs:
-    run.parse("STUDY_DIR")
-    assert config.task_name() in registry.TASKS
-    config.loss_settings()
-    config.fit_settings()
-
-
-def test_the_losses_of_the_study_are_its_networks_at_their_layers(studies):
-  found = {}
-  for run in studies["loss_networks_autoencoding"].runs:
-    if run.network != definition.PIXELS:
-      found.setdefault(run.network, []).extend(run.values["loss.taps"])
-  assert {network: tuple(taps) for network, taps in found.items()} == loss_networks.LAYERS
-
-
-def test_the_whole_has_the_runs_of_all_parts(studies):
-  for whole, suffix in (("loss_networks", ""), ("loss_networks_small", "_small")):
-    parts = {run.name for name, study in studies.items() for run in study.runs
-             if name.endswith("_small") == bool(suffix) and name != whole}
-    assert {run.name for run in studies[whole].runs} == parts
+def test_a_sweep_judges_or_learns():
+  with pytest.raises(UserError, match=r"sweep\.judge trains nothing"):
+    sweeps.Sweep(bases=("base.gin",), judge=True, learn="learn.gin")

@@ -8,7 +8,7 @@ from perceptual.studies import study_dir
 _MANY = 20  # names of a list before it is cut short
 
 
-def status(study, folder):
+def table(study, folder):
   """Returns a line for every run, and the summary.
 
   Args:

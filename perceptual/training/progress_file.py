@@ -1,0 +1,57 @@
+"""`progress.json`: how far a run is, for other programs.
+
+    {"state": "training", "step": 120, "steps": 400, "epoch": 1.5, "seconds_left": 93,
+     "last_checkpoint": "checkpoints/last/step-100", "time": "2026-01-31T12:00:00+01:00", ...}
+
+`state` is `training`, `complete`, `stopped` (on request, or by the end of another worker) or
+`failed`; of a process that was killed it stays `training`, with an old `time`. `step` is the last
+one reported, and there are the means of its line of progress, such as `loss` and
+`images_per_second`; `seconds_left` comes with the second line. The file is written whole every
+`SECONDS` and at each save, and never read by the run itself.
+"""
+
+import contextlib
+import datetime
+import json
+import time
+
+from perceptual import errors
+from perceptual.common import files
+
+SECONDS = 10.0  # between two writes at most
+
+
+class ProgressFile:
+  """The file of a run, or of one of its workers that does not write."""
+
+  def __init__(self, path, *, write=True, **facts):
+    """Takes the file, and what is known so far."""
+    self._path = path
+    self._write = write
+    self._facts = {"state": "training", **facts}
+    self._written = None
+
+  def note(self, **facts):
+    """Notes facts, as plain data; writes the file if `SECONDS` have gone by since the last time."""
+    self._facts.update(facts)
+    if self._written is None or time.monotonic() - self._written >= SECONDS:
+      self.write()
+
+  def write(self, **facts):
+    """Writes the file, with further facts."""
+    self._facts.update(facts)
+    self._written = time.monotonic()
+    if self._write:
+      now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+      files.write_text(self._path, json.dumps({**self._facts, "time": now}, indent=1) + "\n")
+
+  @contextlib.contextmanager
+  def states(self):
+    """A context of training, at whose end the file says how it ended."""
+    try:
+      yield
+    except BaseException as error:
+      with contextlib.suppress(OSError):  # as on the full disk that has ended training
+        self.write(state="stopped" if isinstance(error, errors.Stopped) else "failed")
+      raise
+    self.write(state="complete", seconds_left=0)

@@ -1,0 +1,167 @@
+"""Tries TensorFlow's own path on a GPU: training, resuming, evaluation, speed.
+
+    python -m tools.gpu.trial --folder=DIR           on a machine with GPUs
+    python -m tools.gpu.trial --folder=DIR --tiny    the same in small, on any machine
+
+It was never run on a GPU. Each part is the command that a user would give, in a process of its own,
+on the embedded photographs:
+
+    train       ResNet-6 and ResNet-50, by one_device and mirrored, in float32 and bfloat16, with
+                and without --jit_compile: images a second, the median over the evaluations' lines
+    resume      killed after its first checkpoint, and given again: every tensor of its last
+                checkpoint against those of a run that was left alone
+    evaluate    the scores of a trained network on the GPU and on the CPU: the largest difference
+    pytorch     the same networks by torch.compile (tools.benchmarks.networks), if PyTorch is there
+
+What is found is printed, and written to DIR/trial.json.
+"""
+
+import argparse
+import csv
+import itertools
+import json
+import os
+import pathlib
+import signal
+import statistics
+import subprocess
+import sys
+import time
+
+_ROOT = pathlib.Path(__file__).parents[2]
+_ON_CPU = {"CUDA_VISIBLE_DEVICES": "-1"}
+NETWORKS = ("resnet6", "resnet50")
+_FULL = ("train.batch_size = 1024", "train.eval_batch_size = 512", "train.train_steps = 300",
+         "train.eval_interval = 100", "train.checkpoint_interval = 50", "train.steps_per_loop = 50")
+_TINY = ("network.width = 0.1", "images.train_per_photograph = 2",
+         "images.validation_per_photograph = 1", "judged.limit = 6", "train.batch_size = 8",
+         "train.eval_batch_size = 8", "train.train_steps = 6", "train.eval_interval = 3",
+         "train.checkpoint_interval = 1", "train.steps_per_loop = 1")
+
+
+def main():
+  """Goes through the parts."""
+  options = _options()
+  os.environ.update(PYTHONPATH=str(_ROOT))
+  folder = pathlib.Path(options.folder).resolve()
+  folder.mkdir(parents=True)
+  params = _TINY if options.tiny else _FULL
+  found = {"train": _speeds(folder, params), "resume": _resumed(folder, params),
+           "evaluate": _largest_difference(folder)}
+  if options.pytorch:
+    found["pytorch"] = _beside_pytorch(folder, options)
+  (folder / "trial.json").write_text(json.dumps(found, indent=2) + "\n", "utf-8")
+  print(f"Written: {folder / 'trial.json'}")
+
+
+def _speeds(folder, params):
+  """Trains every combination; returns images a second by its name, or how it ended."""
+  found = {}
+  for network, strategy, precision, jit in itertools.product(
+      NETWORKS, ("one_device", "mirrored"), ("float32", "bfloat16"), (False, True)):
+    name = f"{network}-{strategy}-{precision}{'-jit' if jit else ''}"
+    status = _run(*_training(folder / name, network, params, precision),
+                  f"--distribution_strategy={strategy}", f"--jit_compile={str(jit).lower()}").wait()
+    found[name] = f"ended with status {status}" if status else _images_a_second(folder / name)
+    print(f"train     {name}: {found[name]}", flush=True)
+  return found
+
+
+def _images_a_second(run):
+  with (run / "metrics.csv").open(newline="", encoding="utf-8") as file:
+    return statistics.median(
+        float(row["images_per_second"]) for row in csv.DictReader(file) if int(row["step"]))
+
+
+def _resumed(folder, params):
+  """Kills a run after its first checkpoint and gives it again; returns what differs in the end."""
+  arguments = _training(folder / "killed", NETWORKS[0], params, "float32")
+  process = _run(*arguments)
+  while process.poll() is None and not any((folder / "killed").glob("checkpoints/last/step-*")):
+    time.sleep(0.1)
+  process.send_signal(signal.SIGKILL)
+  killed = process.wait() == -signal.SIGKILL
+  statuses = [_run(*arguments).wait()]
+  statuses.append(_run(*_training(folder / "whole", NETWORKS[0], params, "float32")).wait())
+  result = {"killed": killed, "statuses": statuses}
+  if not any(statuses):
+    result["differing"] = _differing(folder / "killed", folder / "whole")
+  print(f"resume    {result}", flush=True)
+  return result
+
+
+def _differing(*runs):
+  """Returns the tensors of the last checkpoints of two runs that are not equal bit for bit."""
+  code = ("import sys, tensorflow as tf, numpy as np\n"
+          "from perceptual.training import model_dir\n"
+          "a, b = (tf.train.load_checkpoint(model_dir.ModelDir(p).latest('last'))"
+          " for p in sys.argv[1:])\n"
+          "for key in a.get_variable_to_shape_map():\n"
+          "  if 'CHECKPOINTABLE' not in key and not key.startswith('save_counter'):\n"
+          "    if not np.array_equal(a.get_tensor(key), b.get_tensor(key)): print(key)\n")
+  process = subprocess.run(
+      [sys.executable, "-c", code, *map(str, runs)], cwd=_ROOT, env={**os.environ, **_ON_CPU},
+      stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
+  return process.stdout.split()
+
+
+def _largest_difference(folder):
+  """Scores a trained network on the GPU and on the CPU; returns the largest difference."""
+  values = []
+  for name, environment in (("gpu", {}), ("cpu", _ON_CPU)):
+    output = folder / f"scores-{name}"
+    status = _run("evaluate", f"--model_dir={folder / 'whole'}", "--dataset=graded/nuisance",
+                  f"--output_dir={output}", "--gin_param=evaluate.resamples = 2",
+                  environment=environment).wait()
+    if status:
+      print(f"evaluate  on the {name}: ended with status {status}", flush=True)
+      return None
+    values.append(_scores(output / "scores.json"))
+  difference = max(abs(a - b) for a, b in zip(*values, strict=True))
+  print(f"evaluate  largest difference of {len(values[0])} scores: {difference:.3g}", flush=True)
+  return difference
+
+
+def _scores(path):
+  """All scores of an evaluation, in their order."""
+  return [row["score"] for row in json.loads(path.read_text("utf-8"))["scores"]]
+
+
+def _beside_pytorch(folder, options):
+  """Measures the steps beside PyTorch's; returns what `tools.benchmarks.networks` found."""
+  path = folder / "pytorch.json"
+  sizes = ["--networks=resnet6", "--rounds=1", "--seconds=0.1", "--batch=8"] if options.tiny else [
+      f"--networks={','.join(NETWORKS)}", "--batch=1024"]
+  subprocess.run([sys.executable, "-m", "tools.benchmarks.networks", f"--json={path}", *sizes],
+                 cwd=_ROOT, check=True)
+  return json.loads(path.read_text("utf-8"))
+
+
+def _training(folder, network, params, precision):
+  """Returns the arguments that train a network into a folder."""
+  bindings = (f"network.name = '{network}'", f"train.precision = '{precision}'", *params,
+              "step_decay.warmup_epochs = 0")
+  return ["train", "--gin_file=gin/runs/demo.gin", f"--model_dir={folder}",
+          *(f"--gin_param={binding}" for binding in bindings)]
+
+
+def _run(*arguments, environment=None):
+  """Starts a command of perceptual; what it prints goes to a file beside the folder it writes."""
+  place = next(a.partition("=")[2] for a in reversed(arguments) if a.startswith(
+      "--output_dir=" if arguments[0] == "evaluate" else "--model_dir="))
+  with open(f"{place}.log", "a", encoding="utf-8") as log:
+    return subprocess.Popen([sys.executable, "-m", "perceptual", *arguments], cwd=_ROOT,
+                            stdout=log, stderr=log, env={**os.environ, **(environment or {})})
+
+
+def _options():
+  parser = argparse.ArgumentParser(
+      description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+  parser.add_argument("--folder", required=True, help="to make; must not exist")
+  parser.add_argument("--tiny", action="store_true", help="narrow networks, few steps")
+  parser.add_argument("--pytorch", action=argparse.BooleanOptionalAction, default=True)
+  return parser.parse_args()
+
+
+if __name__ == "__main__":
+  main()

@@ -28,7 +28,7 @@ def table(planned, name, device):
   about = "PFLOPs are of the whole run, MFLOPs of one image."
   if tpu_costs.has(name):
     lines = [[*line, *cells] for line, cells in zip(lines, tpu_costs.columns(name, planned))]
-    about += f" {tpu_costs.ABOUT}"
+    about += f"\n{tpu_costs.ABOUT}"
   parts = [f"{aligned(lines)}\n{about}", subtotals(planned, device), totals(planned, name, device)]
   return "\n\n".join(filter(None, parts))
 

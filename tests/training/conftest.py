@@ -36,10 +36,9 @@ def mirrored(two_cpus):
   return _Mirrored(two_cpus)
 
 
-@pytest.fixture(scope="session", params=[2, 4])
-def several(request, mirrored, four_cpus):
-  """Two replicas, and four."""
-  return mirrored if request.param == 2 else _Mirrored(four_cpus)
+@pytest.fixture(scope="session")
+def four_replicas(four_cpus):
+  return _Mirrored(four_cpus)
 
 
 @pytest.fixture(scope="session")

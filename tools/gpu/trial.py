@@ -1,7 +1,7 @@
 """Tries TensorFlow's own path on a GPU: training, resuming, evaluation, speed.
 
     python -m tools.gpu.trial --folder=DIR           on a machine with GPUs
-    python -m tools.gpu.trial --folder=DIR --tiny    the same in small, on any machine
+    python -m tools.gpu.trial --folder=DIR --tiny    ResNet-6 alone, in small, on any machine
 
 It was never run on a GPU. Each part is the command that a user would give, in a process of its own,
 on the embedded photographs:
@@ -45,8 +45,8 @@ def main():
   os.environ.update(PYTHONPATH=str(_ROOT))
   folder = pathlib.Path(options.folder).resolve()
   folder.mkdir(parents=True)
-  params = _TINY if options.tiny else _FULL
-  found = {"train": _speeds(folder, params), "resume": _resumed(folder, params),
+  params, networks = (_TINY, NETWORKS[:1]) if options.tiny else (_FULL, NETWORKS)
+  found = {"train": _speeds(folder, networks, params), "resume": _resumed(folder, params),
            "evaluate": _largest_difference(folder)}
   if options.pytorch:
     found["pytorch"] = _beside_pytorch(folder, options)
@@ -54,11 +54,11 @@ def main():
   print(f"Written: {folder / 'trial.json'}")
 
 
-def _speeds(folder, params):
+def _speeds(folder, networks, params):
   """Trains every combination; returns images a second by its name, or how it ended."""
   found = {}
   for network, strategy, precision, jit in itertools.product(
-      NETWORKS, ("one_device", "mirrored"), ("float32", "bfloat16"), (False, True)):
+      networks, ("one_device", "mirrored"), ("float32", "bfloat16"), (False, True)):
     name = f"{network}-{strategy}-{precision}{'-jit' if jit else ''}"
     status = _run(*_training(folder / name, network, params, precision),
                   f"--distribution_strategy={strategy}", f"--jit_compile={str(jit).lower()}").wait()

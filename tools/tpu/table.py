@@ -12,7 +12,7 @@ import pathlib
 
 from perceptual.common import files
 from perceptual.studies import tpu_costs
-from tools.tpu import campaign, recipes
+from tools.tpu import campaign
 
 _PAGE = pathlib.Path(__file__).parents[2] / "docs" / "tpu.md"
 _BEGIN, _END = ("<!-- written by tools.tpu.table: from here -->",
@@ -24,16 +24,16 @@ def main():
   parser = argparse.ArgumentParser(
       description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument("--folder", required=True)
-  results = campaign.results(parser.parse_args().folder)
-  order = recipes.names()
-  rows = sorted(map(row, results), key=lambda r: (
-      order.index(r["network"]), r["chip"], r["step"], -r["batch"]))
+  rows = [row(result) for result in campaign.results(parser.parse_args().folder)]
+  sizes = {one["network"]: one["parameters"] for one in rows if one["step"] != "learn"}
+  rows.sort(key=lambda one: (sizes.get(one["network"], one["parameters"]), one["network"],
+                             one["chip"], one["step"], -one["batch"]))
   files.write_csv(tpu_costs.FILE, tpu_costs.COLUMNS,
                   [[one[column] for column in tpu_costs.COLUMNS] for one in rows])
   text = _PAGE.read_text("utf-8")
   before, _, rest = text.partition(_BEGIN)
   _, _, after = rest.partition(_END)
-  files.write_text(_PAGE, f"{before}{_BEGIN}\n\n{tables(rows, order)}\n\n{_END}{after}")
+  files.write_text(_PAGE, f"{before}{_BEGIN}\n\n{tables(rows)}\n\n{_END}{after}")
   print(f"{len(rows)} results: {tpu_costs.FILE}, {_PAGE}")
 
 
@@ -48,24 +48,23 @@ def row(result):
           "bytes_accessed": f"{result['bytes_accessed']:.0f}" if compiles else ""}
 
 
-def tables(rows, networks):
+def tables(rows):
   """Returns tables in Markdown: one of each chip, a line a network."""
   chips = dict.fromkeys(one["chip"] for one in rows)
   return "\n\n".join(
       f"### {tpu_costs.CHIPS[chip].name}, {tpu_costs.CHIPS[chip].gigabytes} GB\n\n"
-      f"{_table([one for one in rows if one['chip'] == chip], networks)}" for chip in chips)
+      f"{_table([one for one in rows if one['chip'] == chip])}" for chip in chips)
 
 
-def _table(rows, networks):
+def _table(rows):
   lines = ["| network | images a core | train: GB | GFLOP | GB accessed | evaluate: GB "
            "| judge: GB | learn: GB |", "|---|---|---|---|---|---|---|---|"]
-  for network in networks:
+  for network in dict.fromkeys(one["network"] for one in rows):
     of_step = {}
     for one in (one for one in rows if one["network"] == network):
-      if one["compiles"] == "yes" or one["step"] not in of_step:
+      if of_step.get(one["step"], {}).get("compiles") != "yes":
         of_step[one["step"]] = one  # the largest batch that fits, if any does
-    if of_step:
-      lines.append(_line(network, of_step))
+    lines.append(_line(network, of_step))
   return "\n".join(lines)
 
 

@@ -117,10 +117,12 @@ setuptools.setup(
         "all": sorted({*_TRAIN, *_EXPORT, *_JAX, *_TORCH}),
         "test": [
             "cryptography>=50,<51",  # the certificate of the bucket that stands in for gs://
+            "kubernetes-validate>=1.37,<2",  # the schemas that job files are held against
             "packaging>=24",
             "pytest>=9.2,<10",
             "pytest-xdist>=3.8,<4",
             "ruff>=0.17,<0.18",  # another one finds other things
+            "simple-slurm>=0.3.6,<0.4",  # the names of sbatch's options
         ],
     },
 )

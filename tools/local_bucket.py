@@ -140,7 +140,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     elif self.server.objects.refuses("POST", name):
       self._answer(403)
     elif query.get("uploadType") == "resumable":
-      self._answer(200, location=f"https://{_HOSTS[0]}{self.path.replace('resumable', 'session')}")
+      self._answer(200, Location=f"https://{_HOSTS[0]}{self.path.replace('resumable', 'session')}")
     elif "/rewriteTo/" in self.path:
       self._rewrite(name)
     else:

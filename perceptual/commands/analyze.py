@@ -16,6 +16,8 @@ validation part of those that the run was trained on.
 Of a judged set (--dataset) and networks (--model_dir or --metric):
   layers             the perceptual score of each tap alone
   sensitivity        how much farther the farther patch is, where raters are unanimous
+  peak_to_last       what is lost from the best score (--checkpoint) to the last step, triplet by
+                     triplet, on those that did not choose the best one, by distance and tap
   agreement          how often metrics choose alike, and rank correlation of their distances
   dynamic_range      the score of simulated distances; of the judged set alone
 Of labelled images and networks:
@@ -27,6 +29,8 @@ Of a collected table (--table):
   functions          the score of each distance, learned weights included
   class_subsets      accuracy and score of networks trained on some classes
   correlations       accuracy against score, before and beyond the best score
+  peaks              the best score over training, and what is lost of it by the end
+  rate_falls         accuracy and score before and after each step down of the learning rate
   optimum            the best score of each network, and the accuracy there
   gains              gains of each sweep over the network out of the box
   frontier           the Pareto frontier of accuracy and score

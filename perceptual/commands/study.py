@@ -139,7 +139,7 @@ def main(argv):
 def _plan():
   from perceptual import errors
   from perceptual.common import files
-  from perceptual.studies import definition, devices, planning
+  from perceptual.studies import definition, devices, plan_text, planning
 
   if FLAGS.device not in devices.DEVICES:
     raise errors.unknown("device", FLAGS.device, devices.DEVICES)
@@ -147,14 +147,14 @@ def _plan():
   planned = planning.plan(study, folder=FLAGS.study_dir or "STUDY_DIR", data_dir=FLAGS.data_dir)
   peak = None if FLAGS.peak_gflops is None else 1e9 * FLAGS.peak_gflops
   device = devices.device(FLAGS.device, peak)
-  print(planning.table(planned, FLAGS.device, device))
+  print(plan_text.table(planned, FLAGS.device, device))
   if FLAGS.study_dir:
     folder = _folder(study)
-    print(planning.check(planned, folder, FLAGS.device, device))
+    print(plan_text.check(planned, folder, FLAGS.device, device))
     path = folder.path / "plan.csv"
-    files.write_csv(path, *planning.as_csv_rows(planned))
+    files.write_csv(path, *plan_text.as_csv_rows(planned))
     print(f"Every number, and the hours on every device: {path}")
-  if sizes := planning.sizes(planned):
+  if sizes := plan_text.sizes(planned):
     print(sizes)
 
 

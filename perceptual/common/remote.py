@@ -67,7 +67,7 @@ def _require_reachable(bucket):
   import tensorflow as tf
 
   try:
-    tf.io.gfile.exists(f"{bucket}/.")
+    tf.io.gfile.exists(f"{bucket}/perceptual")
   except tf.errors.OpError as error:
     raise UserError(f"{bucket} cannot be reached: {errors.first_line(error)}") from None
 

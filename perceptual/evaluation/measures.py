@@ -91,7 +91,9 @@ def _to_reference(distance, features, images):
     images: number of images of an example: the reference and its candidates.
   """
   def compare(features):
-    each = [features[i::images] for i in range(images)]
+    # Not `features[i::images]`: TensorFlow copies by strides element by element.
+    examples = ops.reshape(features, [-1, images, *features.shape[1:]])
+    each = [ops.squeeze(part, axis=1) for part in ops.split(examples, images, axis=1)]
     return ops.stack(distances.to_reference(distance, *each), axis=1)
 
   slices = _slices(distance, features, images)

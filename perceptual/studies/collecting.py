@@ -21,6 +21,7 @@ What networks that were trained for a task were measured to be is in a table of 
 
 import csv
 import io
+import warnings
 
 from perceptual import errors
 from perceptual.common import files, progress
@@ -31,7 +32,8 @@ from perceptual.training import records, step_scores
 TASKS_FILE = "collected_tasks.csv"
 BINDING = "binding."  # begins the name of a binding's column
 NUMBERS = {"index": "int64", "seed": "int64", "step": "int64", "epoch": "float64",
-           "learning_rate": "float64", "accuracy": "float64", "score": "float64", "low": "float64", "high": "float64"}
+           "learning_rate": "float64", "accuracy": "float64", "score": "float64",
+           "low": "float64", "high": "float64"}
 
 
 def collect(study, folder, *, unfinished=False):
@@ -75,8 +77,8 @@ def _collect_scores(study, folder, chosen):
   table = folder.path / "collected.csv"
   with files.beside(table) as temporary, temporary.open(
       "w", newline="", encoding="utf-8") as file:
-    file.write(_line([
-        *_own_columns(study), "step", "epoch", "learning_rate", "accuracy", *step_scores.COLUMNS[1:]]) + "\n")
+    file.write(_line([*_own_columns(study), "step", "epoch", "learning_rate", "accuracy",
+                      *step_scores.COLUMNS[1:]]) + "\n")
     with progress.progress(chosen, description="collecting", unit="run") as runs:
       for run in runs:
         file.writelines(_lines(study, run, folder.model_dir(run),
@@ -120,7 +122,11 @@ def _lines(study, run, folder, in_training):
     known[str(row["step"])] = ",".join([
         f"{row['epoch']:g}", _number(row.get("learning_rate"), ".6g"),
         _number(row.get("validation_accuracy"), ".4f")])
-  for step, scored in step_scores.lines(folder.scores):
+  lines = step_scores.lines(folder.scores)
+  if not lines:
+    warnings.warn(f"{folder.scores} is missing or empty: the scores of {run.name} are not in the "
+                  "table.", stacklevel=2)
+  for step, scored in lines:
     if step not in known and in_training:  # it is writing them just now
       continue
     if step not in known:

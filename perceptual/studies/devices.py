@@ -1,10 +1,11 @@
-"""What devices can do, for estimates of time: two numbers each, and where they come from.
+"""What devices can do, for estimates of time: a few numbers each, and where they come from.
 
-Time goes into operations and into the values that layers put out, which are written and read. At
-64x64 pixels the latter dominate on accelerators: one H200 trained the ResNet-50 at 25,400 images a
-second, a twentieth of its peak. Accelerators that were not measured are given half of their
-published peak, and time for values in inverse proportion to their published bandwidth, from that
-H200. Estimates of them are orders of magnitude.
+Time goes into operations and into the values that layers put out, which are written and read; on a
+CPU, which prepares the next images as well, into each image besides. At 64x64 pixels values
+dominate on accelerators: one H200 trained the ResNet-50 at 25,400 images a second, a twentieth of
+its peak. Accelerators that were not measured are given half of their published peak, and time for
+values in inverse proportion to their published bandwidth, from that H200. Estimates of them are
+orders of magnitude.
 """
 
 import dataclasses
@@ -20,12 +21,15 @@ class Device:
       evaluation costs a third.
     bytes: its memory; None for a host, whose memory is not known here.
     origin: where the numbers come from.
+    image_seconds: seconds that a training image costs besides: its reading and augmentation, and
+      its share of what is done once a step. 0 where another processor does that meanwhile.
   """
 
   flops: float
   value_seconds: float
   bytes: int | None
   origin: str
+  image_seconds: float = 0.0
 
 
 _H200_VALUE_SECONDS = 1.1e-11
@@ -39,11 +43,11 @@ def _assumed(peak, bandwidth, gigabytes, precision="bfloat16"):
 
 
 DEVICES = {
-    # Fitted to docs/benchmarks.md, "Networks": within 25% of every network's measured training.
-    # Very narrow ViTs, whose products are small, take about twice as long.
-    "cpu": Device(400e9, 0.9e-9, None,
-                  "measured: a CPU that multiplies matrices at 504 GFLOP/s (docs/benchmarks.md); "
-                  "of another one in proportion, see --peak_gflops"),
+    # Fitted to runs of studies (docs/benchmarks.md, "Studies"). Steps alone, as "Networks" there
+    # has them, are up to a third faster: a run does more, and not all of it on both cores.
+    "cpu": Device(355e9, 1.0e-9, None,
+                  "measured: two cores that multiply matrices at 504 GFLOP/s (docs/benchmarks.md); "
+                  "of another CPU in proportion, see --peak_gflops", image_seconds=0.085e-3),
     "h200": Device(989e12 / 2, _H200_VALUE_SECONDS, 141 * 10**9,
                    "measured with ResNet-50 alone: one H200, JAX, bfloat16, batch 1024"),
     "h100": _assumed(989e12, 3.35e12, 80),
@@ -68,4 +72,5 @@ def device(name, cpu_peak=None):
     return found
   part = cpu_peak / MEASURED_CPU_PEAK
   return Device(part * found.flops, found.value_seconds / part, None,
-                f"{found.origin.partition(';')[0]}, in proportion to {cpu_peak / 1e9:g} GFLOP/s")
+                f"{found.origin.partition(';')[0]}, in proportion to {cpu_peak / 1e9:g} GFLOP/s",
+                image_seconds=found.image_seconds / part)

@@ -13,6 +13,7 @@ from perceptual.studies.analyses import table as tables
 from perceptual.studies.figures import data
 
 FOLDER = "findings"
+_SHOWN = 100  # rows of a table on screen; the CSV files hold all
 
 _PEAKS = {"untrained": "untrained", "peak": "peak", "peak_epoch": "epoch", "peak_accuracy":
           "accuracy", "last": "last", "last_epoch": "epoch", "last_accuracy": "accuracy",
@@ -51,10 +52,7 @@ def read(study_dir, *, judged_set=None):
   Raises:
     UserError: if it was not collected, or no run was scored at two steps of training.
   """
-  path = study_dir / "collected.csv"
-  if not path.exists():
-    raise errors.UserError(f"{study_dir} has no collected.csv: perceptual study collect comes "
-                           "first.")
+  path = data.collected(study_dir)
   table = configurations.View(judged_set=judged_set).rows_of_set(
       tables.read(path, either={"subset": configurations.MEAN}))
   curves = over_training.curves(table, judged_set=judged_set)
@@ -113,8 +111,9 @@ def _rows(rows, **values):
 
 def _text(rows, names, columns):
   head = [*names, *columns.values()]
-  return aligned([head, *([*(str(row[name]) for name in names),
-                           *(_cell(row, name) for name in columns)] for row in rows)])
+  text = aligned([head, *([*(str(row[name]) for name in names),
+                           *(_cell(row, name) for name in columns)] for row in rows[:_SHOWN])])
+  return text if len(rows) <= _SHOWN else f"{text}\nand {len(rows) - _SHOWN:,} more"
 
 
 def _cell(row, name):

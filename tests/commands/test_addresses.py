@@ -37,7 +37,6 @@ step_decay.warmup_epochs = 0
 def run(capsys, monkeypatch, tmp_path):
   """Runs a command; returns its output and its last line on stderr; it must end by a status."""
   monkeypatch.setattr(command_line, "configure_runtime", lambda: None)
-  monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", lambda: None)
   monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
   monkeypatch.chdir(tmp_path)  # where a path that is an address would be found again
 
@@ -113,7 +112,7 @@ def _killed_after_its_first_save(run, monkeypatch, *command):
 def _exported(run, bucket):
   """The export of a run gives the run's distances; one whose upload was cut short is begun anew."""
   export = ("export", "--model_dir=gs://bucket/run", "--export_dir=gs://bucket/metric")
-  bucket.refuses = lambda method, name: name.startswith("metric/variables")
+  bucket.refuses = lambda method, name: (name or "").startswith("metric/variables")
   _, last = run(*export, status=1)
   assert last.startswith("error: gs://bucket/metric cannot be written: ")
   bucket.refuses = lambda method, name: False
@@ -124,7 +123,7 @@ def _exported(run, bucket):
   values = [float(np.asarray(metric(*images))[0]) for metric in (
       perceptual.load_metric("gs://bucket/run"), perceptual.load_metric("gs://bucket/metric"),
       keras_files.keras_metric("gs://bucket/metric"))]
-  assert values == pytest.approx([values[0]] * 3, rel=1e-6)
+  assert values == pytest.approx([values[0]] * 3, rel=1e-5)
   assert values[0] > 0
 
 
@@ -162,10 +161,10 @@ def test_what_needs_this_machine_says_so(run, bucket):
   _, last = run("compare", "--metric=mse", "gs://bucket/a.png", "gs://bucket/b.png", status=1)
   assert last == "error: gs://bucket/a.png is not a path on this machine, which is needed here: " \
                  "copy it."
-  _, last = run("train", "--gin_file=none.gin", "--model_dir=ram://run", status=1)
-  assert "none.gin" in last or "ram://run" in last
+  _, last = run("export", "--metric=ssim", "--export_dir=ram://metric", status=1)
+  assert last.startswith("error: ram://metric: of addresses, only gs:// can be read and written.")
 
 
-def test_a_bucket_that_is_not_there_is_one_line(run, bucket):
+def test_a_folder_that_is_not_there_is_one_line(run, bucket):
   with pytest.raises(perceptual.errors.UserError, match=r"^There is no folder 'gs://other/run'\."):
     perceptual.load_metric("gs://other/run")

@@ -80,7 +80,7 @@ def test_a_command_gets_its_arguments(monkeypatch, capsys):
   assert _perceptual("fake", "a", "b") == 0
   assert capsys.readouterr().out == "['perceptual fake', 'a', 'b']\n"
   assert _perceptual("fake", "--x=1") == 2
-  assert "Unknown flag --x. Available: --help. Try 'perceptual fake --help'." \
+  assert "Unknown flag --x. Available: --log, --help. Try 'perceptual fake --help'." \
       in capsys.readouterr().err
 
 

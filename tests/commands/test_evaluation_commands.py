@@ -531,8 +531,8 @@ def test_places_that_are_taken(run, trained, exported, data_dir, photographs, tm
   file = tmp_path / "file"
   file.touch()
   assert _export(run, tmp_path, model_dir=trained, export_dir=file) == (
-      f"{file} exists and is no export of a metric; name another folder.")
-  assert "is no export of a metric" in _export(run, tmp_path, model_dir=trained,
+      f"{file} exists and is not an exported metric; name another folder.")
+  assert "is not an exported metric" in _export(run, tmp_path, model_dir=trained,
                                                export_dir=tmp_path, overwrite=True)
   for place in (file, file / "below"):
     line = f"Results cannot be written to {place}: {file} is not a directory."

@@ -58,6 +58,16 @@ def test_a_study_is_prepared_and_counted(run, study, tmp_path, monkeypatch):
   assert prepared.load_judged("mine", tmp_path).size == 12
 
 
+def test_taps_of_a_metric_without_any_are_refused(run, study, tmp_path, capsys):
+  run(f"--source={study}", "--name=mine", COLUMNS, f"--data_dir={tmp_path}",
+      "--direction=higher_is_better")
+  with pytest.raises(SystemExit):
+    cli.main(["evaluate", "--metric=mse", "--dataset=judged/mine", f"--data_dir={tmp_path}",
+              f"--output_dir={tmp_path / 'out'}", "--by_tap"])
+  assert "error: --by_tap is for networks: mse has no taps." in capsys.readouterr().err
+  assert not (tmp_path / "out").exists()
+
+
 def test_scores_that_look_reversed_are_refused_unless_accepted(run, study, tmp_path):
   arguments = (f"--source={study}", "--name=mine", COLUMNS, f"--data_dir={tmp_path / 'data'}",
                "--direction=lower_is_better")

@@ -147,8 +147,8 @@ def test_mistakes_are_one_line(run, flags, arguments, code, message):
   assert found[2].startswith(f"error: {message}")
 
 
-@pytest.mark.parametrize(
-    "subcommand", ["run", "status", "collect", "analyze", "findings", "figures", "report", "submit"])
+@pytest.mark.parametrize("subcommand", [
+    "run", "status", "collect", "analyze", "findings", "figures", "report", "submit"])
 def test_the_folder_is_asked_for(run, flags, subcommand):
   found = run(subcommand, flags[0])
   assert found[0] == 2

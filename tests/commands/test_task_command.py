@@ -88,6 +88,13 @@ def test_a_wrong_command_line_is_told(capsys, arguments, message):
   assert code == 2 and message in err
 
 
+def test_a_binding_without_effect_on_tests_is_refused(capsys, tmp_path):
+  (tmp_path / "task.json").write_text('{"name": "super_resolution"}')
+  code, _, err = _run(capsys, "evaluate", f"--model_dir={tmp_path}", "--gin_param=loss.mse = 2.0")
+  assert code == 1
+  assert "loss.mse has no effect on a trained network: its tests take bindings of super_" in err
+
+
 def test_another_folder_is_no_run_of_a_task(capsys, tmp_path):
   code, _, err = _run(capsys, "evaluate", f"--model_dir={tmp_path}")
   assert code == 1 and "is not the folder of a task: it has no task.json" in err

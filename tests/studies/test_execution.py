@@ -3,11 +3,20 @@
 import csv
 import gc
 import json
+import shutil
 
 import pytest
 
 from perceptual.errors import UserError
-from perceptual.studies import collecting, definition, execution, planning, status, study_dir
+from perceptual.studies import (
+  collecting,
+  definition,
+  execution,
+  plan_text,
+  planning,
+  status,
+  study_dir,
+)
 from perceptual.studies.devices import DEVICES
 from perceptual.training import outer_loop, records
 
@@ -47,7 +56,8 @@ def test_the_table_has_every_score_of_every_run(whole):
   rows = list(csv.DictReader(whole[2].splitlines()))
   assert list(rows[0]) == [
       "study", "run", "index", "binding.network.width", "varied", "network", "seed", "step",
-      "epoch", "accuracy", "judged_set", "subset", "distance", "tap", "score", "low", "high"]
+      "epoch", "learning_rate", "accuracy", "judged_set", "subset", "distance", "tap", "score",
+      "low", "high"]
   assert {(row["run"], row["binding.network.width"], row["varied"]) for row in rows} == {
       ("resnet2-seed0", "0.1", ""), ("resnet2-width0.2-seed0", "0.2", "network.width")}
   assert {row["step"] for row in rows} == {"0", "1", "2"}
@@ -79,7 +89,7 @@ def test_finished_runs_are_passed_over(whole, capsys):
   assert status.all_finished(states)
   assert {path: path.stat().st_mtime_ns for path in folder.path.rglob("*")} == before
   planned = planning.plan(study, folder=folder.path)
-  text = planning.check(planned, folder, "cpu", DEVICES["cpu"])
+  text = plan_text.check(planned, folder, "cpu", DEVICES["cpu"])
   assert text.startswith("Checked: 2 finished runs trained at ")
 
 
@@ -177,6 +187,28 @@ def test_the_folder_of_another_study_is_refused(whole, write, tmp_path):
   with pytest.raises(UserError, match="holds a run that is not of a study: move it away"):
     mine.state(run)
   assert execution.execute(mine, [run])[run.name].state == "failed", "and the others go on"
+
+
+def test_scores_that_are_lost_are_told_and_runs_in_training_are_collected_on_demand(
+    whole, tmp_path):
+  study = definition.read(whole[0])
+  shutil.copytree(whole[1].path, tmp_path / "study")
+  folder = study_dir.StudyDir(tmp_path / "study", study)
+  first, second = study.runs
+  folder.model_dir(first).scores.unlink()
+  folder.write_state(second, study_dir.STARTED)
+  with pytest.warns(UserWarning, match=r"scores.csv is missing .* scores of resnet2-seed0 are not"):
+    paths, _ = collecting.collect(study, folder)
+  assert len(paths[0].read_text().splitlines()) == 1
+  metrics = folder.model_dir(second).metrics
+  metrics.write_text("".join(metrics.read_text().splitlines(keepends=True)[:-1]))
+  with pytest.warns(UserWarning):
+    paths, _ = collecting.collect(study, folder, unfinished=True)
+  rows = list(csv.DictReader(paths[0].read_text().splitlines()))
+  assert {row["run"] for row in rows} == {second.name}
+  assert {row["step"] for row in rows} == {"0", "1"}, "scores of step 2 are just being written"
+  first_row, last_row = rows[0], rows[-1]
+  assert first_row["learning_rate"] == "" and float(last_row["learning_rate"]) > 0
 
 
 def test_nothing_to_collect_is_said(write, tmp_path):

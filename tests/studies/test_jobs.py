@@ -1,5 +1,6 @@
 """Job files: what their engines make of them, as far as that can be asked without the engines."""
 
+import importlib.resources
 import json
 import re
 import subprocess
@@ -54,6 +55,18 @@ def test_slurm_gets_an_array_of_exactly_these_runs(tmp_path, bin_dir):
   assert called[:3] == ["perceptual", "study", "run"]
   assert called[3].endswith("gin/studies/width_small.gin")
   assert called[4:] == ["--study_dir=/shared/my study", "--data_dir=/shared/data", "--index=7"]
+
+
+def test_sbatch_knows_every_directive(tmp_path):
+  """Their names alone, by a list that was taken from `sbatch --help`."""
+  simple_slurm = pytest.importorskip(
+      "simple_slurm", reason="simple-slurm brings the names of sbatch's options")
+  known = importlib.resources.files(simple_slurm).joinpath("arguments.txt").read_text().splitlines()
+  known = {line.partition(",")[0].replace("_", "-") for line in known}
+  path, _ = jobs.write(JOB, tmp_path, "slurm")
+  given = re.findall(r"^#SBATCH --([a-z-]+)", path.read_text(), re.MULTILINE)
+  assert len(given) == 8 and set(given) <= known
+  subprocess.run(["bash", "-n", str(path)], check=True)
 
 
 @pytest.fixture

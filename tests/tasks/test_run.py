@@ -25,8 +25,8 @@ def test_a_run_writes_all_that_its_folder_is_said_to_hold(make_run, capsys):
   assert not run.folder.path.exists(), "nothing is written before training"
   rows = run.train(config={"config.gin": "a = 1\n"})
   assert {path.name for path in run.folder.path.iterdir()} == {
-      "task.json", "run.json", "config.gin", "metrics.csv", "training.png", "tensorboard",
-      "checkpoints"}
+      "task.json", "run.json", "config.gin", "metrics.csv", "training.png", "progress.json",
+      "tensorboard", "checkpoints"}
   assert run.folder.read_task() == {"name": "super_resolution"}
   about = json.loads(run.folder.run.read_text())
   assert about["task"]["scale"] == 4 and about["loss"]["name"] == "alexnet relu2 by l2 + 1 mse"

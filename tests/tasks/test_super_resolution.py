@@ -161,6 +161,15 @@ def test_other_metrics_are_of_the_whole_colour_images(data_dir):
   assert measures["mse"] == pytest.approx(difference.mean(), rel=1e-5)
 
 
+def test_a_photograph_that_is_too_small_is_named():
+  images = image_sources.Images(
+      name="set", names=("tiny.png",), sizes=((2, 2),), greyscale=(False,),
+      read=lambda number: np.zeros((2, 2, 3), np.uint8))
+  with pytest.raises(UserError, match=r"^set/tiny\.png: "):
+    protocols.test(lambda batch, training: np.repeat(np.repeat(batch, 4, axis=1), 4, axis=2),
+                   {"set": images}, scale=4, metrics=(), progress=lambda line: None)
+
+
 # Data.
 
 

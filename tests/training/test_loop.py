@@ -373,6 +373,9 @@ def test_a_folder_of_another_run_is_refused(make, trained, images, judged_set, c
 
 
 def test_without_the_description_the_weights_still_have_to_fit(make, trained):
+  (trained / "run.json").write_text('{"network": ')
+  with pytest.raises(UserError, match=r"run.json cannot be read: .* move it away: training goes"):
+    make(train_steps=4)
   (trained / "run.json").unlink()
   assert make(train_steps=4).is_complete
   with pytest.raises(UserError, match=r"step-4 does not fit resnet2: weight stem_conv/kernel has"):

@@ -1,4 +1,4 @@
-"""Measures what a study costs besides training: between runs, in scoring, in its tables and figures.
+"""Measures what a study costs besides training: between runs, in scoring, in tables and figures.
 
   python -m tools.benchmarks.studies [--parts next_run scoring tables] [--rounds=3] [--json=FILE]
 
@@ -40,9 +40,8 @@ images.source = 'demo'
 images.train_per_photograph = 8
 judged.name = 'graded/nuisance'
 judged.limit = 64
-train.train_steps = 20
-train.epochs = None
-train.steps_per_loop = 10
+train.epochs = 1
+train.steps_per_loop = 5
 train.batch_size = 16
 step_decay.warmup_epochs = 0
 """
@@ -81,25 +80,35 @@ def _options():
 
 
 def _next_run(folder, options):
-  """Seconds from the end of a run to marks of the next one, medians over all runs but the first."""
+  """Seconds from the end of a run to marks of the next one, medians over all runs but the first.
+
+  Those of CPU time, which other work on the machine changes little, are read from Linux's /proc.
+  """
   del options
   (folder / "base.gin").write_text(_SMALL)
   (folder / "study.gin").write_text(_SMALL_STUDY.replace("BASE", str(folder / "base.gin")))
   command = _command("run", folder / "study.gin", folder / "study")
-  marks = {"first score": r"  evaluation at step 0:", "first steps": r"step +10/"}
-  waits, ended = {label: [] for label in marks}, None
+  marks = {"first score": r"evaluation at step 0:", "first steps": r"\bstep +\d+/"}
+  waits, ended, seen = {label: [] for label in marks}, None, set()
   with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
     for line in process.stderr:
-      now = time.monotonic()
-      if line.startswith("finished: "):
-        ended = now
+      now = np.array([time.monotonic(), _cpu_seconds(process.pid)])
+      if "finished: " in line:
+        ended, seen = now, set()
       for label, pattern in marks.items():
-        if ended is not None and re.match(pattern, line):
+        if ended is not None and label not in seen and re.search(pattern, line):
+          seen.add(label)
           waits[label].append(now - ended)
   if process.returncode:
     sys.exit("error: the small study failed.")
-  return {f"seconds to the {label} of the next run": statistics.median(times)
-          for label, times in waits.items()}
+  return {f"seconds {kind}to the {label} of the next run": float(np.median(times, axis=0)[column])
+          for label, times in waits.items() for column, kind in enumerate(("", "of CPU time "))}
+
+
+def _cpu_seconds(pid):
+  """CPU time that a process has used."""
+  fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+  return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _scoring(folder, options):

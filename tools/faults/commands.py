@@ -173,11 +173,20 @@ COMMANDS = {
 }
 
 
-def perceptual(name, folder, *further):
-  """Runs a command in its folder, in this process; raises `SystemExit` as it does."""
+def perceptual(name, folder, *further, out=None):
+  """Runs a command in its folder, in this process; raises `SystemExit` as it does.
+
+  Args:
+    name: one of `COMMANDS`.
+    folder: its folder.
+    *further: further arguments.
+    out: where to write instead of `folder / "out"`.
+  """
   from perceptual.commands import cli
 
-  cli.main([*COMMANDS[name].arguments(folder), *further])
+  arguments = [argument.replace(f"{folder}/out", out or f"{folder}/out")
+               for argument in COMMANDS[name].arguments(folder)]
+  cli.main([*arguments, *further])
 
 
 class Workplace:

@@ -24,7 +24,7 @@ import numpy as np
 
 from tools.faults import commands, contents, forks
 
-EQUAL, TOLD, REFUSED, FAULT = "equal", "told", "refused", "fault"
+EQUAL, TOLD, REFUSED = "equal", "told", "refused"
 
 
 class Case(NamedTuple):
@@ -145,9 +145,7 @@ def _flipped(place, data):
 def run(name, workplace, places):
   """Runs the campaign of one case; returns `{file: Counter of outcomes}` and texts about faults."""
   case, work = CASES[name], workplace.folder / "work"
-  kept = _kept(case, workplace)
-  shutil.rmtree(work, ignore_errors=True)
-  shutil.copytree(kept, work)
+  kept = _kept(case, workplace, work)
   status, expected, _ = _used(case, work)
   if status != 0:
     raise RuntimeError(f"{name}: what is undamaged cannot be used; set FAULTS_LOG to a file")
@@ -160,20 +158,20 @@ def run(name, workplace, places):
       outcomes[file][outcome] += 1
       if outcome not in (EQUAL, TOLD, REFUSED):
         faults.append(f"{name}: {file}, {what}: {outcome}")
-        print(faults[-1], flush=True)
+    print(f"{name}: {file}: {dict(outcomes[file])}", flush=True)
   return outcomes, faults
 
 
-def _kept(case, workplace):
-  """Returns the folder of the files, made if need be."""
-  if not case.unfinished:
-    return workplace.made(case.command)
-  kept = workplace.folder / "unfinished" / case.command.replace(" ", "-")
-  if not kept.exists():
-    workplace.lay(case.command, kept)
-    status = forks.in_child(lambda: commands.perceptual(case.command, kept, *case.unfinished))
-    if status != 0:
-      raise RuntimeError(f"{case.command} alone fails; set FAULTS_LOG to a file")
+def _kept(case, workplace, work):
+  """Returns a folder with the files as they were written in `work`, to which they are copied back.
+  """
+  kept = workplace.folder / "kept"
+  workplace.lay(case.command, work)
+  status = forks.in_child(lambda: commands.perceptual(case.command, work, *case.unfinished))
+  if status != 0:
+    raise RuntimeError(f"{case.command} alone fails; set FAULTS_LOG to a file")
+  shutil.rmtree(kept, ignore_errors=True)
+  shutil.copytree(work, kept)
   return kept
 
 

@@ -38,9 +38,12 @@ class View:
     Raises:
       UserError: if there are none; it says which name is not in the table.
     """
-    chosen = self.rows_of_set(table)
-    for column in ("subset", "distance", "tap"):
-      chosen = _chosen(chosen, column, getattr(self, column))
+    whole = self.rows_of_set(table)
+    wanted = {"subset": self.subset, "distance": self.distance, "tap": self.tap}
+    chosen = whole.where(**wanted)
+    if not len(chosen):
+      for column, value in wanted.items():  # one of them is refused, with a reason
+        whole = _chosen(whole, column, value)
     return chosen
 
   def rows_of_set(self, table):

@@ -3,7 +3,7 @@
 import dataclasses
 
 from perceptual import loading
-from perceptual.common.files import resolved
+from perceptual.common.files import local_copy, resolved
 from perceptual.data.judged import judged_sets
 from perceptual.errors import UserError
 from perceptual.experiments import config
@@ -129,7 +129,7 @@ def _triplets_seen(path, judged_set):
   score = (folder.read_run() or {}).get("score", {})
   if score.get("judged_set") != judged_set.name:
     return 0
-  config.parse([_config_file(folder)])
+  _parse_config(folder)
   limit = config.judged()[2] or 0
   return limit if all(subset.size > limit for subset in judged_set.subsets) else 0
 
@@ -137,7 +137,7 @@ def _triplets_seen(path, judged_set):
 def _images(sources):
   """Returns the validation images that the first run was trained beside, or the prepared ones."""
   if sources.model_dirs:
-    config.parse([_config_file(model_dir.ModelDir(sources.model_dirs[0]))])
+    _parse_config(model_dir.ModelDir(sources.model_dirs[0]))
     images = config.images(sources.data_dir)
     augmentation = config.train_settings().augmentation
   else:
@@ -148,9 +148,10 @@ def _images(sources):
       images, augmentation=augmentation, limit=sources.limit), "num_classes": images.num_classes}
 
 
-def _config_file(folder):
-  """Returns the gin file of a run."""
+def _parse_config(folder):
+  """Reads the gin file of a run."""
   path = folder.path / "config.gin"
   if not path.is_file():
     raise UserError(f"{path} is missing: it says how the run was made.")
-  return path
+  with local_copy(path) as local:
+    config.parse([local])

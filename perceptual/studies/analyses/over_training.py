@@ -56,6 +56,8 @@ class Curve:
     Returns:
       (change, low, high).
     """
+    if before == after:
+      return 0.0, 0.0, 0.0
     generator = np.random.default_rng(seed)
     differences = self.score[:, after] - self.score[:, before]
     seeds = len(differences)
@@ -65,26 +67,25 @@ class Curve:
     return float(differences.mean()), float(low), float(high)
 
 
-def curves(table, *, judged_set=None, distances=None, taps=None):
+def curves(table, *, judged_set=None):
   """Returns the `Curve`s of a collected table, of what was scored at two steps of training or more.
 
   Args:
     table: a `tables.Table`.
     judged_set: as `configurations.View` takes it.
-    distances: names of distances; None for all.
-    taps: names of taps, or `sum`; None for all.
+
+  Returns:
+    A list, configuration by configuration, of every distance and tap.
   """
   whole = configurations.View(judged_set=judged_set).rows_of_set(table).where(
       subset=configurations.MEAN)
-  found = []
+  found = {}
   for distance in whole.unique("distance"):
-    if distances is not None and distance not in distances:
-      continue
     of_distance = whole.where(distance=distance)
     for tap in of_distance.unique("tap"):
-      if taps is None or tap in taps:
-        found += _curves(of_distance.where(tap=tap), judged_set, distance, tap)
-  return found
+      for curve in _curves(of_distance.where(tap=tap), judged_set, distance, tap):
+        found.setdefault(curve.configuration.label, []).append(curve)
+  return [curve for of_configuration in found.values() for curve in of_configuration]
 
 
 def peaks(found, *, resamples=1000, seed=0):
@@ -161,8 +162,8 @@ def peak_to_last(at_peak, at_last, judges, columns, *, resamples=1000, seed=0):
   each subset, both checkpoints being scored on the triplets that are drawn.
 
   Args:
-    at_peak: a dict from subset to distances at the first checkpoint, `[seeds, triplets, 2, columns]`.
-    at_last: the same at the second.
+    at_peak: a dict from subset to distances `[seeds, triplets, 2, columns]` at one checkpoint.
+    at_last: the same at the other.
     judges: a dict from subset to the fractions preferring candidate 1, `[triplets]`.
     columns: `[columns]` of (distance, tap).
     resamples: bootstrap resamples.

@@ -5,6 +5,7 @@ rows take some 250 MB.
 """
 
 import csv
+import functools
 import io
 import itertools
 
@@ -24,6 +25,7 @@ REQUIRED = ("run", "varied", "network", "seed", "step", "accuracy", "judged_set"
 BINDING = "binding."  # begins the name of the column of a bound parameter
 
 _BLOCK = 50_000  # rows converted at once
+_ARROW_BLOCK = 200_000
 
 
 class Table:
@@ -58,7 +60,7 @@ class Table:
     chosen = np.ones(len(self), bool)
     for name, value in values.items():
       chosen &= self[name] == value
-    return self.take(chosen)
+    return self if chosen.all() else self.take(chosen)
 
   def take(self, chosen):
     """Returns the rows of a mask, or of indices."""
@@ -148,22 +150,42 @@ def _read_csv(path, lines, required, either):
 
 def _read_parquet(path, required, either):
   try:
+    import pyarrow as pa
     from pyarrow import parquet
   except ImportError:
     raise errors.UserError(f"{path} needs pyarrow: pip install pyarrow, or give the CSV file "
                            "beside it.") from None
-  _require(path, parquet.read_schema(path).names, required)
-  filters = [[(name, "==", text)] for name, text in (either or {}).items()]
-  found = parquet.read_table(path, filters=filters or None)
+  with parquet.ParquetFile(path) as file:
+    _require(path, file.schema_arrow.names, required)
+    # Block by block, so that only text of rows that are wanted is ever held, each once.
+    blocks = [_arrow_rows(pa.Table.from_batches([batch]), either)
+              for batch in file.iter_batches(_ARROW_BLOCK)]
+    found = pa.concat_tables(
+        blocks or [_arrow_rows(file.schema_arrow.empty_table(), either)]).unify_dictionaries()
+  left = dict(zip(found.column_names, found.columns))
+  del blocks, found
   columns = {}
-  for name in found.column_names:
-    column = found.column(name)
-    if str(column.type) == "string":
-      coded = column.fill_null("").dictionary_encode().combine_chunks()
+  for name in list(left):
+    column = left.pop(name)  # which frees its memory
+    if pa.types.is_dictionary(column.type):
+      coded = column.combine_chunks()
       columns[name] = _typed(name, coded.dictionary.to_pylist())[coded.indices.to_numpy()]
     else:
-      columns[name] = column.to_numpy().astype("float64")
+      columns[name] = column.to_numpy().astype("float64", copy=False)
   return Table(columns)
+
+
+def _arrow_rows(table, either):
+  """Returns the rows of an Arrow table that `read` is asked for, texts as codes."""
+  import pyarrow as pa
+  from pyarrow import compute
+
+  if either:
+    masks = [compute.equal(table[name], text) for name, text in either.items()]
+    table = table.filter(functools.reduce(compute.or_kleene, masks))
+  return pa.table({
+      name: column.fill_null("").dictionary_encode() if column.type == pa.string() else column
+      for name, column in zip(table.column_names, table.columns)})
 
 
 def _require(path, head, required):

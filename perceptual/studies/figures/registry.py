@@ -64,6 +64,7 @@ FIGURES = {
     "regularization": Figure("Weight decay, central crop, dropout, label smoothing",
                              sweeps.regularization),
     "training": Figure("Score and accuracy over training", training.training),
+    "over_training": Figure("Score against accuracy over training", training.over_training),
     "layers": Figure("Scores of single layers", training.layers),
     "functions": Figure("Perceptual functions", features.functions),
     "shallow": Figure("Few layers, and no skip connections", ablations.shallow),

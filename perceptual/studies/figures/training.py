@@ -3,9 +3,11 @@
 import numpy as np
 
 from perceptual.studies.analyses import configurations
+from perceptual.studies.analyses import over_training as curves
 from perceptual.studies.figures import data as study_data
 from perceptual.studies.figures import drawn, style
 
+_MOST_PATHS = 14  # lines of a panel
 _NEEDS = "networks out of the box, scored at two steps or more"
 
 
@@ -61,6 +63,49 @@ def layers(data):
   for panel in axes.flat:
     panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=4)
   return drawn.Drawn(figure, rows)
+
+
+def over_training(data):
+  """Score against accuracy as networks train: (a) of configurations, (b) by tap in one of them.
+
+  Each line follows one training, from its first evaluation after a step to its last, marked by a
+  ring. Points are means over seeds. The configuration of (b) is the one with the most seeds and
+  evaluations.
+  """
+  local = data.scores.where(distance="local", subset=configurations.MEAN)
+  found = curves.curves(local.where(tap=configurations.SUM), judged_set=data.judged_set)
+  drawn.require(found, "over_training", "runs scored at two steps of training or more")
+  chosen = drawn.featured([curve.configuration for curve in found])
+  of_all = {curve.configuration.label: curve for curve in found if curve.configuration in chosen}
+  most = max(of_all.values(), key=lambda curve: curve.score.shape)
+  of_runs = local.take(np.isin(local["run"].astype(str), most.configuration.runs))
+  by_tap = {curve.tap: curve for curve in curves.curves(of_runs, judged_set=data.judged_set)}
+  figure, axes = style.subplots(1, 2, width=style.PAGE, height=3.0, sharey=True)
+  rows = [*_draw_paths(axes[0, 0], of_all, "a"), *_draw_paths(axes[0, 1], by_tap, "b")]
+  axes[0, 0].set(ylabel=data.score_label)
+  axes[0, 1].set(title=most.configuration.label)
+  for panel in axes.flat:
+    panel.set(xlabel=drawn.ACCURACY)
+    panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
+  return drawn.Drawn(figure, rows)
+
+
+def _draw_paths(panel, found, letter):
+  """Draws curves `{label: over_training.Curve}` as score against accuracy; returns the rows."""
+  rows = []
+  for label, look in style.marks(list(found)[:_MOST_PATHS]).items():
+    curve = found[label]
+    trained = curve.epoch > 0
+    accuracy, score = curve.accuracy.mean(axis=0)[trained], curve.score.mean(axis=0)[trained]
+    panel.plot(accuracy, score, color=look["color"], marker=look["marker"], markersize=2,
+               linewidth=0.8, label=label)
+    panel.plot(accuracy[-1], score[-1], color=look["color"], marker="o", markersize=6,
+               markerfacecolor="none")
+    rows += [{"panel": letter, "source": "measured", "configuration": curve.configuration.label,
+              "tap": curve.tap, "seeds": len(curve.score), "epoch": drawn.rounded(epoch),
+              "accuracy": drawn.rounded(accuracy[i]), "score": drawn.rounded(score[i])}
+             for i, epoch in enumerate(curve.epoch[trained])]
+  return rows
 
 
 def _final(data, network, taps):

@@ -143,6 +143,7 @@ def test_a_sound_table_gives_no_warning(opinions):
     (3, "photos/r0.png", "", r"an empty reference \(scores.csv line 3\)"),
     (3, "photos/r0_1", "../r0_1", r"\.\./r0_1.png \(scores.csv line 3\)"),
     (3, ",4", ",nan", "scores.csv line 3: score is 'nan', not a finite number"),
+    (3, ",4", ",1_0", "scores.csv line 3: score is '1_0', not a finite number"),
     (3, ",4", ",good", "scores.csv line 3: score is 'good', not a finite number"),
     (3, ",4", ",", "scores.csv line 3: score is '', not a finite number"),
     (3, ",4", ",4,4", "scores.csv line 3 has 4 cells; the head has 3"),

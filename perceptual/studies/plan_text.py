@@ -1,0 +1,129 @@
+"""A plan as text and as a table: every run, subtotals, totals, and what finished runs say of it."""
+
+import statistics
+
+from perceptual.common.text_table import aligned
+from perceptual.data.labelled import imagenet64
+from perceptual.studies import study_dir, tpu_costs
+from perceptual.studies.devices import DEVICES
+from perceptual.training import records
+
+
+def table(planned, name, device):
+  """Returns the plan as text: a line a run, the totals, and what the numbers are.
+
+  Args:
+    planned: `Planned`s.
+    name: what the device is called.
+    device: the `devices.Device` whose hours are estimated.
+  """
+  lines = [["index", "run", "parameters", "MFLOPs", "steps", "batch", "PFLOPs", "memory GB",
+            "checkpoints MB", "hours"]]
+  for one in planned:
+    lines.append([
+        str(one.run.index), one.run.name, f"{one.parameters:,}", f"{one.flops / 1e6:,.0f}",
+        f"{one.steps:,}", str(one.batch_size), f"{one.total_flops / 1e15:,.2f}",
+        f"{one.memory / 1e9:,.1f}", f"{one.checkpoints / 1e6:,.0f}",
+        _hours(one.hours(device), decimals=2)])
+  about = "PFLOPs are of the whole run, MFLOPs of one image."
+  if tpu_costs.has(name):
+    lines = [[*line, *cells] for line, cells in zip(lines, tpu_costs.columns(name, planned))]
+    about += f"\n{tpu_costs.ABOUT}"
+  parts = [f"{aligned(lines)}\n{about}", subtotals(planned, device), totals(planned, name, device)]
+  return "\n\n".join(filter(None, parts))
+
+
+def subtotals(planned, device):
+  """Returns the cost of each sweep as text, a line a study and what varies in it; empty for one.
+
+  A run that several studies ask for counts for the first.
+
+  Args:
+    planned: `Planned`s.
+    device: the `devices.Device` whose hours are estimated.
+  """
+  sweeps = {}
+  for one in planned:
+    sweeps.setdefault((one.run.studies[0], _varied(one.run)), []).append(one)
+  if len(sweeps) < 2:
+    return ""
+  lines = [["study", "varied", "runs", "PFLOPs", "checkpoints GB", "hours"]]
+  for (study, varied), of_sweep in sweeps.items():
+    lines.append([
+        study, varied, str(len(of_sweep)),
+        f"{sum(one.total_flops for one in of_sweep) / 1e15:,.2f}",
+        f"{sum(one.checkpoints for one in of_sweep) / 1e9:,.2f}",
+        _hours(sum(one.hours(device) for one in of_sweep), decimals=2)])
+  return aligned(lines)
+
+
+def totals(planned, name, device):
+  """Returns the totals of a plan and what its numbers are, as text."""
+  lines = [
+      f"{len(planned)} runs, {len({(one.run.network, one.parameters) for one in planned})} "
+      f"different networks: {sum(one.total_flops for one in planned) / 1e18:,.3f} EFLOPs, "
+      f"{sum(one.checkpoints for one in planned) / 1e9:,.1f} GB of checkpoints, "
+      f"{_hours(sum(one.hours(device) for one in planned), decimals=1)} hours on one {name}.",
+      "MFLOPs: millions of operations for one image, a multiplication and an addition being two. "
+      "Memory: an estimate, the whole batch on one device.",
+      f"Hours: an estimate. {name}: {device.origin}."]
+  too_large = [one.run.name for one in planned if device.bytes and one.memory > device.bytes]
+  if too_large:
+    more = ", ..." if len(too_large) > 3 else ""
+    lines.append(
+        f"More than the {device.bytes / 1e9:.0f} GB of one {name}: {len(too_large)} runs "
+        f"({', '.join(too_large[:3])}{more}); spread their batches over several.")
+  return "\n".join(lines)
+
+
+def sizes(planned):
+  """Returns what the plan took for the sizes of data that were not prepared; empty without any."""
+  if not any(one.published for one in planned):
+    return ""
+  return (f"Sizes: ImageNet's {imagenet64.PUBLISHED_SIZES['train']:,} images of 1,000 classes, as "
+          "no --data_dir was given; with --data_dir=DIR those of the prepared data.")
+
+
+def check(planned, folder, name, device):
+  """Returns how fast finished runs were trained beside the estimate, as text; empty without any.
+
+  Args:
+    planned: `Planned`s.
+    folder: the study's `study_dir.StudyDir`.
+    name: what the device is called on which they were trained.
+    device: that `devices.Device`.
+  """
+  ratios = {}
+  for one in planned:
+    if one.run.kind == "train" and folder.state(one.run).state == study_dir.FINISHED:
+      rows = records.read_metrics(folder.model_dir(one.run).metrics)
+      measured = [row["images_per_second"] for row in rows if "images_per_second" in row]
+      if measured:
+        ratios[one.run.name] = statistics.median(measured) * one.training_seconds(device)
+  if not ratios:
+    return ""
+  slowest, fastest = min(ratios, key=ratios.get), max(ratios, key=ratios.get)
+  return (f"Checked: {len(ratios)} finished runs trained at "
+          f"{statistics.median(ratios.values()):.2f} times the speed estimated for one {name}, the "
+          f"slowest ({slowest}) at {ratios[slowest]:.2f}, the fastest ({fastest}) at "
+          f"{ratios[fastest]:.2f}.")
+
+
+def as_csv_rows(planned):
+  """Returns (columns, rows) of a plan, with the hours on every device."""
+  names = ["parameters", "flops", "activations", "steps", "batch_size", "evaluations",
+           "total_flops", "values", "memory", "checkpoints"]
+  columns = ["index", "run", *names, *(f"hours.{device}" for device in DEVICES)]
+  return columns, [
+      [one.run.index, one.run.name, *(getattr(one, name) for name in names),
+       *(f"{one.hours(device):.4g}" for device in DEVICES.values())] for one in planned]
+
+
+def _varied(run):
+  """What varies in a run, without the configurables: `width`."""
+  return ", ".join(name.rpartition(".")[2] for name in run.varied) or "nothing: out of the box"
+
+
+def _hours(hours, *, decimals):
+  """Hours as text, without decimals from 1,000 on."""
+  return f"{hours:,.{0 if round(hours, decimals) >= 1000 else decimals}f}"

@@ -44,7 +44,7 @@ def main():
 def results(folder):
   """Returns what is known of every step that was compiled: a list of plain data."""
   found = []
-  for path in sorted(pathlib.Path(folder).glob("batch*/*.json")):
+  for path in sorted(pathlib.Path(folder).glob("batch*/[!.]*.json")):
     name, step, *chip = path.stem.split(".")
     if chip:
       about = json.loads(path.with_name(f"{name}.{step}.json").read_text("utf-8"))

@@ -11,6 +11,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+# Its client of gs:// would remember sizes for seconds, and so those in the bucket of another test.
+os.environ.setdefault("GCS_STAT_CACHE_MAX_AGE", "0")
+os.environ.setdefault("GCS_RETRY_CONFIG_MAX_RETRIES", "1")
 os.environ["PERCEPTUAL_LOG"] = "plain"  # messages without their times
 
 import pytest
@@ -25,6 +28,7 @@ _OTHER_BACKEND = re.compile(r"\[(?:.*-)?(jax|torch)(?:-.*)?\]$")
 # What `tools/test.sh` leaves to `--all`: long tests, most with shorter ones beside them, by how
 # their names begin or by a parameter. Tests on another backend are slow wherever they are.
 _SLOW = (
+    "commands/test_addresses.py::test_from_the_data",
     "commands/test_any_classifier.py",
     "commands/test_learn_command.py",
     "commands/test_models_command.py",
@@ -132,8 +136,6 @@ def bucket(tmp_path, monkeypatch):
   with local_bucket.serving(tmp_path / "objects") as (objects, environment):
     for name, value in environment.items():
       monkeypatch.setenv(name, value)
-    # TensorFlow remembers sizes for seconds, and so those in the bucket of the test before.
-    monkeypatch.setenv("GCS_STAT_CACHE_MAX_AGE", "0")
     yield objects
 
 

@@ -112,6 +112,8 @@ def fault(folder, step):
       if files.sha256(folder / name) != stated["sha256"]:
         return f"the checksum of {name} does not match step-{step}.json"
     return None
+  except FileNotFoundError:  # at an address, where TensorFlow remembers a size for some seconds
+    return f"{name} is missing"
   except OSError as error:
     return f"{error.filename} cannot be read: {error.strerror}"
   except (ValueError, KeyError, TypeError, AttributeError, RecursionError):

@@ -58,7 +58,6 @@ def bucket(tmp_path, monkeypatch):
   for name, value in json.loads(process.stdout.readline()).items():
     if os.environ.get(name) != value:
       monkeypatch.setenv(name, value)
-  monkeypatch.setenv("GCS_STAT_CACHE_MAX_AGE", "0")
   yield local_bucket.Objects(folder)
   process.communicate()
 

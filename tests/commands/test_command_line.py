@@ -278,7 +278,7 @@ def test_every_command_can_log_as_json(apples, capsys, monkeypatch, chosen):
   assert _run(_raising(errors.UserError("no such basket")), apples, "--basket=b", *flag) == 1
   assert sys.stderr is before
   about = json.loads(capsys.readouterr().err)
-  assert (about["level"], about["message"]) == ("ERROR", "error: no such basket")
+  assert (about["level"], about["message"]) == ("ERROR", "no such basket")
 
 
 def test_a_log_has_times_and_a_terminal_has_none(apples, capsys, monkeypatch):

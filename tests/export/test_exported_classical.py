@@ -29,7 +29,8 @@ def exported(request, tmp_path_factory):
 
 def test_value_and_gradient_are_the_eager_ones(exported, images):
   metric, folder = exported
-  assert sorted(path.name for path in folder.glob("*.[jhn]*")) == ["fingerprint.json"]
+  assert sorted(path.name for path in folder.glob("*.[jhn]*")) == [
+      "checksums.json", "fingerprint.json"]
   loaded = perceptual.load_metric(folder)
   assert loaded.fingerprint == {**metric.fingerprint, "smallest_side": metric.smallest_side}
   assert not loaded.has_taps and loaded.has_map == metric.has_map

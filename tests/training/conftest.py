@@ -12,7 +12,7 @@ from perceptual.training.settings import Settings
 SIZE = 16
 
 
-class _Mirrored(tf.distribute.MirroredStrategy):
+class MirroredStrategy(tf.distribute.MirroredStrategy):
   """Replicas on CPUs, held to two rules of a TPU: what they run is a graph, of static shapes.
 
   They reduce by copies, since the keys of TensorFlow's collective operations, the default, are
@@ -33,12 +33,12 @@ class _Mirrored(tf.distribute.MirroredStrategy):
 @pytest.fixture(scope="session")
 def mirrored(two_cpus):
   """Two replicas."""
-  return _Mirrored(two_cpus)
+  return MirroredStrategy(two_cpus)
 
 
 @pytest.fixture(scope="session")
 def four_replicas(four_cpus):
-  return _Mirrored(four_cpus)
+  return MirroredStrategy(four_cpus)
 
 
 @pytest.fixture(scope="session")

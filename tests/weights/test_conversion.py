@@ -256,10 +256,10 @@ def load_refusal(name, folder):
 def test_missing_weights_say_how_to_get_them(tmp_path):
   folder = tmp_path / "my weights"
   assert load_refusal("squeezenet1_1", folder) == (
-      f"There are no weights of squeezenet1_1 in {folder}, and nothing is downloaded unasked. They "
-      "come from squeezenet1_1-b8a52dc0.pth (torchvision's squeezenet1_1, IMAGENET1K_V1). To "
-      "download and convert what this machine does not have yet, run: perceptual convert "
-      f"--network=squeezenet1_1 --download --weights_dir='{folder}'")
+      f"There are no weights of squeezenet1_1 in {folder}, and nothing is downloaded unless you "
+      "ask. They come from squeezenet1_1-b8a52dc0.pth (torchvision's squeezenet1_1, "
+      "IMAGENET1K_V1). To download and convert what this machine does not have yet, run: "
+      f"perceptual convert --network=squeezenet1_1 --download --weights_dir='{folder}'")
 
 
 def test_damaged_weights_are_refused(alexnet, folder):

@@ -273,8 +273,8 @@ def test_missing_weights_say_what_to_get_and_what_to_run(tmp_path):
   assert refusal("vgg", weights=tmp_path) == (
       f"There are no weights of vgg16 and lpips-vgg-v0.1 in {tmp_path}, and nothing is downloaded "
       "unless you ask. They come from vgg16-397923af.pth (torchvision's vgg16, IMAGENET1K_V1) and "
-      "vgg.pth (the lpips package's lpips/weights/v0.1/vgg.pth). To download and convert what this machine "
-      "does not have yet, run: perceptual convert --network=lpips-vgg --download "
+      "vgg.pth (the lpips package's lpips/weights/v0.1/vgg.pth). To download and convert what this "
+      "machine does not have yet, run: perceptual convert --network=lpips-vgg --download "
       f"--weights_dir={tmp_path}")
 
 

@@ -28,7 +28,7 @@ def _by_onnx(sources):
   """Returns the metrics that ONNX Runtime has, None for each that it lacks.
 
   Raises:
-    UserError: a source is no metric at all: to install a backend would not help.
+    UserError: a source is not a metric, which installing a backend would not change.
   """
   backends.make_optional()
   from perceptual.comparison import onnx_runtime

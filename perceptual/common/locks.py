@@ -99,7 +99,7 @@ def _held_by_file_alone(path):
 
 
 def _read(path):
-  """Returns the content of the file at an address, none where there is no file."""
+  """Returns the content of the file at an address; empty where there is none."""
   try:
     with path.open("rb") as file:
       return file.read(_MOST)  # by number: a size may be remembered from before

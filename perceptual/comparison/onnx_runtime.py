@@ -15,7 +15,7 @@ from perceptual.version import __version__
 
 
 def find(source):
-  """Returns the `OnnxMetric` of a metric's name, or None where there is no file of it.
+  """Returns the `OnnxMetric` of a metric's name, or None if it has no file.
 
   Args:
     source: what `load_metric` takes. Only the names of metrics with default options have files.

@@ -1,4 +1,4 @@
-"""Whether there is such a metric at all: a name, a folder or a handle; nothing is loaded."""
+"""Whether a metric exists: as a name, a folder or a handle; nothing is loaded."""
 
 import pathlib
 
@@ -10,7 +10,7 @@ from perceptual.metrics import options, registry
 
 
 def require(source):
-  """Raises the `UserError` of `load_metric` for text that is no metric, whatever is installed.
+  """Raises the `UserError` of `load_metric` for text that names no metric, whatever is installed.
 
   Args:
     source: a name, which options may follow, a path or a handle.
@@ -29,13 +29,13 @@ def exists(source):
 
 
 def is_hub_handle(source):
-  """Whether a source is a handle of TF Hub: an address that is of no folder."""
+  """Whether a source is a handle of TF Hub: an address, but not that of a folder."""
   scheme, found, _ = str(source).partition("://")
   return bool(found) and scheme not in remote.SCHEMES
 
 
 def folder(source):
-  """Returns the whole path of a folder, there or not; None for what can be no path."""
+  """Returns the whole path of a folder, there or not; None for what cannot be a path."""
   if not str(source):
     return None
   try:

@@ -4,8 +4,9 @@
 
   input        images/s of the training input alone, from TFDS files of 64x64, and what of its CPU
                time goes where
-  waiting      share of the time of training ResNet-6 that is spent waiting for that input, with
-               train.steps_per_loop of 1 and of 20
+  waiting      share of the time of training ResNet-6 that is spent waiting for that input: from
+               files, of images that are kept decoded, and without any input
+  loops        a step of ResNet-6 with train.steps_per_loop of 1 and of 20
   devices      a step of ResNet-6 on one and on two logical devices of this machine
   start        `perceptual train` on the demo data, from the command to its first steps, by phase
   evaluation   one pass of ResNet-6 over triplets of BAPPS's shape and number, in time and in
@@ -19,6 +20,7 @@ data. Takes about 10 minutes on two quiet CPUs.
 
 import argparse
 import contextlib
+import io
 import os
 import pathlib
 import resource
@@ -103,16 +105,34 @@ def _speed(dataset, options):
 
 
 def _waiting(folder, options):
+  """Times the steps of training one by one, and of each how long its batch was waited for."""
+  import tensorflow as tf
+
   images = _prepared(folder, options.images)
-  found = {}
-  for loop in (1, 20):
-    for label, in_memory in (("from files", False), ("one batch, from memory", True)):
-      found[f"{label}, steps_per_loop {loop}"] = _step(images, options, loop, in_memory=in_memory)
-    files, memory = (found[f"{label}, steps_per_loop {loop}"] for label in (
-        "from files", "one batch, from memory"))
-    files["waiting, %"] = max(0.0, 100 * (1 - memory["ms a step"] / files["ms a step"]))
-    memory["waiting, %"] = 0.0
-  return found
+  trainer = _trainer(images, options, tf.distribute.get_strategy())
+  return {source: _waits(trainer, iter(_batches(images, options.batch_size, source)), options.steps)
+          for source in _SOURCES}
+
+
+def _waits(trainer, batches, steps):
+  for _ in range(5):  # the first builds the graph
+    trainer.replica_step(next(batches))
+  waited = 0.0
+  with _clocks() as taken:
+    for _ in range(steps):
+      begin = time.perf_counter()
+      batch = next(batches)
+      waited += time.perf_counter() - begin
+      trainer.replica_step(batch)
+  return {**_of_a_step(taken, steps), "waiting, % of the time": 100 * waited / taken["seconds"]}
+
+
+def _loops(folder, options):
+  import tensorflow as tf
+
+  images = _prepared(folder, options.images)
+  return {f"steps_per_loop {loop}": _step(images, options, loop, tf.distribute.get_strategy())
+          for loop in (1, 20)}
 
 
 def _devices(folder, options):
@@ -123,44 +143,55 @@ def _devices(folder, options):
   images = _prepared(folder, options.images)
   return {
       "one": _step(images, options, 20, tf.distribute.OneDeviceStrategy("/cpu:0")),
-      "two, mirrored": _step(images, options, 20, tf.distribute.MirroredStrategy(
-          ["/cpu:0", "/cpu:1"]))}
+      "two, mirrored": _step(
+          images, options, 20, tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"]))}
 
 
-def _step(images, options, loop, strategy=None, *, in_memory=False):
+def _step(images, options, loop, strategy):
   """Returns the time of a training step of ResNet-6; a first loop builds the graph."""
   import orbit
-  import tensorflow as tf
 
-  from perceptual import models
-  from perceptual.data.labelled import classification
-  from perceptual.models.preprocessing import IMAGENET
-  from perceptual.training import classifier, settings
-
-  strategy = strategy or tf.distribute.get_strategy()
-  given = settings.Settings(batch_size=options.batch_size, train_steps=2 * options.steps)
-  with strategy.scope():
-    model = models.build("resnet6", num_classes=images.num_classes)
-    trainer = classifier.ClassifierTrainer(
-        model, given.optimizer.keras(options.batch_size, options.steps, 2 * options.steps),
-        strategy=strategy, batch_size=options.batch_size, preprocess=IMAGENET,
-        label_smoothing=0.0, weight_decay=1e-4, clip_norm=None, average=None, dataset=None)
-
-  def batches(context):
-    stream = classification.train_batches(
-        images, batch_size=context.get_per_replica_batch_size(options.batch_size), seed=0,
-        shuffle_buffer=1000, cache=False)
-    return stream.take(1).cache().repeat() if in_memory else stream
-
-  trainer.train_dataset = strategy.distribute_datasets_from_function(batches)
+  trainer = _trainer(images, options, strategy)
+  trainer.train_dataset = strategy.distribute_datasets_from_function(
+      lambda context: _batches(images, context.get_per_replica_batch_size(options.batch_size),
+                               "from files"))
   controller = orbit.Controller(
       global_step=trainer.global_step, strategy=strategy, trainer=trainer, steps_per_loop=loop)
   with contextlib.redirect_stdout(None):
     controller.train(loop, checkpoint_at_completion=False)
     with _clocks() as taken:
       controller.train(loop + options.steps, checkpoint_at_completion=False)
-  return {"ms a step": 1000 * taken["seconds"] / options.steps,
-          "ms of CPU a step": 1000 * taken["cpu_seconds"] / options.steps}
+  return _of_a_step(taken, options.steps)
+
+
+def _trainer(images, options, strategy):
+  from perceptual import models
+  from perceptual.models.preprocessing import IMAGENET
+  from perceptual.training import classifier, settings
+
+  given = settings.Settings(batch_size=options.batch_size, train_steps=2 * options.steps)
+  with strategy.scope():
+    model = models.build("resnet6", num_classes=images.num_classes)
+    return classifier.ClassifierTrainer(
+        model, given.optimizer.keras(options.batch_size, options.steps, 2 * options.steps),
+        strategy=strategy, batch_size=options.batch_size, preprocess=IMAGENET,
+        label_smoothing=0.0, weight_decay=1e-4, clip_norm=None, average=None, dataset=None)
+
+
+_SOURCES = ("from files", "decoded images kept in memory", "one batch, again and again")
+
+
+def _batches(images, batch_size, source):
+  from perceptual.data.labelled import classification
+
+  stream = classification.train_batches(
+      images, batch_size=batch_size, seed=0, shuffle_buffer=1000, cache=source == _SOURCES[1])
+  return stream.take(1).cache().repeat() if source == _SOURCES[2] else stream
+
+
+def _of_a_step(taken, steps):
+  return {"ms a step": 1000 * taken["seconds"] / steps,
+          "ms of CPU a step": 1000 * taken["cpu_seconds"] / steps}
 
 
 def _start(folder, options):
@@ -231,15 +262,15 @@ def _evaluation(folder, options):
 def _safety(folder, options):
   """Times every checksum and every sync of a demo run, each by itself."""
   del options
-  import hashlib
-
   from perceptual.commands import cli, command_line
+  from perceptual.common import files
 
   command_line.configure_runtime()
   spent = {"syncing": 0.0, "checksums": 0.0}
   os.fsync = _timed(os.fsync, spent, "syncing")
-  hashlib.file_digest = _timed(hashlib.file_digest, spent, "checksums")
-  with _clocks() as taken, contextlib.redirect_stdout(None), contextlib.suppress(SystemExit):
+  files.sha256 = _timed(files.sha256, spent, "checksums")
+  with _clocks() as taken, contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(
+      SystemExit):
     cli.main(["train", "--gin_file=gin/runs/demo.gin", f"--model_dir={folder / 'safety'}"])
   return {what: {"seconds": seconds, "% of the run": 100 * seconds / taken["seconds"]}
           for what, seconds in {**spent, "the run": taken["seconds"]}.items()}
@@ -255,8 +286,8 @@ def _timed(function, spent, what):
   return call
 
 
-_PARTS = {"input": _input, "waiting": _waiting, "devices": _devices, "start": _start,
-          "evaluation": _evaluation, "safety": _safety}
+_PARTS = {"input": _input, "waiting": _waiting, "loops": _loops, "devices": _devices,
+          "start": _start, "evaluation": _evaluation, "safety": _safety}
 
 
 def _prepared(folder, count):

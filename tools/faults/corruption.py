@@ -1,6 +1,6 @@
 """Campaign (b): damages every file that commands keep, and has it used.
 
-    python -m tools.faults.corruption --folder=DIR [--case=train] [--places=6]
+    python -m tools.faults.corruption --folder=DIR [--case=train] [--file=*.json] [--places=6]
 
 Each file is damaged in turn - a bit flipped at places spread over it, cut short, emptied, removed -
 and what it is kept for is done: runs are taken up and end, exports and data sets are read. Right
@@ -11,6 +11,7 @@ Prints a table.
 
 import argparse
 import collections
+import fnmatch
 import functools
 import hashlib
 import pathlib
@@ -129,7 +130,7 @@ CASES = {
 
 def damages(size, places):
   """Returns `{what: function of bytes to bytes, or None for no file}`."""
-  flips = {size * i // places for i in range(places)} if size else set()
+  flips = {size * (2 * i + 1) // (2 * places) for i in range(places)} if size else set()
   return {
       **{f"byte {place} flipped": functools.partial(_flipped, place) for place in sorted(flips)},
       "cut in half": lambda data: data[:len(data) // 2],
@@ -142,15 +143,22 @@ def _flipped(place, data):
   return data[:place] + bytes([data[place] ^ 0x10]) + data[place + 1:]
 
 
-def run(name, workplace, places):
-  """Runs the campaign of one case; returns `{file: Counter of outcomes}` and texts about faults."""
+def run(name, workplace, places, patterns=("*",)):
+  """Runs the campaign of one case; returns `{file: Counter of outcomes}` and texts about faults.
+
+  Args:
+    name: one of `CASES`.
+    workplace: a `commands.Workplace`.
+    places: bytes of each file that are flipped.
+    patterns: of the names of the files that are damaged, with their folders.
+  """
   case, work = CASES[name], workplace.folder / "work"
   kept = _kept(case, workplace, work)
   status, expected, _ = _used(case, work)
   if status != 0:
     raise RuntimeError(f"{name}: what is undamaged cannot be used; set FAULTS_LOG to a file")
   outcomes, faults = collections.defaultdict(collections.Counter), []
-  for file in _files(kept / "out"):
+  for file in _files(kept / "out", patterns):
     for what, damage in damages((kept / "out" / file).stat().st_size, places).items():
       shutil.rmtree(work)
       shutil.copytree(kept, work)
@@ -175,9 +183,11 @@ def _kept(case, workplace, work):
   return kept
 
 
-def _files(folder):
-  return [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*"))
-          if path.is_file() and "tensorboard" not in path.parts]
+def _files(folder, patterns):
+  names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*"))
+           if path.is_file() and "tensorboard" not in path.parts]
+  return [name for name in names
+          if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
 
 
 def _used(case, folder):
@@ -248,13 +258,15 @@ def main():
   parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
   parser.add_argument("--folder", type=pathlib.Path, required=True, help="where to work; emptied")
   parser.add_argument("--case", choices=CASES, action="append", help="by default each")
+  parser.add_argument("--file", action="append", metavar="PATTERN",
+                      help="what of it is damaged, as 'checkpoints/*.json'; by default each file")
   parser.add_argument("--places", type=int, default=6, help="bytes of each file that are flipped")
   given = parser.parse_args()
   forks.import_all()
   workplace = commands.Workplace(given.folder)
   results, faults = {}, []
   for name in given.case or CASES:
-    results[name], found = run(name, workplace, given.places)
+    results[name], found = run(name, workplace, given.places, given.file or ["*"])
     faults += found
     print(table(results), flush=True)
   print("\n".join(faults), flush=True)

@@ -17,6 +17,7 @@ _SECONDS = 600  # after which a process that hangs is ended
 def import_all():
   """Imports what the commands import, once for all that is forked; nothing of it is used."""
   os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+  os.environ["PERCEPTUAL_LOG"] = "plain"  # campaigns look for lines that begin with `error: `
   from perceptual.commands import command_line
 
   command_line.configure_runtime()

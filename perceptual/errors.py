@@ -96,6 +96,14 @@ def first_line(error):
   return lines[0].strip() if lines else type(error).__name__
 
 
+def reason(error):
+  """Returns why the system refused, as an `OSError` says it, without a full stop.
+
+  One of an address may have no more than a text.
+  """
+  return (error.strerror or first_line(error)).rstrip(".")
+
+
 def require_number(name, value, *, above=None, at_least=None, below=None):
   """Raises `UserError` unless `value` is a finite number (not a string or a bool) within bounds."""
   ok = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

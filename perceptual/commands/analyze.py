@@ -43,7 +43,8 @@ from perceptual.commands import command_line
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("analysis", None, "Which analysis; see above.", flag_values=FLAGS)
 flags.DEFINE_multi_string(
-    "model_dir", [], "A run directory of perceptual train.", flag_values=FLAGS)
+    "model_dir", [], "A run directory of perceptual train, a path or an address as "
+    "gs://bucket/run.", flag_values=FLAGS)
 flags.DEFINE_multi_string(
     "metric", [], "A metric by name, such as ssim or lpips-alex.", flag_values=FLAGS)
 flags.DEFINE_string(
@@ -52,15 +53,17 @@ flags.DEFINE_string(
 flags.DEFINE_string(
     "dataset", None, "The judged set, as perceptual evaluate takes it.", flag_values=FLAGS)
 flags.DEFINE_string(
-    "data_dir", None, "The folder of prepared data sets; without it, the demo photographs.",
-    flag_values=FLAGS)
+    "data_dir", None, "The folder of prepared data sets, a path or an address; without it, the "
+    "demo photographs.", flag_values=FLAGS)
 flags.DEFINE_string(
-    "table", None, "The collected table of a study, CSV or Parquet.", flag_values=FLAGS)
+    "table", None, "The collected table of a study, CSV or Parquet, a path or an address.",
+    flag_values=FLAGS)
 flags.DEFINE_string("distance", "local", "The distance between features.", flag_values=FLAGS)
 flags.DEFINE_integer(
     "limit", None, "At most this many images, and triplets of each subset; by default all.",
     lower_bound=1, flag_values=FLAGS)
-flags.DEFINE_string("output_dir", None, "Where ANALYSIS.csv is written.", flag_values=FLAGS)
+flags.DEFINE_string("output_dir", None, "Where ANALYSIS.csv is written, a path or an address.",
+                    flag_values=FLAGS)
 flags.mark_flag_as_required("analysis", flag_values=FLAGS)
 
 

@@ -291,7 +291,7 @@ def _machine_fault(error):
   like, as Python or TensorFlow tell it."""
   if isinstance(error, OSError) and error.errno in _MACHINE_FAULTS:
     where = f"{error.filename}: " if error.filename else ""
-    return errors.UserError(f"{where}{error.strerror.rstrip('.')}. {_UNTOUCHED}")
+    return errors.UserError(f"{where}{errors.reason(error)}. {_UNTOUCHED}")
   if type(error).__module__.startswith("tensorflow."):
     reasons = "|".join(re.escape(os.strerror(number)) for number in _MACHINE_FAULTS)
     match = re.search(rf"(?:(/[^;]*); )?({reasons})", str(error))

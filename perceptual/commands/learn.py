@@ -34,8 +34,8 @@ flags.DEFINE_string(
     "address.",
     flag_values=FLAGS)
 flags.DEFINE_string(
-    "trunk_dir", None, "A run directory, whose network is taken instead of gin's.",
-    flag_values=FLAGS)
+    "trunk_dir", None, "A run directory, whose network is taken instead of gin's, a path or an "
+    "address.", flag_values=FLAGS)
 flags.DEFINE_string(
     "trunk_checkpoint", "best_score", "Which of that training's checkpoints: best_score, "
     "best_accuracy, last, or step-N, if train.keep_checkpoints kept it.", flag_values=FLAGS)

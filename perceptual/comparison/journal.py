@@ -15,6 +15,7 @@ import zlib
 
 import numpy as np
 
+from perceptual import errors
 from perceptual.common import files, locks, remote
 from perceptual.errors import UserError
 
@@ -190,7 +191,7 @@ class Journal:
           f"{self.path} is damaged at line {number}; remove it to begin anew.") from None
 
   def _unwritable(self, error):
-    return UserError(f"Results cannot be written to {self.path.parent}: {error.strerror}.")
+    return UserError(f"Results cannot be written to {self.path.parent}: {errors.reason(error)}.")
 
 
 class _Positions:

@@ -16,6 +16,7 @@ import math
 import os
 import re
 
+from perceptual import errors
 from perceptual.common import files
 from perceptual.comparison import summary
 from perceptual.comparison.journal import plain
@@ -58,7 +59,7 @@ def writing(output_dir):
   try:
     yield
   except OSError as error:
-    raise UserError(f"Results cannot be written to {output_dir}: {error.strerror or error}."
+    raise UserError(f"Results cannot be written to {output_dir}: {errors.reason(error)}."
                     ) from None
 
 

@@ -182,12 +182,13 @@ def unfinished(directory, *, overwrite=False, resume=False, completed_by=INFO):
   require_free(directory, overwrite=overwrite)
   building = directory.with_name(directory.name + UNFINISHED)
   if files.is_remote(directory):
-    with locks.held(building), unfinished(
-        folders.staging_dir(directory), overwrite=True, resume=resume) as local:
-      require_free(directory, overwrite=overwrite)
-      yield local
-      remote.upload_folder(local, directory, last=completed_by)
-    files.remove(folders.staging_dir(directory))
+    with locks.held(building):
+      with unfinished(
+          folders.staging_dir(directory), overwrite=True, resume=resume) as local:
+        require_free(directory, overwrite=overwrite)
+        yield local
+        remote.upload_folder(local, directory, last=completed_by)
+      files.remove(folders.staging_dir(directory))
     return
   with _locked(building):
     _put_back(directory)
@@ -209,7 +210,7 @@ def _locked(directory):
   try:
     directory.mkdir(parents=True, exist_ok=True)
   except OSError as error:
-    raise UserError(f"Cannot write to {directory}: {error.strerror}.") from error
+    raise UserError(f"Cannot write to {directory}: {errors.reason(error)}.") from error
   descriptor = os.open(directory, os.O_RDONLY)
   try:
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -255,9 +256,31 @@ def _put_back(directory):
 
 def require_free(directory, *, overwrite):
   """Raises a `UserError` if `directory` holds a whole data set that is not to be replaced."""
-  if is_complete(directory) and not overwrite:
+  if is_kept(directory, overwrite=overwrite):
     raise UserError(f"{directory} already holds a data set: choose another --data_dir, or give "
                     "--overwrite.")
+
+
+def is_kept(directory, *, overwrite, completed_by=INFO):
+  """Whether `directory` holds a whole data set that is not to be replaced.
+
+  Of one at an address, what a writer that was killed at its very end has left is removed: its lock,
+  and the files on this machine that it had uploaded.
+
+  Args:
+    directory: that of a data set.
+    overwrite: whether a whole one is to be replaced.
+    completed_by: the file without which the data set does not count.
+  """
+  directory = files.place(directory)
+  whole = is_complete(directory) if completed_by == INFO else (directory / completed_by).is_file()
+  if overwrite or not whole:
+    return False
+  building = directory.with_name(directory.name + UNFINISHED)
+  if files.is_remote(directory) and (building / locks.FILE).exists():
+    with contextlib.suppress(UserError), locks.held(building):  # else another is writing it anew
+      files.remove(folders.staging_dir(directory))
+  return True
 
 
 def is_complete(directory):

@@ -11,6 +11,7 @@ import struct
 
 import numpy as np
 
+from perceptual import errors
 from perceptual.common import files
 from perceptual.errors import UserError
 
@@ -38,7 +39,7 @@ def records(path):
         yield data
         number += 1
   except OSError as error:
-    raise UserError(f"{path} cannot be read: {error.strerror}.") from None
+    raise UserError(f"{path} cannot be read: {errors.reason(error)}.") from None
 
 
 def example(record):

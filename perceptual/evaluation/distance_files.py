@@ -14,6 +14,7 @@ import json
 
 import numpy as np
 
+from perceptual import errors
 from perceptual.common import files
 from perceptual.errors import UserError
 from perceptual.evaluation import answers
@@ -119,7 +120,7 @@ def _bytes(path):
   try:
     return path.read_bytes()
   except OSError as error:
-    raise UserError(f"{path} cannot be read: {error.strerror or error}. Give the output "
+    raise UserError(f"{path} cannot be read: {errors.reason(error)}. Give the output "
                     "folder of an evaluation on a judged set.") from None
 
 

@@ -2,6 +2,7 @@
 
 import os
 
+from perceptual import errors
 from perceptual.common import files
 from perceptual.errors import UserError
 
@@ -37,4 +38,4 @@ def write(path, texts):
     for name, text in texts.items():
       files.write_text(folder / name, text)
   except OSError as error:
-    raise UserError(f"Results cannot be written to {path}: {error.strerror or error}.") from None
+    raise UserError(f"Results cannot be written to {path}: {errors.reason(error)}.") from None

@@ -121,7 +121,7 @@ def _read_fingerprint(path):
     fingerprint = json.loads(path.read_text("utf-8"))
   except OSError as error:
     raise UserError(f"{path.parent} is not an exported metric: {FINGERPRINT} cannot be read: "
-                    f"{error.strerror or error}.") from None
+                    f"{errors.reason(error)}.") from None
   except (ValueError, RecursionError):
     fingerprint = None
   needed = _OF_ALL | (_OF_NETWORKS if isinstance(fingerprint, dict) and "taps" in fingerprint

@@ -19,6 +19,7 @@ import shutil
 
 import tensorflow as tf
 
+from perceptual import errors
 from perceptual.common import files, locks, remote
 from perceptual.errors import UserError
 from perceptual.export import checksums, keras_files, warm_up
@@ -71,7 +72,7 @@ def export(metric, export_dir, *, overwrite=False, warm_up_sizes=()):
       checksums.write(beside)
       _put_in_place(beside, export_dir)
   except OSError as error:
-    raise UserError(f"{export_dir} cannot be written: {error.strerror}.") from None
+    raise UserError(f"{export_dir} cannot be written: {errors.reason(error)}.") from None
   return fingerprint
 
 

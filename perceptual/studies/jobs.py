@@ -75,12 +75,16 @@ def write(job, folder, engine, **options):
     (path, command): the file, and the command that submits it.
 
   Raises:
-    UserError: if an option that the engine needs is missing.
+    UserError: if an option that the engine needs is missing, or the folder lies at an address.
   """
   for name, value in options.items():
     if not value:
       raise errors.UserError(f"study submit --engine={engine} needs --{name}.")
-  folder = files.expanded(folder) / "jobs"
+  folder = files.place(folder)
+  if files.is_remote(folder):
+    raise errors.UserError("study submit writes its job file on this machine: --study_dir must be "
+                           f"a path, not {folder}.")
+  folder /= "jobs"
   texts = _WRITERS[engine](_local(job) if engine == "slurm" else job, folder, **options)
   for name, text in texts.items():
     files.write_text(folder / name, text)
@@ -92,7 +96,7 @@ def write(job, folder, engine, **options):
 def _local(job):
   """A job with absolute paths, since its tasks may start anywhere on machines that share a disk."""
   def absolute(path):
-    return None if path is None else str(files.expanded(path).absolute())
+    return None if path is None else str(files.absolute(path))
 
   study = absolute(job.study) if files.expanded(job.study).exists() else job.study
   return dataclasses.replace(job, study=study, study_dir=absolute(job.study_dir),

@@ -70,7 +70,7 @@ def folder(source, data_dir=None):
     UserError: there is none.
   """
   path = expanded(source)
-  if data_dir is not None:
+  if data_dir is not None and not path.is_absolute():
     path = expanded(data_dir) / path
   if not path.is_dir():
     raise UserError(f"There is no folder {path}: give a folder of images; its path starts at "

@@ -115,7 +115,7 @@ def fault(folder, step):
   except FileNotFoundError:  # at an address, where TensorFlow remembers a size for some seconds
     return f"{name} is missing"
   except OSError as error:
-    return f"{error.filename} cannot be read: {error.strerror}"
+    return f"{error.filename or folder} cannot be read: {errors.reason(error)}"
   except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
     # The checksums alone may be damaged: then the tensors' own decide.
     return _fault_of_tensors(prefix(folder, step))

@@ -76,7 +76,8 @@ class ModelDir:
     try:
       self.path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-      raise errors.UserError(f"Cannot make the folder {self.path}: {error.strerror}.") from None
+      raise errors.UserError(
+          f"Cannot make the folder {self.path}: {errors.reason(error)}.") from None
 
   def checkpoint(self, name):
     """Returns the folder of a checkpoint, one of `CHECKPOINTS`; of a `step-N`, its path."""

@@ -152,7 +152,7 @@ def prepare(source, data_dir, *, configs=None, overwrite=False):
     configs = _configs_there(source, configs)
   found, sizes = [], {}
   for kind in configs or KINDS:
-    if tfds_files.is_complete(_directory(kind, data_dir)) and not overwrite:
+    if tfds_files.is_kept(_directory(kind, data_dir), overwrite=overwrite):
       found.append(kind)
     else:
       _build(kind, source, data_dir, overwrite=overwrite)

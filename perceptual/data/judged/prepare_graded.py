@@ -99,9 +99,8 @@ def prepare(source, data_dir, *, kinds=graded.KINDS, seed=0, per_image=1, image_
   _check_kinds(kinds, seed=seed, per_image=per_image)
   references.check(source, image_size=image_size, limit=limit, under=under)
   directories = {kind: _directory(kind, data_dir) for kind in kinds}
-  there = {} if overwrite else {
-      kind: directory for kind, directory in directories.items()
-      if tfds_files.is_complete(directory)}
+  there = {kind: directory for kind, directory in directories.items()
+           if tfds_files.is_kept(directory, overwrite=overwrite)}
   if len(there) == len(kinds):
     tfds_files.require_free(directories[kinds[0]], overwrite=overwrite)
   limit = limit or -(-DEFAULT_TRIPLETS // per_image)

@@ -89,7 +89,7 @@ def prepare(source, data_dir, *, name, layout=None, table=None, columns=None, di
       differ in size.
   """
   directory = prepared.directory_of(name, data_dir)
-  if prepared.is_complete(directory) and not overwrite:
+  if tfds_files.is_kept(directory, overwrite=overwrite, completed_by=prepared.INFO):
     raise UserError(f"{directory} already holds a judged set: choose another --name, or give "
                     "--overwrite.")
   found = source_files.SourceFiles(source)

@@ -136,7 +136,7 @@ class PreparedJudgements:
     try:
       pixels = image_files.decode(path.read_bytes(), str(path))
     except OSError as error:
-      raise errors.UserError(f"{path} cannot be read: {error.strerror or error}. Prepare "
+      raise errors.UserError(f"{path} cannot be read: {errors.reason(error)}. Prepare "
                              f"judged/{self.name} again.") from error
     if pixels.shape[:2] != (stored.height, stored.width):
       raise self._changed(stored)

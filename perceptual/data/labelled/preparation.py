@@ -28,7 +28,7 @@ from perceptual.data.labelled import labelled_sources
 from perceptual.data.labelled.shuffled_writer import ShuffledWriter
 from perceptual.errors import UserError
 
-COMMIT_EVERY = 2000
+COMMIT_EVERY = 10_000  # of ImageNet's images each time 133 files are synced
 UNREADABLE_LIST = "unreadable.txt"
 _UNREADABLE_SHARE = 0.01
 _UNREADABLE_COUNT = 10  # so many are not too many in a set of any size
@@ -114,7 +114,7 @@ def prepare(dataset, source, data_dir, *, look, image_size, description, homepag
   """
   directory = dataset.directory(data_dir)
   made_with = {"image_size": image_size, "seed": seed, **(made_with or {})}
-  if tfds_files.is_complete(directory) and not overwrite:
+  if tfds_files.is_kept(directory, overwrite=overwrite):
     return _found(directory, source, made_with)
   opened = look()
   with tfds_files.unfinished(directory, overwrite=overwrite, resume=True) as building:

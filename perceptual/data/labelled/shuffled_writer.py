@@ -6,7 +6,8 @@ class, and no more than one shard is in memory. Until then its records wait in a
 while it is written, a data set takes twice its size on disk.
 
 The order is a function of the seed and of the place of each record in the input, so a run that was
-interrupted writes the same bytes as one that was not.
+interrupted writes the same bytes as one that was not. What its state tells of was synced before, so
+that holds after a power failure too.
 """
 
 import json
@@ -19,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from perceptual.common import files
 from perceptual.common.progress import progress
 from perceptual.data import tfds_files
 
@@ -53,6 +55,7 @@ class ShuffledWriter:
     self._shards = {split: -(-size // EXAMPLES_PER_SHARD) for split, size in sizes.items()}
     self._draws = np.random.default_rng(seed).random(sum(sizes.values()))
     self._waiting = {}  # file name -> open file of the records that wait for their shard
+    self._added_to = set()  # names of those that got records since the last commit
     fingerprint = [fingerprint, seed, EXAMPLES_PER_SHARD]
     if not self._take_up(fingerprint):
       self._begin(fingerprint)
@@ -70,6 +73,7 @@ class ShuffledWriter:
     name = _waiting_name(split, int(self._draws[index] * self._shards[split]))
     if name not in self._waiting:
       self._waiting[name] = (self._work / name).open("ab")
+    self._added_to.add(name)
     self._waiting[name].write(_LENGTH.pack(len(record)))
     self._waiting[name].write(record)
 
@@ -80,8 +84,10 @@ class ShuffledWriter:
       taken: number of inputs.
       tally: a dict for JSON, which a later run finds as `tally`.
     """
-    for file in self._waiting.values():
-      file.flush()
+    for name in sorted(self._added_to):
+      self._waiting[name].flush()
+      files.sync(self._work / name)
+    self._added_to.clear()
     sizes = {name: file.tell() for name, file in self._waiting.items()}
     self._save(taken=taken, tally=tally, waiting={**self._state["waiting"], **sizes})
 
@@ -105,22 +111,23 @@ class ShuffledWriter:
   def _begin(self, fingerprint):
     tfds_files.clear(self._directory)
     self._work.mkdir()
+    files.sync(self._directory)
     self._state = {"waiting": {}, "written": {}}
     self._save(fingerprint=fingerprint, taken=0, tally={})
 
   def _take_up(self, fingerprint):
     """Goes on from an earlier run's state, if it left one that fits and whose files are whole."""
-    files = {path.name: path for path in self._work.glob("*" + _WAITING)}
+    waiting = {path.name: path for path in self._work.glob("*" + _WAITING)}
     try:
       self._state = json.loads((self._work / _STATE).read_text())
       whole = all(
-          name in files and files[name].stat().st_size >= size
+          name in waiting and waiting[name].stat().st_size >= size
           for name, size in self._state["waiting"].items())
       if self._state["fingerprint"] != fingerprint or not whole:
         return False
     except (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError):
       return False  # there is none, or it is damaged
-    for name, path in files.items():  # what was added after the last commit will come again
+    for name, path in waiting.items():  # what was added after the last commit will come again
       os.truncate(path, self._state["waiting"].get(name, 0))
     return True
 
@@ -128,7 +135,7 @@ class ShuffledWriter:
     self._state = {**self._state, **changes}
     beside = self._work / "beside"
     beside.write_text(json.dumps(self._state))
-    beside.replace(self._work / _STATE)
+    files.put(beside, self._work / _STATE)
 
   def _write_shard(self, path, split, shard):
     """Writes one shard, complete or not at all; returns its number of examples and of bytes."""
@@ -139,7 +146,7 @@ class ShuffledWriter:
     with tf.io.TFRecordWriter(os.fspath(beside)) as writer:
       for i in order:
         writer.write(records[i])
-    beside.rename(path)
+    files.put(beside, path)
     return [len(records), sum(map(len, records))]
 
   def _template(self, split):

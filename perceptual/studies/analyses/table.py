@@ -103,8 +103,8 @@ def read(path, required=REQUIRED, *, either=None):
       with local.open(newline="", encoding="utf-8") as file:
         return _read_csv(path, csv.reader(file), required, either)
   except (OSError, UnicodeDecodeError, csv.Error) as error:
-    reason = getattr(error, "strerror", None) or errors.first_line(error)
-    raise errors.UserError(f"{path} cannot be read: {reason}.") from None
+    reason = errors.reason if isinstance(error, OSError) else errors.first_line
+    raise errors.UserError(f"{path} cannot be read: {reason(error)}.") from None
 
 
 def as_csv(rows):

@@ -95,7 +95,7 @@ def read(path):
   try:
     rows = list(csv.DictReader(files.csv_lines(path)))
   except OSError as error:
-    raise errors.UserError(f"{path} cannot be read: {error.strerror or error}. `perceptual study "
+    raise errors.UserError(f"{path} cannot be read: {errors.reason(error)}. `perceptual study "
                            "collect` writes it.") from None
   found = {}
   for row in rows:

@@ -1,9 +1,12 @@
 import collections
+import os
+import pathlib
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from perceptual.common import files
 from perceptual.data import tfds_files
 from perceptual.data.labelled import shuffled_writer
 from perceptual.data.labelled.shuffled_writer import ShuffledWriter
@@ -144,3 +147,30 @@ def test_a_shard_may_stay_empty(tmp_path):
   infos = {info.name: info for info in target.finish()}
   assert sorted(infos["train"].shard_lengths) == [0, 0, 0, 0, 1]
   assert records(tmp_path / "a", "train") == [b"only"]
+
+
+def test_what_the_state_tells_of_is_synced_before(tmp_path, monkeypatch):
+  """A file is synced before it is renamed, its folder after; waiting records before the state."""
+  done = []
+  sync, replace = files.sync, os.replace
+  name = lambda path: str(pathlib.Path(path).relative_to(tmp_path))  # noqa: E731
+  monkeypatch.setattr(files, "sync", lambda path: (done.append(name(path)), sync(path)))
+  monkeypatch.setattr(
+      os, "replace", lambda a, b: (done.append(f"{name(a)} > {name(b)}"), replace(a, b)))
+  state = ["a/work/beside", "a/work/beside > a/work/state.json", "a/work"]
+  target = writer(tmp_path / "a")
+  assert done == ["a", *state]
+
+  done.clear()
+  for count in (0, 1):
+    target.add(count, "train", b"some")
+    target.commit(count + 1, {})
+  waiting = [f"a/work/{shuffled_writer._waiting_name('train', int(draw * 5))}"
+             for draw in np.random.default_rng(0).random(TOTAL)[:2]]
+  assert done == [waiting[0], *state, waiting[1], *state]
+
+  done.clear()
+  target.finish()
+  shards = sorted(path.name for path in (tmp_path / "a").iterdir())
+  assert done == [step for shard in shards for step in (
+      "a/work/beside", f"a/work/beside > a/{shard}", "a", *state)]

@@ -154,12 +154,6 @@ class JudgedLoop(outer_loop.OuterLoop):
         self.judged_set.name)
 
 
-def image_shapes(judged_sets):
-  """Returns the shapes of judged sets' images, `{name: (height, width, 3)}` for `check_takes`."""
-  return {judged_set.name: tuple(judged_set.subsets[0].images.element_spec["reference"].shape)
-          for judged_set in judged_sets}
-
-
 def _named(name, judged_sets):
   """Returns the judged set of a name; None is the first."""
   names = [judged_set.name for judged_set in judged_sets]

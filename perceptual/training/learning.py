@@ -13,10 +13,10 @@ from perceptual.metrics import distances
 from perceptual.metrics.feature_metric import FeatureMetric
 from perceptual.models.preprocessing import IMAGENET
 from perceptual.training import (
+    input_shapes,
     judged_loop,
     learned_distance,
     learning_settings,
-    outer_loop,
     ranking,
     records,
 )
@@ -62,9 +62,9 @@ class Run(judged_loop.JudgedLoop):
     keras.utils.set_random_seed(settings.seed)
     with self._strategy.scope():
       self.trunk = trunk(settings.taps)
-      outer_loop.check_takes(
+      input_shapes.require_taken(
           self.trunk.model, self.trunk.network,
-          judged_loop.image_shapes((train_set, *self.judged_sets)))
+          input_shapes.of_judged_sets((train_set, *self.judged_sets)))
       self._trunk_as_data = self.trunk.as_data()
       self.trunk.model.trainable = self.mode.trunk_learns
       self.model = learned_distance.LearnedDistance(self.trunk.model, dropout=settings.dropout)

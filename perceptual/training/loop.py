@@ -17,7 +17,7 @@ from perceptual.evaluation import judged_pass
 from perceptual.metrics.feature_metric import FeatureMetric
 from perceptual.models import taps
 from perceptual.models.preprocessing import IMAGENET
-from perceptual.training import averaging, classifier, judged_loop, outer_loop, records
+from perceptual.training import averaging, classifier, input_shapes, judged_loop, records
 from perceptual.training.settings import PRECISIONS
 from perceptual.training.settings import Settings as Settings  # given to `Run`, so at hand here
 
@@ -60,9 +60,9 @@ class Run(judged_loop.JudgedLoop):
     keras.utils.set_random_seed(settings.seed)
     with self._strategy.scope():
       self.model = _built(self.network, settings.precision)
-      outer_loop.check_takes(self.model, name, {
+      input_shapes.require_taken(self.model, name, {
           images.name: (images.image_size, images.image_size, 3),
-          **judged_loop.image_shapes(self.judged_sets)})
+          **input_shapes.of_judged_sets(self.judged_sets)})
       self._trainer = self._make_trainer(jit_compile)
       self._evaluator = classifier.ClassifierEvaluator(
           self._trainer.evaluated_model, self._distributed(self._validation_batches),

@@ -10,7 +10,6 @@ import contextlib
 import io
 import math
 
-import keras
 import orbit
 import tensorflow as tf
 
@@ -308,19 +307,3 @@ class _QuietController(orbit.Controller):
   def evaluate(self, *args, **kwargs):
     with contextlib.redirect_stdout(io.StringIO()):
       return super().evaluate(*args, **kwargs)
-
-
-def check_takes(model, name, given):
-  """Raises `UserError` unless a network takes images as large as those it will be given.
-
-  Args:
-    model: the Keras model.
-    name: its name for people.
-    given: name of a source of images -> their shape, `(height, width, 3)`.
-  """
-  for source, shape in given.items():
-    try:
-      model(keras.KerasTensor((1, *shape)))
-    except ValueError as error:
-      raise UserError(f"{name} does not take the images of {source}, {shape[1]}x{shape[0]} pixels: "
-                      f"{errors.first_line(error)}") from None

@@ -101,16 +101,15 @@ def _of_evaluation(folder):
 
 
 def _of_study(folder):
-  """What a study says of its finished run and of the one that is yet to be made."""
+  """What a study makes of its finished run: the collected table and analyses."""
   study = [f"--study={folder / 'study.gin'}", f"--study_dir={folder / 'out'}"]
   ends = [_status(["study", *arguments, *study]) for arguments in (
-      ["run"], ["collect"], ["analyze", "--analysis=sensitivity,class_accuracy",
-                             "--judged_set=graded/nuisance", "--limit=4"])]
+      ["run", "--index=0"], ["collect"],
+      ["analyze", "--analysis=peak_to_last,entropy", "--judged_set=graded/nuisance", "--limit=4"])]
   if any(ends):
     sys.exit(max(ends))
   found = contents.here(folder / "out")
-  return {name: found[name] for name in found
-          if name == "collected.csv" or "width0.2" in name or "/analyses/" in name}
+  return {name: found[name] for name in found if name == "collected.csv" or "/analyses/" in name}
 
 
 def _given_again(command, folder):

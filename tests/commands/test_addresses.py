@@ -3,8 +3,10 @@
 import csv
 import json
 import os
+import socket
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -13,9 +15,11 @@ from PIL import Image
 
 import perceptual
 from perceptual.commands import cli, command_line
-from perceptual.common import remote
+from perceptual.common import folders, remote
 from perceptual.experiments import config
 from perceptual.export import keras_files
+from perceptual.metrics import lpips
+from perceptual.studies.figures import registry
 from perceptual.training import model_dir, outer_loop, records
 from tools import local_bucket
 from tools.build_files import ROOT
@@ -31,11 +35,40 @@ train.batch_size = 8
 train.eval_batch_size = 8
 train.train_steps = 4
 train.steps_per_loop = 1
-train.eval_interval = 4
+train.eval_interval = 2
 train.checkpoint_interval = 2
 train.score_distances = ['local']
 step_decay.warmup_epochs = 0
 """
+STUDY = """
+study.name = 'tiny'
+study.sweeps = [@one/sweep()]
+one/sweep.bases = ['{}/tiny.gin']
+"""
+LEARN = f"""
+include '{ROOT}/gin/runs/lpips_lin_own_teacher.gin'
+learn.batch_size = 4
+learn.eval_batch_size = 4
+learn.train_steps = 1
+learn.eval_interval = 1
+learn.score_resamples = 20
+"""
+TASK = f"""
+include '{ROOT}/gin/runs/tasks/super_resolution_short.gin'
+super_resolution.train = '{{0}}/images'
+super_resolution.tests = ['{{0}}/images']
+super_resolution.side = 40
+super_resolution.channels = 4
+super_resolution.held_out = 1
+super_resolution.metrics = ['mse']
+loss.metric = 'gaussian-resnet2'
+loss.taps = ['stem']
+fit.batch_size = 2
+fit.eval_batch_size = 1
+fit.train_steps = 1
+fit.eval_interval = 1
+"""
+RUN = "study/runs/resnet2-seed0"  # of the study
 
 
 _TELL_ENVIRONMENT = """
@@ -93,37 +126,44 @@ def _csv(bucket, name):
 def test_from_the_data_to_the_exported_metric(run, bucket, tmp_path, monkeypatch):
   """Killed once, and without its newest checkpoint, it ends as a run on this machine does."""
   (tmp_path / "tiny.gin").write_text(GIN)
+  (tmp_path / "study.gin").write_text(STUDY.format(tmp_path))
   out, _ = run("prepare", "graded", "--source=demo", "--kinds=monotone", "--limit=6",
                "--data_dir=gs://bucket/data")
   assert "in gs://bucket/data/graded/monotone/1.0.0" in out
-  assert not list((tmp_path / "cache" / "perceptual" / "staging").iterdir())
   train = ("train", "--gin_file=tiny.gin", "--data_dir=gs://bucket/data")
   run(*train, "--model_dir=here")
 
-  _killed_after_its_first_save(run, monkeypatch, *train, "--model_dir=gs://bucket/run")
-  newest = "run/checkpoints/last/step-2.data-00000-of-00001"
-  assert bucket.get(newest)
-  out, _ = run(*train, "--model_dir=gs://bucket/run")
-  assert "resuming at step 2" in out
-  assert "run/.lock" not in bucket.names()
-  expected, found = (model_dir.ModelDir(place) for place in ("here", "gs://bucket/run"))
+  study = ("--study=study.gin", "--study_dir=gs://bucket/study", "--data_dir=gs://bucket/data")
+  _killed_after_its_first_save(run, monkeypatch, "study", "run", *study)
+  assert bucket.get(f"{RUN}/checkpoints/last/step-2.data-00000-of-00001")
+  out, _ = run("study", "status", *study)
+  assert "resnet2-seed0  started     0      4" in out
+  run("study", "run", *study)
+  assert f"{RUN}/.lock" not in bucket.names()
+  expected, found = (model_dir.ModelDir(place) for place in ("here", f"gs://bucket/{RUN}"))
   for name in model_dir.CHECKPOINTS:
     tensors = _tensors(found.latest(name))
     for key, value in _tensors(expected.latest(name)).items():
       np.testing.assert_array_equal(tensors[key], value, err_msg=f"{name} {key}")
-  assert [row["step"] for row in records.read_metrics(found.metrics)] == [0, 4]
-  assert bucket.get("run/training.png").startswith(b"\x89PNG")
+  assert [row["step"] for row in records.read_metrics(found.metrics)] == [0, 2, 4]
+  assert bucket.get(f"{RUN}/training.png").startswith(b"\x89PNG")
 
-  bucket.remove("run/checkpoints/last/step-4.index")
+  bucket.remove(f"{RUN}/checkpoints/last/step-4.index")
   with pytest.warns(UserWarning, match="step-4 is damaged: step-4.index is missing; the run is ta"):
-    run(*train, "--model_dir=gs://bucket/run")
+    out, _ = run(*train, f"--model_dir=gs://bucket/{RUN}")
+  assert "resuming at step 2" in out
   np.testing.assert_equal(_tensors(found.latest("last")), _tensors(expected.latest("last")))
 
-  run("evaluate", "--model_dir=gs://bucket/run", "--dataset=graded/monotone",
+  run("evaluate", f"--model_dir=gs://bucket/{RUN}", "--dataset=graded/monotone",
       "--data_dir=gs://bucket/data", "--output_dir=gs://bucket/scores",
       "--gin_param=evaluate.resamples = 20", "--gin_param=evaluate.distances = ('local',)")
   assert json.loads(bucket.get("scores/scores.json"))
   _exported(run, monkeypatch)
+  _collected_and_drawn(run, bucket, study, monkeypatch)
+  _learned(run, bucket, tmp_path, monkeypatch)
+  _trained_for_a_task(run, bucket, tmp_path)
+  assert not [name for name in bucket.names() if name.endswith(".lock")]
+  assert not list((tmp_path / "cache" / "perceptual" / "staging").iterdir())
 
 
 def _killed_after_its_first_save(run, monkeypatch, *command):
@@ -140,7 +180,7 @@ def _killed_after_its_first_save(run, monkeypatch, *command):
 
 def _exported(run, monkeypatch):
   """The export of a run gives the run's distances; one whose upload was cut short is begun anew."""
-  export = ("export", "--model_dir=gs://bucket/run", "--export_dir=gs://bucket/metric")
+  export = ("export", f"--model_dir=gs://bucket/{RUN}", "--export_dir=gs://bucket/metric")
   upload = remote.upload
 
   def cut_short(local, path):
@@ -157,10 +197,82 @@ def _exported(run, monkeypatch):
   assert "holds an export already" in last
   images = np.random.default_rng(0).integers(0, 256, [2, 1, 64, 64, 3], np.uint8)
   values = [float(np.asarray(metric(*images))[0]) for metric in (
-      perceptual.load_metric("gs://bucket/run"), perceptual.load_metric("gs://bucket/metric"),
+      perceptual.load_metric(f"gs://bucket/{RUN}"), perceptual.load_metric("gs://bucket/metric"),
       keras_files.keras_metric("gs://bucket/metric"))]
   assert values == pytest.approx([values[0]] * 3, rel=1e-5)
   assert values[0] > 0
+
+
+def _collected_and_drawn(run, bucket, study, monkeypatch):
+  """All that is made of a study's runs."""
+  figure = {"entropy": registry.FIGURES["entropy"]}
+  monkeypatch.setattr(registry, "FIGURES", figure)  # they are drawn in seconds
+  run("study", "plan", *study)
+  assert [row["run"] for row in _csv(bucket, "study/plan.csv")] == ["resnet2-seed0"]
+  run("study", "collect", *study)
+  assert {row["step"] for row in _csv(bucket, "study/collected.csv")} == {"0", "2", "4"}
+  run("study", "analyze", "--analysis=entropy", "--limit=2", *study)
+  assert bucket.get(f"{RUN}/analyses/entropy.csv")
+  for subcommand, found in (("findings", "findings/peaks.csv"), ("figures", "figures/entropy.pdf"),
+                            ("report", "report/report.html")):
+    run("study", subcommand, *study)
+    assert bucket.get(f"study/{found}"), found
+  run("analyze", "--analysis=optimum", "--table=gs://bucket/study/collected.csv",
+      "--output_dir=gs://bucket/analyses")
+  assert [row["network"] for row in _csv(bucket, "analyses/optimum.csv")] == ["resnet2"]
+  _, last = run("study", "submit", "--engine=slurm", *study, status=1)
+  assert last == "error: study submit writes its job file on this machine: --study_dir must be a " \
+                 "path, not gs://bucket/study."
+
+
+def _learned(run, bucket, tmp_path, monkeypatch):
+  (tmp_path / "learn.gin").write_text(LEARN)
+  mse = perceptual.load_metric("mse")
+  monkeypatch.setattr(lpips, "lpips", lambda *_, **__: mse)
+  for split in ("val", "train"):
+    out, _ = run("prepare", "teacher", "--source=demo", f"--split={split}", "--limit=4",
+                 "--data_dir=gs://bucket/data")
+    assert "in gs://bucket/data/teacher/cross" in out
+  run("learn", "--gin_file=learn.gin", f"--trunk_dir=gs://bucket/{RUN}",
+      "--data_dir=gs://bucket/data", "--model_dir=gs://bucket/learned")
+  assert [row["step"] for row in _csv(bucket, "learned/metrics.csv")] == ["0", "1"]
+  assert perceptual.load_metric("gs://bucket/learned").fingerprint["network"] == "resnet2"
+
+
+def _trained_for_a_task(run, bucket, tmp_path):
+  _write_noise(tmp_path / "images", [f"{i}.png" for i in range(3)], (44, 60))
+  (tmp_path / "task.gin").write_text(TASK.format(tmp_path))
+  task = ("--model_dir=gs://bucket/task", "--data_dir=gs://bucket/data")
+  run("task", "train", "--gin_file=task.gin", *task)
+  run("task", "evaluate", *task)
+  assert {row["method"] for row in _csv(bucket, "task/evaluation/summary.csv")} == {
+      "network", "bicubic"}
+
+
+def test_labelled_images_and_bapps(run, bucket, tmp_path):
+  for label in ("cats", "dogs"):
+    _write_noise(tmp_path / "classes" / label, [f"{i}.png" for i in range(3)], (16, 16))
+  for part in ("ref", "p0", "p1"):
+    _write_noise(tmp_path / "2afc" / "val" / "cnn" / part, ["000000.png"], (12, 16))
+  (tmp_path / "2afc" / "val" / "cnn" / "judge").mkdir()
+  np.save(tmp_path / "2afc" / "val" / "cnn" / "judge" / "000000.npy", np.zeros(1, np.float32))
+  prepare = {
+      "own_images/mine": ("images", "--source=classes", "--name=mine", "--image_size=16"),
+      "bapps/2afc": ("bapps", "--source=."),
+      "graded/monotone": ("graded", "--source=own/mine", "--kinds=monotone")}
+  for name, arguments in prepare.items():
+    with warnings.catch_warnings():
+      warnings.filterwarnings("ignore", "bapps/2afc")
+      run("prepare", *arguments, "--data_dir=gs://bucket/data")
+    assert bucket.get(f"data/{name}/1.0.0/dataset_info.json"), name
+  assert not [name for name in bucket.names() if ".unfinished" in name]
+
+
+def _write_noise(folder, names, size):
+  folder.mkdir(parents=True)
+  rng = np.random.default_rng(0)
+  for name in names:
+    Image.fromarray(rng.integers(0, 256, (*size, 3), np.uint8)).save(folder / name)
 
 
 def test_judged_images_and_comparisons(run, bucket, tmp_path):
@@ -177,6 +289,7 @@ def test_judged_images_and_comparisons(run, bucket, tmp_path):
   assert "in gs://bucket/data/judged/mine" in out
   _, last = run(*prepare, status=1)
   assert "already holds a judged set" in last
+  _a_lock_goes_if_its_process_has_ended(run, prepare, bucket)
 
   evaluate = ("evaluate", "--metric=mse", "--dataset=judged/mine", "--data_dir=gs://bucket/data",
               "--output_dir=gs://bucket/scores", "--noreport")
@@ -191,6 +304,20 @@ def test_judged_images_and_comparisons(run, bucket, tmp_path):
   run("compare", "--metric=mse", "--all_pairs=images", "--output_dir=gs://bucket/compared")
   assert len(_csv(bucket, "compared/results.csv")) == 55
   assert "compared/.lock" not in bucket.names()
+
+
+def _a_lock_goes_if_its_process_has_ended(run, prepare, bucket):
+  """It is left by a writer that was killed after it had put everything in its place."""
+  lock = "data/judged/mine.unfinished/.lock"
+  uploaded = folders.staging_dir(remote.path("gs://bucket/data/judged/mine"))
+  for host, stays in ((socket.gethostname(), False), ("another", True)):
+    uploaded.mkdir()
+    holder = {"process": 2**22 + 1, "host": host, "since": "2026-01-31T12:00:00+00:00"}
+    bucket.put(lock, json.dumps(holder).encode())
+    _, last = run(*prepare, status=1)
+    assert "already holds a judged set" in last
+    assert (lock in bucket.names()) == uploaded.exists() == stays
+  bucket.remove(lock)
 
 
 def test_what_needs_this_machine_says_so(run, bucket):

@@ -146,7 +146,7 @@ class ShuffledWriter:
     with tf.io.TFRecordWriter(os.fspath(beside)) as writer:
       for i in order:
         writer.write(records[i])
-    files.put(beside, path)
+    files.put(beside, self._directory / path.name)  # TFDS's path would be taken for an address
     return [len(records), sum(map(len, records))]
 
   def _template(self, split):

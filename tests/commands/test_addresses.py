@@ -137,7 +137,7 @@ def test_from_the_data_to_the_exported_metric(run, bucket, tmp_path, monkeypatch
   _killed_after_its_first_save(run, monkeypatch, "study", "run", *study)
   assert bucket.get(f"{RUN}/checkpoints/last/step-2.data-00000-of-00001")
   out, _ = run("study", "status", *study)
-  assert "resnet2-seed0  started     0      4" in out
+  assert "resnet2-seed0  started     2      4" in out
   run("study", "run", *study)
   assert f"{RUN}/.lock" not in bucket.names()
   expected, found = (model_dir.ModelDir(place) for place in ("here", f"gs://bucket/{RUN}"))
@@ -236,7 +236,7 @@ def _learned(run, bucket, tmp_path, monkeypatch):
   run("learn", "--gin_file=learn.gin", f"--trunk_dir=gs://bucket/{RUN}",
       "--data_dir=gs://bucket/data", "--model_dir=gs://bucket/learned")
   assert [row["step"] for row in _csv(bucket, "learned/metrics.csv")] == ["0", "1"]
-  assert perceptual.load_metric("gs://bucket/learned").fingerprint["network"] == "resnet2"
+  assert perceptual.load_metric("gs://bucket/learned").trained["step"] == 1
 
 
 def _trained_for_a_task(run, bucket, tmp_path):

@@ -86,7 +86,8 @@ class StudyDir:
     """Returns the `State` of a run.
 
     Raises:
-      UserError: if its folder holds a run of another study, or of none.
+      UserError: if its folder holds a run of another study, or of none, or what it says of itself
+        is damaged.
     """
     folder = self.model_dir(run)
     about = _read(folder.path / "study.json")
@@ -100,7 +101,11 @@ class StudyDir:
     rows = records.read_metrics(folder.metrics)
     step = rows[-1]["step"] if rows else None
     if about.get("run") != run.identity:
-      return State(CHANGED, step, about.get("steps"), _difference(about.get("run"), run.identity))
+      difference = _difference(about.get("run"), run.identity)
+      return State(CHANGED, step, about.get("steps"), f"{difference}; see {folder.path}/study.json")
+    if about.get("state") not in (FINISHED, STARTED, FAILED):
+      raise errors.UserError(f"{folder.path / 'study.json'} is damaged: a run cannot be "
+                             f"{errors.shown(about.get('state'))}.")
     return State(about["state"], step, about.get("steps"), about.get("note", ""))
 
   def write_state(self, run, state, *, steps=None, note=""):

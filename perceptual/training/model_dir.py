@@ -283,11 +283,12 @@ def assign_weights(model, checkpoint_path):
           f"{wanted.get(path, 'none (unknown)')} in the network.")
   try:
     values = [reader.get_tensor(keys[v.path]) for v in model.weights]
+    step = int(reader.get_tensor("step" + VALUE))
   except DAMAGE as error:
     raise errors.UserError(f"{checkpoint_path} is damaged: {errors.first_line(error)}") from None
   for variable, value in zip(model.weights, values):
     variable.assign(value)
-  return int(reader.get_tensor("step" + VALUE))
+  return step
 
 
 def keyed_by_path(variables):

@@ -26,6 +26,7 @@ import numpy as np
 from tools.faults import commands, contents, forks
 
 EQUAL, TOLD, REFUSED = "equal", "told", "refused"
+_PROBLEM = re.compile(r"\b(error|warning|failed|changed): ")  # the last two of a study's runs
 
 
 class Case(NamedTuple):
@@ -108,8 +109,8 @@ def _of_study(folder):
       ["analyze", "--analysis=peak_to_last,entropy", "--judged_set=graded/nuisance", "--limit=4"])]
   if any(ends):
     sys.exit(max(ends))
-  found = contents.here(folder / "out")
-  return {name: found[name] for name in found if name == "collected.csv" or "/analyses/" in name}
+  made = [folder / "out" / "collected.csv", *sorted(folder.glob("out/runs/*/analyses/*.csv"))]
+  return {path.name: path.read_text() for path in made}
 
 
 def _given_again(command, folder):
@@ -234,7 +235,7 @@ def _outcome(case, work, file, damage, expected):
     path.write_bytes(damage(path.read_bytes()))
   before = _bytes(work / "out")
   status, found, said = _used(case, work)
-  problems = [line for line in said.splitlines() if re.search(r"\b(error|warning): ", line)]
+  problems = [line for line in said.splitlines() if _PROBLEM.search(line)]
   named = any(_names(line, work / "out", file) for line in problems)
   if status == 0:
     if found == expected:

@@ -101,7 +101,8 @@ def guard(call, program):
 def _guarded(call, program):
   try:
     status = call()
-    sys.stdout.flush()
+    if sys.stdout is not None:  # None without a console
+      sys.stdout.flush()
     return status
   except UsageError as error:
     return _fail(f"{error} Try '{program} --help'.", 2)

@@ -31,6 +31,14 @@ def is_address(text):
   return _ADDRESS.match(text) is not None
 
 
+def require_two_slashes(text):
+  """Raises `UserError` for the text of an address with a single slash, as `gs:/bucket`."""
+  scheme, rest = _ADDRESS.match(text).groups()
+  if not rest.startswith("/"):
+    raise UserError(f"{text}: an address has two slashes, {scheme}://{rest}, and a folder of this "
+                    f"machine with that name is written ./{text}.")
+
+
 def is_remote(path):
   """Whether a path is that of an address."""
   return isinstance(path, pathlib.PurePath) and not isinstance(path, pathlib.Path)

@@ -52,7 +52,7 @@ def load_metric(source=None, *, float_range=None, **given):
     raise UserError("A metric is a name, such as lpips-alex, or the path of a folder, not "
                     f"{errors.shown(source)}.")
   source, maker, kinds, texts = _found(registry.DEFAULT if source is None else source)
-  read = options.read(source, texts, {"float_range": TEXT, **kinds})
+  read = options.read(source, texts, {**options.FOR_ALL, **kinds})
   if twice := read.keys() & {**given, **({"float_range": 0} if float_range else {})}.keys():
     raise UserError(f"{', '.join(sorted(twice))} is given twice: after the colon, and beside it.")
   float_range = read.pop("float_range", float_range)

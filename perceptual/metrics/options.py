@@ -17,11 +17,17 @@ class Kind:
     words: what they are, for messages.
     fits: whether a value is of this kind.
     read: text to a value; raises `ValueError` or `KeyError`. None where text cannot say it.
+    default: the value of an option that is not given, as text for people.
   """
 
   words: str
   fits: Callable
   read: Callable | None = None
+  default: str = "none"
+
+  def by_default(self, text):
+    """Returns this kind with a default, as text for people."""
+    return dataclasses.replace(self, default=text)
 
 
 TEXT = Kind("a name", lambda value: isinstance(value, str), str)
@@ -35,6 +41,9 @@ NAMES = Kind(
     lambda value: isinstance(value, Iterable) and not isinstance(value, (str, bytes)),
     lambda text: [name.strip() for name in text.split(",") if name.strip()])
 ARRAY = Kind("an array", lambda value: True)
+
+# What every metric takes beside its own options.
+FOR_ALL = {"float_range": TEXT.by_default("0,1")}
 
 
 def split(source):
@@ -63,6 +72,12 @@ def split(source):
       raise UserError(f"{errors.shown(source)}: {option} is given twice.")
     found[option] = value
   return name, found
+
+
+def joined(name, texts):
+  """Returns a metric's name and its options as one text, of which `split` makes the two again."""
+  given = ",".join(f"{option}={text}" for option, text in texts.items())
+  return f"{name}{':' if given else ''}{given}"
 
 
 def read(what, texts, kinds):

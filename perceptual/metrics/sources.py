@@ -10,15 +10,20 @@ from perceptual.metrics import options, registry
 
 
 def require(source):
-  """Raises the `UserError` of `load_metric` for text that names no metric, whatever is installed.
+  """Raises the `UserError` of `load_metric` for a metric or an option that does not exist.
+
+  Nothing is loaded, so no backend is needed.
 
   Args:
     source: a name, which options may follow, a path or a handle.
   """
   if is_hub_handle(source) or exists(source):
     return
-  name, _ = options.split(source)
-  if registry.find(name) is None and not exists(name):
+  name, texts = options.split(source)
+  spec = registry.find(name)
+  if spec is not None:
+    options.read(name, texts, {**options.FOR_ALL, **spec.options})
+  elif not exists(name):
     raise unknown(name)
 
 

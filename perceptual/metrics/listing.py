@@ -60,8 +60,9 @@ def details(spec, *, given=None, metric=None):
   if spec.aliases:
     lines.append(f"  also called    {', '.join(spec.aliases)}")
   if spec.needs_weights:
-    is_here = metric is not None or spec.weights_available
-    lines.append(f"  weights        {'on this machine' if is_here else 'to get: ' + how_to_get(spec)}")
+    are_here = metric is not None or spec.weights_available
+    found = "on this machine" if are_here else f"to get: {how_to_get(spec)}"
+    lines.append(f"  weights        {found}")
   return "\n".join(lines)
 
 

@@ -32,7 +32,9 @@
   perceptual prepare judged --source=DIR_OR_TAR --layout=tid2013 --data_dir=data
       A public set as it is downloaded: tid2013, kadid10k, csiq, live, pipal, pieapp or nights.
 
-An interrupted preparation leaves no data set that reads as complete; give the command again.
+An interrupted preparation leaves no data set that reads as complete; give the command again. The
+same command for a complete data set does nothing; for a data set that was made otherwise it fails,
+unless --overwrite is given.
 """
 
 import inspect

@@ -107,6 +107,11 @@ def find(folder, kind):
   return found
 
 
+def count_answers(kind, folder):
+  """Returns how many examples the folder of a subset has answers of, whole or not."""
+  return len(_by_stem(folder / ANSWER[kind], (".npy",)))
+
+
 def check(kind, split, folder):
   """Checks that every example of a subset has all its parts and a legal answer.
 

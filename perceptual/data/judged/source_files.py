@@ -41,6 +41,10 @@ class SourceFiles:
       self._by_path.setdefault(_key(name), []).append(name)
       self._by_base.setdefault(_key(posixpath.basename(name)), []).append(name)
 
+  def size(self, name):
+    """Returns the bytes of a file by its relative name."""
+    return self._sizes[name]
+
   def find(self, name, *, folder=""):
     """Returns the file of a relative name, or None.
 

@@ -22,7 +22,7 @@ from PIL import Image
 from perceptual.common import files
 from perceptual.common.in_order import map_in_order
 from perceptual.common.progress import progress
-from perceptual.data import tfds_files
+from perceptual.data import already_there, tfds_files
 from perceptual.data.images import image_files
 from perceptual.data.labelled import labelled_sources
 from perceptual.data.labelled.shuffled_writer import ShuffledWriter
@@ -72,13 +72,14 @@ class Report:
   found: bool = False
 
   def summary(self):
-    """Returns the report as a few lines of text."""
+    """Returns the report as a few lines of text; as one where nothing was done."""
     counts = ", ".join(
         f"{size:,} {split} images of {len(self.class_counts[split])} classes"
         for split, size in self.sizes.items())
-    head = "Already complete, nothing to do: " if self.found else ""
     resized = f"; {self.resized:,} of them resized" if self.resized else ""
-    lines = [f"{head}{self.dataset} from {self.source}: {counts}{resized}."]
+    lines = [f"{self.dataset} from {self.source}: {counts}{resized}."]
+    if self.found:
+      return f"{already_there.NOTHING_TO_DO}{lines[0]}"
     if self.unreadable:
       name, reason = self.unreadable[0]
       lines.append(
@@ -142,16 +143,11 @@ def _found(directory, source, made_with):
   """Returns the report of the data set there; `UserError` if it was made otherwise."""
   report = _report_in(directory)
   if report is None:
-    raise UserError(f"{directory} already holds a data set, made by another tool: to replace it, "
-                    "overwrite (--overwrite).")
-  asked = {"source": pathlib.Path(source).name, **made_with}
-  there = {"source": report.source, "image_size": report.image_size, "seed": report.seed,
-           **report.made_with}
-  other = [f"{option} {there[option]}, not {value}" for option, value in asked.items()
-           if option in there and there[option] != value]
-  if other:
-    raise UserError(f"{directory} already holds a data set, made with {'; '.join(other)}: to "
-                    "replace it, overwrite (--overwrite).")
+    raise already_there.by_another_tool(directory)
+  already_there.require_made_alike(
+      directory, {"source": pathlib.Path(source).name, **made_with},
+      {"source": report.source, "image_size": report.image_size, "seed": report.seed,
+       **report.made_with})
   return dataclasses.replace(report, found=True)
 
 

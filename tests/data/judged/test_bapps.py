@@ -173,8 +173,8 @@ def test_complete_data_sets_are_kept(tmp_path, source):
   assert again.sizes == first.sizes
   assert str(again).count("Already complete") == 2
   (source / "2afc/val/cnn/judge/000003.npy").unlink()
-  with pytest.raises(UserError, match=r"made with subsets train_mix 4, val_cnn 8, .*, not train_mix "
-                                      r"4, val_cnn 7, val_superres 4: to replace it, overwrite"):
+  with pytest.raises(UserError, match=r"made with subsets train_mix 4, val_cnn 8, .*, not "
+                                      r"train_mix 4, val_cnn 7, val_superres 4: to replace it"):
     bapps.prepare(source, tmp_path / "data")
   with pytest.raises(UserError, match="000003 lacks p0 and judge"):
     bapps.prepare(source, tmp_path / "data", overwrite=True)

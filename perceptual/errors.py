@@ -23,7 +23,7 @@ class UserError(ValueError):
 class Stopped(SystemExit):
   """A run has ended before its end and can be taken up again: the process exits with `STOPPED`.
 
-  It is not an `Exception`, so that whoever runs many runs does not go on with the next one.
+  It is not an `Exception`, so that a loop over many runs does not go on with the next one.
   """
 
   def __init__(self):
@@ -48,7 +48,7 @@ def shown(value):
 
 
 def similar(name, available):
-  """Returns the names that somebody may have meant, most alike first, at most five.
+  """Returns the names that may have been meant, most alike first, at most five.
 
   Case and separators do not matter, and a name that begins with what was given is like it.
 

@@ -1,4 +1,4 @@
-"""One way to a metric, whatever it is: by name, from an export, from a run directory, by default.
+"""One way to any metric: by name, from an export, from a run directory, by default.
 
   metric = perceptual.load_metric()                # the bundled one
   metric = perceptual.load_metric("lpips-alex")    # or ssim, psnr, ...: see list_metrics
@@ -41,7 +41,7 @@ def load_metric(source=None, *, float_range=None, **given):
     **given: options: those of the metric's row in `list_metrics`; of a run directory `checkpoint`,
       `distance`, `taps` and `dtype`. One that is None is not given. `distance` is the name of a
       distance between features, or a sum as `local+sort`; `taps` a list of names; `dtype` what a
-      network computes in: `float32`, whatever Keras's global policy, unless it is
+      network computes in: `float32`, regardless of Keras's global policy, unless it is
       `mixed_float16` or `mixed_bfloat16`.
 
   Raises:
@@ -173,8 +173,8 @@ def _export_on_this_backend(source):
 class ExportedMetric(base.Metric):
   """A metric that `perceptual export` wrote; it keeps the contract of `base.Metric`.
 
-  It runs on TensorFlow, whatever Keras's backend, and returns its tensors. The SavedModel itself
-  checks what only a running graph can see; of predictions it sees what is in range.
+  It runs on TensorFlow with any backend of Keras, and returns TensorFlow's tensors. The SavedModel
+  itself checks what only a running graph can see; predictions are clipped to the range before.
 
   Attributes:
     taps: names of the taps; none without a network.
@@ -184,7 +184,7 @@ class ExportedMetric(base.Metric):
     """Loads it from a folder or a TF Hub handle, a string.
 
     Raises:
-      UserError: if there is none, or something else.
+      UserError: if there is no exported metric.
     """
     is_handle = sources.is_hub_handle(handle)
     if is_handle:

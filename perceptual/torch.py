@@ -22,8 +22,8 @@ backends.choose("torch", purpose="perceptual.torch")
 class PerceptualMetric(torch.nn.Module):
   """The distance, or similarity, of images `[batch, 3, height, width]` as a module.
 
-  It computes in float32 whatever `half()` or autocast say, and is the same in training and
-  evaluation. Nothing of it is trained: the weights are buffers, not parameters, and `state_dict` is
+  It computes in float32 despite `half()` or autocast, and is the same in training and evaluation.
+  It has nothing to train: the weights are buffers, not parameters, and `state_dict` is
   empty, so that checkpoints of a model that holds a metric stay small. Gradients flow to both
   images. Pickles and copies hold the weights.
 

@@ -129,7 +129,7 @@ def _convert(files):
 def _write_onnx():
   """Writes a metric of new weights as an ONNX file too, by which `perceptual compare` starts fast.
 
-  Without TensorFlow and tf2onnx there is none, and none of earlier weights is left.
+  Without TensorFlow and tf2onnx there is no such file, and one of earlier weights is removed.
   """
   from perceptual.metrics import registry
   from perceptual.weights import store

@@ -127,7 +127,7 @@ flags.DEFINE_string(
     "table", None, "judged: the CSV of judgements, where the source holds several.",
     flag_values=FLAGS)
 flags.DEFINE_bool(
-    "accept_reversed", False, "judged: prepare answers that look reversed all the same.",
+    "accept_reversed", False, "judged: prepare answers even if they look reversed.",
     flag_values=FLAGS)
 flags.DEFINE_bool("dry_run", False, "Print what would be made, and stop.", flag_values=FLAGS)
 flags.mark_flag_as_required("data_dir", flag_values=FLAGS)

@@ -40,7 +40,7 @@ def read(path, *, bit_depth=None, view=WHOLE):
     view: a `view.View`.
 
   Raises:
-    UnreadableImage: if it is no image, cannot be opened, or is too small for the view.
+    UnreadableImage: if it is not an image, cannot be opened, or is too small for the view.
   """
   name = printable(path)
   with loading.opened(path, name) as stream:

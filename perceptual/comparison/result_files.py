@@ -95,7 +95,7 @@ def altered(comparison, pair):
 
 
 def _relative(file, folder):
-  """Returns the path of a file from a folder, whatever links lead to either, as printable text.
+  """Returns the path of a file from a folder, with links to either followed, as printable text.
 
   It is the whole path where one of the two lies at an address.
   """

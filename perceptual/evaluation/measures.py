@@ -61,7 +61,7 @@ class Whole:
   weights = ()
 
   def __init__(self, metric):
-    """Takes whatever `loading.load_metric` returns."""
+    """Takes any metric that `loading.load_metric` returns."""
     self._metric = metric
     self.distances = (metric.fingerprint.get("distance", ""),)
 

@@ -105,7 +105,7 @@ def _legend(columns, judged_set):
 
 
 def _columns(rows, judged_set):
-  """Subsets and averages, in the papers' order; a group of all subsets is the mean once more."""
+  """Subsets and averages, in the papers' order, without a group of all subsets: the mean again."""
   names = {subset.name for subset in judged_set.subsets}
   order = list(_HEADINGS)
   columns = [column for column in dict.fromkeys(row.subset for row in rows)

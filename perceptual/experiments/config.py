@@ -1,7 +1,7 @@
 """The closed list of what gin configures, and the reading of gin files.
 
-Flags say where and how to run; gin files define the experiment. Nothing below this
-module knows of gin. The list:
+Flags say where and how to run; gin files define the experiment. Modules below
+this one do not use gin. The list:
 
     network       name and options of the network             models.build
     images        the labelled images                         data.labelled.registry

@@ -17,7 +17,7 @@ from perceptual.errors import UserError
 def restricted():
   """Returns a context in which gin parses as restricted.
 
-  In it a `UserError` is raised for an import, for a file that includes itself, by whatever way, and
+  In it a `UserError` is raised for an import, for a file that includes itself, directly or not, and
   for an include that is not a file.
   """
   before = config_parser.ConfigParser, config._FILE_READERS[:]

@@ -1,7 +1,7 @@
 """`checksums.json`: the size and the SHA-256 of every file of an export, by which damage is told.
 
 Exports of earlier versions have none and are used as they are. Files that were added later are not
-looked at. It finds accidents: whoever can change a file can change its checksum too.
+looked at. Only accidents are found: anyone who can change a file can change its checksum too.
 """
 
 import json

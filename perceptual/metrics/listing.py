@@ -46,7 +46,7 @@ def details(spec, *, given=None, metric=None):
 
   Args:
     spec: a `registry.Spec`.
-    given: its options as somebody wrote them, `{option: text}`; None for none.
+    given: its options as the user wrote them, `{option: text}`; None for none.
     metric: the metric that was made with these options; None where it was not made.
   """
   given = given or {}

@@ -54,7 +54,7 @@ def split(source):
   options.
 
   Args:
-    source: text, as somebody wrote it.
+    source: text, as the user wrote it.
 
   Raises:
     UserError: an option without a name or a value, or one given twice.
@@ -89,7 +89,7 @@ def read(what, texts, kinds):
     kinds: `{option: Kind}`, all that there are.
 
   Raises:
-    UserError: an unknown option, or text that is none of its kind.
+    UserError: an unknown option, or text that is not a value of its kind.
   """
   errors.require_options(what, texts, kinds)
   values = {}
@@ -105,7 +105,7 @@ def read(what, texts, kinds):
 
 
 def checked(what, given, kinds):
-  """Returns the options that were given, without those that are None, which is as good as none.
+  """Returns the options that were given, without those that are None, which count as not given.
 
   Args:
     what: whose they are, for messages.

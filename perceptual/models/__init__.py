@@ -2,7 +2,7 @@
 
 A network is one row of `_NETWORKS`: a builder, and the options that make it this network. To add
 a family, write its builder beside `resnet.py` and give it its rows here. A row of `_WRAPPERS` is
-for networks that are somebody else's, which its options name; `wrap` is the same for Python.
+for other people's networks, which its options name; `wrap` is the same for Python.
 """
 
 import inspect

@@ -146,7 +146,7 @@ def _line(cells):
 
 
 def _parquet(table):
-  """Writes a CSV once more as Parquet, block by block; nothing where pyarrow is missing."""
+  """Writes a CSV as Parquet too, block by block; nothing where pyarrow is missing."""
   try:
     import pyarrow as pa
     from pyarrow import csv as arrow_csv

@@ -28,7 +28,7 @@ class Mode:
     """Whether the trunk is called as in training: dropout, and batches' own statistics.
 
     A trunk that was trained before keeps its moving statistics, so that what is trained is what is
-    used; at random there are none to keep. (The trunks of the lpips package have neither.)
+    used; one at random has none. (The trunks of the lpips package have neither.)
     """
     return self.trunk_random
 

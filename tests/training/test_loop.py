@@ -588,7 +588,7 @@ def test_a_lost_last_checkpoint_is_not_started_over(make, trained):
   make(train_steps=8).train()
   shutil.rmtree(trained / "checkpoints" / "last")
   before = _contents(trained)
-  with pytest.raises(UserError, match=r"has lost checkpoints/last: metrics.csv tells of step 8"):
+  with pytest.raises(UserError, match=r"has lost checkpoints/last: metrics.csv has step 8"):
     make(train_steps=12)
   assert _contents(trained) == before
 

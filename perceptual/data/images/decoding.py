@@ -1,7 +1,7 @@
 """Decoding image files: strictly, into sRGB, upright, at their depth, with a note of each change.
 
-What a file's head tells is read into a `Head`, which both the decoder and whoever wants the notes
-alone go by.
+The head of a file is read into a `Head`, which serves both the decoder and callers that want only
+the notes.
 """
 
 import contextlib
@@ -93,7 +93,7 @@ def read_head(stream, name):
     name: its name, for the error.
 
   Raises:
-    UnreadableImage: if it is no image, or one that is not read.
+    UnreadableImage: if it is not an image, or of a kind that is not read.
   """
   with _reasons(name), formats.open_image(stream) as image:
     return _head(image, stream)

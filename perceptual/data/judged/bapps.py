@@ -202,7 +202,7 @@ def _build(kind, source, data_dir, *, overwrite):
     if is_remote(downloads):
       downloads = folders.staging_dir(downloads)
     try:
-      with contextlib.redirect_stdout(io.StringIO()):  # it tells of directories that will not be
+      with contextlib.redirect_stdout(io.StringIO()):  # it names directories that are moved
         builder.download_and_prepare(download_dir=downloads, download_config=config)
     except (OSError, ExtractError, DownloadError) as error:
       reason = (str(error) or repr(error)).splitlines()[0]

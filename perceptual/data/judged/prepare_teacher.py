@@ -94,8 +94,8 @@ def prepare(source, data_dir, metric, *, split="val", seed=0, per_image=1, image
             limit=None, under=None, overwrite=False):
   """Makes triplets, has a metric judge them, and writes one of `CONFIGS` below `data_dir/teacher`.
 
-  The same images, options and metric give the same triplets, and the same answers but for what is
-  nearly a tie on a machine that rounds otherwise.
+  The same images, options and metric give the same triplets and the same answers. Only near ties
+  may be decided otherwise on a machine that rounds differently.
 
   Args:
     source: as `references.read` takes it: files, `'imagenet64'` or `'demo'`.

@@ -72,7 +72,7 @@ def _split_depth(folders):
 
 
 def _class_depth(folders):
-  """The place of the class in the folders' paths: below whatever wraps all of them."""
+  """The place of the class in the folders' paths: below the folders that all of them share."""
   if len(folders) == 1:
     return max(len(_parts(folders[0])) - 1, 0)
   return len(_parts(posixpath.commonpath(folders)))

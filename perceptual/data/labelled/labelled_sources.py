@@ -134,7 +134,7 @@ def _called(file_name, contents):
 
 
 def _class_names(contents, classes):
-  """Returns `{class: words}` for those of `classes` that a file of class names tells of."""
+  """Returns `{class: words}` for those of `classes` that a file of class names lists."""
   words = {}
   for file_name in _CLASS_NAME_FILES:
     for content in _called(file_name, contents).values():
@@ -152,8 +152,8 @@ def _folder_notes(classes, strangers, untrained, *, images_left_out):
     notes.append(f"{images_left_out} images outside the train and validation folders are left out.")
   if strangers:
     notes.append(
-        f"{len(strangers)} of {len(classes)} class folders, such as {strangers[0]!r}, are no "
-        "ImageNet labels, so the labels are the class folders in sorted order. TFDS knows their "
+        f"{len(strangers)} of {len(classes)} class folders, such as {strangers[0]!r}, are "
+        "not ImageNet labels, so the labels are the class folders in sorted order. TFDS has their "
         "names by tfds.builder_from_directory or tfds.load('imagenet_resized/64x64:0.1.0', ...); "
         "without the version it shows the same numbers under ImageNet's names.")
   return notes

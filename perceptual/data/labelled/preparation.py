@@ -49,7 +49,7 @@ class Report:
     class_names: label name -> words for people, where the source has them.
     resized: number of images that were not of that size.
     unreadable: `(name, reason)` of every image that could not be read.
-    ignored: names of the first files that were taken for no images.
+    ignored: names of the first files that were not taken for images.
     notes: what a person should know about how the source was understood.
     altered: what was altered on reading, for instance `laid over white` -> in how many images.
     made_with: what the data set depends on beside its source, option -> value.
@@ -266,7 +266,7 @@ def builder(dataset, data_dir, *, prepared_by):
   Args:
     dataset: its `tfds_files.DatasetName`.
     data_dir: the folder of all TFDS data sets.
-    prepared_by: the arguments of `perceptual prepare` that write it, but for --data_dir.
+    prepared_by: the arguments of `perceptual prepare` that write it, without --data_dir.
 
   Raises:
     UserError: if `data_dir` does not hold it, or a half-written one.

@@ -4,7 +4,7 @@
                                        dmos_std, dmos
   src_imgs/1600.png                    dst_imgs/awgn/1600.AWGN.1.png: reference, distortion, level
 
-Distorted images that nobody rated have no row; they are left out.
+Distorted images without ratings have no row; they are left out.
 """
 
 import io

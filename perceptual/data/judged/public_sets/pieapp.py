@@ -34,7 +34,7 @@ def read(files):
 
 
 def _rows(files, table, text):
-  """Yields the rows of one reference, but for those with the reference as a candidate."""
+  """Yields the rows of one reference, except those with the reference as a candidate."""
   reference = f"{_TABLE.fullmatch(table)[1]}.png"
   for where, cells in csv_rows(text, table):
     values = list(cells.values())

@@ -33,7 +33,7 @@ def load_metric(source=None, *, float_range=None, **given):
 
   Args:
     source: the name of a metric, as `list_metrics` has them; an export folder or a run directory,
-      also at an address as gs://bucket/metric; a TF Hub handle; None for the bundled metric.
+      also at an address, gs://bucket/metric; a TF Hub handle; None for the bundled metric.
       Options may follow a name after a colon, as text: `psnr:channels=luma,crop=4`. A folder that
       has the name of a metric is `./name`, or a `pathlib.Path`.
     float_range: what the lowest and highest value of a float image mean: `"0,1"`, `"0,255"` or

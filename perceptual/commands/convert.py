@@ -24,8 +24,8 @@ from perceptual.common import backends, packages
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string(
-    "network", None, "What the weights are of: lpips-alex, lpips-vgg, lpips-squeeze, or a network "
-    "of torchvision.", flag_values=FLAGS)
+    "network", None, "The metric or network of the weights: lpips-alex, lpips-vgg, "
+    "lpips-squeeze, or a network of torchvision.", flag_values=FLAGS)
 flags.DEFINE_string(
     "trunk", None, "The file of the network's weights. For LPIPS without --heads, the trunk alone.",
     flag_values=FLAGS)

@@ -27,8 +27,8 @@ flags.DEFINE_multi_string(
 flags.DEFINE_multi_string(
     "gin_param", [], "A gin binding, as \"learn.mode = 'tune'\".", flag_values=FLAGS)
 flags.DEFINE_string(
-    "model_dir", None, "The folder of the metric, made or taken up again: a path, or an address "
-    "as gs://bucket/run.", flag_values=FLAGS)
+    "model_dir", None, "The folder of the metric, created or resumed: a path, or an address, "
+    "gs://bucket/run.", flag_values=FLAGS)
 flags.DEFINE_string(
     "data_dir", None, "The folder of prepared data sets (see perceptual prepare), a path or an "
     "address.",

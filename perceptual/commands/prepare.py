@@ -76,7 +76,7 @@ FLAGS = flags.FlagValues()
 flags.DEFINE_string(
     "source", None, "The folder or archive to read; see above.", flag_values=FLAGS)
 flags.DEFINE_string(
-    "data_dir", None, "The folder of prepared data sets, a path or an address as gs://bucket/data; "
+    "data_dir", None, "The folder of prepared data sets, a path or an address, gs://bucket/data; "
     "each gets its own below it.",
     flag_values=FLAGS)
 flags.DEFINE_bool("overwrite", False, "Replace a data set that is there.", flag_values=FLAGS)
@@ -84,8 +84,8 @@ flags.DEFINE_integer(
     "seed", 0, "Seed of the order (imagenet64, images) or of the triplets (graded, teacher).",
     lower_bound=0, flag_values=FLAGS)
 flags.DEFINE_integer(
-    "max_unreadable", None, "imagenet64, images: how many unreadable images are passed over (and "
-    "listed) before nothing is prepared; by default 10, or one in a hundred if that is more.",
+    "max_unreadable", None, "imagenet64, images: how many unreadable images are skipped (and "
+    "listed); with more, nothing is prepared. By default 10, or one in a hundred if that is more.",
     lower_bound=0, flag_values=FLAGS)
 flags.DEFINE_string(
     "name", None, "images, judged: what to call the set; for judged by default the layout's name.",
@@ -102,12 +102,13 @@ flags.DEFINE_integer(
     "per_image", 1, "graded, teacher: triplets (of each kind) from one image.", lower_bound=1,
     flag_values=FLAGS)
 flags.DEFINE_integer(
-    "limit", None, "graded, teacher: use at most so many images, spread evenly over the source.",
+    "limit", None, "graded, teacher: use at most this many images, spread evenly over the source.",
     lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_string(
     "under", None, "graded, teacher: use only images with this folder in their path, as 'val'.",
     flag_values=FLAGS)
-flags.DEFINE_enum("teacher", "lpips-alex", TEACHERS, "teacher: who judges.", flag_values=FLAGS)
+flags.DEFINE_enum(
+    "teacher", "lpips-alex", TEACHERS, "teacher: the metric that judges.", flag_values=FLAGS)
 flags.DEFINE_enum(
     "split", "val", ["val", "train"], "teacher: triplets to score on, or to learn from.",
     flag_values=FLAGS)
@@ -115,7 +116,7 @@ flags.DEFINE_string(
     "weights_dir", None, "teacher: the folder of converted weights; by default PERCEPTUAL_WEIGHTS, "
     "or perceptual/weights in the user's cache.", flag_values=FLAGS)
 flags.DEFINE_enum(
-    "layout", None, LAYOUTS, "judged: the public set whose files these are; by default a CSV tells "
+    "layout", None, LAYOUTS, "judged: the public set whose files these are; by default a CSV holds "
     "the judgements.", flag_values=FLAGS)
 flags.DEFINE_enum(
     "direction", None, DIRECTIONS, "judged: which opinions are better; higher for mean opinion "

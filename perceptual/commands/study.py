@@ -56,7 +56,7 @@ FLAGS = flags.FlagValues()
 flags.DEFINE_string("study", None, "The gin file of the study.", flag_values=FLAGS)
 flags.DEFINE_string(
     "study_dir", None, "The folder of the study: its runs, tables and job files. A path, or (not "
-    "for submit) an address as gs://bucket/study.",
+    "for submit) an address, gs://bucket/study.",
     flag_values=FLAGS)
 flags.DEFINE_string(
     "data_dir", None, "The folder of prepared data sets (see perceptual prepare). Without it, "
@@ -68,14 +68,14 @@ flags.DEFINE_string(
     "shard", None, "run, submit: one of n equal parts, k/n, with k from 0 to n - 1.",
     flag_values=FLAGS)
 flags.DEFINE_bool(
-    "unfinished", False, "collect: the scores that runs in training have so far, too.",
+    "unfinished", False, "collect: include the scores so far of runs in training.",
     flag_values=FLAGS)
 flags.DEFINE_string(
     "device", "cpu", "plan: the device whose hours are estimated; an unknown one lists them all.",
     flag_values=FLAGS)
 flags.DEFINE_float(
     "peak_gflops", None, "plan, for the device cpu: how fast it multiplies matrices, as "
-    "python -m tools.benchmarks.networks tells; by default 504, of the CPU that was measured.",
+    "python -m tools.benchmarks.networks reports; by default 504, of the CPU that was measured.",
     lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_enum(
     "engine", None, ["slurm", "kubernetes", "tpu"], "submit: for which engine.", flag_values=FLAGS)

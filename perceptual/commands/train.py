@@ -26,7 +26,7 @@ flags.DEFINE_multi_string(
 flags.DEFINE_multi_string(
     "gin_param", [], "A gin binding, as 'train.batch_size = 64'.", flag_values=FLAGS)
 flags.DEFINE_string(
-    "model_dir", None, "The run directory, made or taken up again: a path, or an address as "
+    "model_dir", None, "The run directory, created or resumed: a path, or an address, "
     "gs://bucket/run.", flag_values=FLAGS)
 flags.DEFINE_string(
     "data_dir", None, "The folder of prepared data sets (see perceptual prepare), a path or an "

@@ -34,7 +34,7 @@ def expanded(path):
 
   Raises:
     UserError: if there is no such user, and no file of that name either; or if it is an address,
-      as gs://bucket/folder.
+      such as gs://bucket/folder.
   """
   path = os.fspath(path)  # pathlib would take the parts of another path for those of its own
   if _is_address(path):

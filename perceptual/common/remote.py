@@ -1,4 +1,4 @@
-"""Folders at an address, as gs://bucket/run: how they are reached, and what replaces a disk there.
+"""Folders at an address, gs://bucket/run: how they are reached, and what replaces a disk there.
 
 A path is an `etils.epath.Path`, as TensorFlow Datasets has it: the names of pathlib over the file
 systems of TensorFlow, which reads and writes. TensorFlow is imported with the first address.

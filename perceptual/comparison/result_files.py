@@ -6,7 +6,7 @@
 
 Paths of images are relative to the folder of these files, so that images and results can be moved
 together, and results.csv is itself a list of pairs for `perceptual compare --pairs_csv`. Where the
-folder is at an address, as gs://bucket/results, they are absolute.
+folder is at an address, gs://bucket/results, they are absolute.
 """
 
 import contextlib

@@ -5,7 +5,7 @@ that one, `<version>.unfinished`, and renamed when its last file is complete, so
 `tfds.load` or `tfds.builder_from_directory` finds there is whole. Checking that, and listing its
 files, does not need TensorFlow.
 
-One for an address, as gs://bucket/data, is built in the cache folder of this machine, where a
+One for an address, gs://bucket/data, is built in the cache folder of this machine, where a
 killed run goes on, and uploaded when it is whole, `dataset_info.json` last.
 """
 

@@ -104,7 +104,7 @@ def network(name=None, **options):
     available = ", ".join((*models.names(), *models.wrappers()))
     raise UserError(f"network.name is not given. Available: {available}.")
   if "num_classes" in options:
-    raise UserError("network.num_classes is not for gin: it is the number of the images' classes.")
+    raise UserError("network.num_classes cannot be bound: it is the number of the images' classes.")
   errors.require_options(name, options, [
       option for option in models.network_options(name) if option != "num_classes"])
   return name, options

@@ -50,5 +50,5 @@ class _Parser(config_parser.ConfigParser):
     elif isinstance(statement, config_parser.ImportStatement):
       raise UserError(
           f"{self._file or 'A binding'} has '{statement.format()}': imports are refused, since "
-          "they run code. Gin files say values alone.")
+          "they run code. Gin files may only set values.")
     return statement

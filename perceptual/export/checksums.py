@@ -34,7 +34,7 @@ def verify(folder):
     if files.size(file) is None:
       raise UserError(f"{file} is missing. Export the metric again.")
     if _of(file) != about:
-      raise UserError(f"{file} is damaged: it is not as {FILE} tells. Export the metric again.")
+      raise UserError(f"{file} is damaged: it does not match {FILE}. Export the metric again.")
 
 
 def _of(path):

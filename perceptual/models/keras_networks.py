@@ -110,7 +110,7 @@ def _loaded(path):
 def _existing_file(option, path):
   file = expanded(path)
   if not file.is_file():
-    raise errors.UserError(f"{option}: there is not a file {path} (from {pathlib.Path.cwd()}).")
+    raise errors.UserError(f"{option}: there is no file {path} (from {pathlib.Path.cwd()}).")
   return file
 
 

@@ -97,8 +97,8 @@ class Copier:
     shape = tuple(uses[0].shape)
     if len(shape) not in (2, 3, 4) or shape[-1] is None:
       raise errors.UserError(
-          f"The layer {name!r} cannot be tapped: it gives {shape}, no map [batch, rows, columns, "
-          "channels], tokens [batch, tokens, channels] or vector [batch, channels].")
+          f"The layer {name!r} cannot be tapped: it gives {shape}, which is not a map [batch, "
+          "rows, columns, channels], tokens [batch, tokens, channels] or vector [batch, channels].")
     return uses[0]
 
   def _copy(self, operation, name):

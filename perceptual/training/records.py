@@ -52,7 +52,7 @@ class Progress:
   def _left(self, step, now):
     """The time left, in words: by the pace, evaluations included, since the first report.
 
-    The first loop tells nothing of it, for in it the graph is built.
+    The first loop is left out, since the graph is built in it.
     """
     if self._first_report is None:
       self._first_report = (step, now)
@@ -146,7 +146,7 @@ class MetricsFile:
 
 
 def read_metrics(path):
-  """Returns the lines of a `metrics.csv` as dictionaries of numbers; none if there is not a file.
+  """Returns the lines of a `metrics.csv` as dictionaries of numbers; none if there is no file.
 
   Raises:
     UserError: if the file is damaged.

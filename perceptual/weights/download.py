@@ -75,7 +75,8 @@ def _response(url, have):
   except urllib.error.HTTPError as error:
     if have and error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
       return None
-    raise errors.UserError(f"{url} cannot be had: HTTP {error.code} {error.reason}.") from None
+    raise errors.UserError(
+        f"{url} cannot be downloaded: HTTP {error.code} {error.reason}.") from None
   except (OSError, http.client.HTTPException) as error:
     reason = getattr(error, "reason", error)
     raise errors.UserError(f"{url} cannot be reached: {errors.first_line(reason)}.") from None

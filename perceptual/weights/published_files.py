@@ -26,7 +26,7 @@ _DOWNLOADS = "downloads"  # below the folder of converted weights
 def find(entry):
   """Returns the published file of some weights, if this machine has it; else None.
 
-  A file of that name with other contents is passed over, with a warning.
+  A file of that name with other contents is ignored, with a warning.
 
   Args:
     entry: a `catalogue.Entry`.
@@ -38,7 +38,7 @@ def find(entry):
         verify(entry, path)
         return path
       except errors.UserError as error:
-        warnings.warn(f"Passed over: {error}", stacklevel=2)
+        warnings.warn(f"Ignored: {error}", stacklevel=2)
   return None
 
 

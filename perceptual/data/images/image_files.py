@@ -31,7 +31,7 @@ class ImageFile:
 
   Attributes:
     name: its relative name.
-    read: returns its bytes; raises `OSError` or `UnreadableImage` where they cannot be had.
+    read: returns its bytes; raises `OSError` or `UnreadableImage` if they cannot be read.
   """
 
   name: str

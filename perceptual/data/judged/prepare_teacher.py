@@ -228,7 +228,7 @@ def _require_disjoint(images, data_dir, split):
   there = references.sha256_of_each(e["reference"] for e in examples.as_numpy_iterator())
   common = len(there & references.sha256_of_each(images))
   if common:
-    raise UserError(f"{common} of the images stand in {_directory(data_dir, split)} already: "
+    raise UserError(f"{common} of the images are in {_directory(data_dir, split)} already: "
                     "what is learned from and what is scored must be made from different images.")
 
 

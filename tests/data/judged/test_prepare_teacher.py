@@ -117,7 +117,7 @@ def test_the_same_photographs_for_both_are_refused(tmp_path):
   for number, image in enumerate(images):
     (tmp_path / "files" / f"{number}.png").write_bytes(image_files.encode_png(image))
   prepare_teacher.prepare(str(tmp_path / "files"), tmp_path, Teacher(), per_image=3)
-  message = r"^3 of the images stand in .*/teacher/cross/1\.0\.0 already: "
+  message = r"^3 of the images are in .*/teacher/cross/1\.0\.0 already: "
   with pytest.raises(UserError, match=message):
     prepare_teacher.prepare(str(tmp_path / "files"), tmp_path, Teacher(), split="train")
   assert not (tmp_path / "teacher" / "cross_train" / "1.0.0").exists()

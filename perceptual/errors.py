@@ -21,7 +21,7 @@ class UserError(ValueError):
 
 
 class Stopped(SystemExit):
-  """A run has ended before its end and can be taken up again: the process exits with `STOPPED`.
+  """A run has stopped early and can be resumed: the process exits with status `STOPPED`.
 
   It is not an `Exception`, so that a loop over many runs does not go on with the next one.
   """
@@ -50,7 +50,7 @@ def shown(value):
 def similar(name, available):
   """Returns the names that may have been meant, most alike first, at most five.
 
-  Case and separators do not matter, and a name that begins with what was given is like it.
+  Case and separators do not matter, and a name that starts with the one received is similar.
 
   Args:
     name: the name received, a string.

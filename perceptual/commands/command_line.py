@@ -15,7 +15,7 @@ A command is a module with a docstring that teaches, its own flags, and a `main`
 
 Flags live in a `FlagValues` of the module's own, so several commands fit in one process; each has
 --log besides, the format of lines on stderr. Exit statuses: 0 done, 1 a `UserError` or a fault of
-the machine, 2 a wrong command line, 75 stopped before the end, to be taken up by the same command,
+the machine, 2 a wrong command line, 75 stopped before the end, to be resumed by the same command,
 130 interrupted, 141 the reader of the output has gone; any other exception is a bug and keeps its
 traceback.
 """

@@ -4,11 +4,11 @@
     perceptual compare reference.png candidate_a.png candidate_b.jpg
     perceptual compare --metric=runs/demo/metric reference.png candidate_a.png
 
-  Two folders, paired by name; the results are kept as they come, so that a killed run goes on:
+  Two folders, paired by name; results are saved as they come, so that a killed run can go on:
     perceptual compare --metric=lpips-alex --metric=ssim --reference_dir=photographs \\
         --candidate_dir=restored --output_dir=runs/restored
 
-  The same with a heat map of every pair, and one page to look at and to pass on:
+  The same with a heat map of every pair, and one page to view and share:
     perceptual compare photographs restored --output_dir=runs/page --heatmap --report
 
   Clips, each a folder of frames: means by clip, and over clips:

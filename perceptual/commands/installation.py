@@ -1,4 +1,4 @@
-"""What is installed on this machine, as data and as text: what `perceptual doctor` tells."""
+"""What is installed on this machine, as data and as text: what `perceptual doctor` reports."""
 
 import importlib.metadata
 import os

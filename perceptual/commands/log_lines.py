@@ -69,7 +69,7 @@ class LogLines(io.TextIOBase):
     return len(text)
 
   def end_line(self):
-    """Passes on what was begun and has no end yet."""
+    """Passes on a line that has no end yet."""
     if self._begun.strip():
       self.write("\n")
 

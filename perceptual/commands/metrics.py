@@ -66,7 +66,7 @@ def _show(source):
 def _made(spec, source, given):
   """Returns a metric with the options that it was given; None without any, or what it needs.
 
-  Only the metric itself can tell whether their values are legal.
+  Only the metric itself can check the values of options.
   """
   if not given or not backends.installed():
     return None

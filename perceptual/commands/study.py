@@ -8,7 +8,7 @@
 
   perceptual study run --study=gin/studies/width_small.gin --study_dir=studies/width --data_dir=data
       trains all runs, one after another; or those of --index=3 (10-19, 3,7), or one of several
-      equal parts, --shard=0/4. Runs that have finished are passed over, killed ones taken up again;
+      equal parts, --shard=0/4. Runs that have finished are skipped, killed ones resumed;
       where one fails the others go on, and it is tried again when the command is given again.
 
   perceptual study status --study=gin/studies/width_small.gin --study_dir=studies/width

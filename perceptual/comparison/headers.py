@@ -1,4 +1,4 @@
-"""What the head of an image file tells before its pixels are decoded."""
+"""What the header of an image file says before its pixels are decoded."""
 
 from typing import NamedTuple
 

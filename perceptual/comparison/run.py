@@ -1,4 +1,4 @@
-"""A whole comparison: look at the files, batch the pairs, decode ahead, score, keep a journal."""
+"""A whole comparison: inspect the files, batch the pairs, decode ahead, score, keep a journal."""
 
 import contextlib
 import dataclasses

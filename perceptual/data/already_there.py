@@ -22,7 +22,7 @@ def made_with(directory):
 
 
 def by_another_tool(directory):
-  """Returns the `UserError` for a data set of which nothing tells what it was made with."""
+  """Returns the `UserError` for a data set without metadata that say what it was made with."""
   return UserError(f"{directory} already holds a data set, made by another tool: {_REPLACE}")
 
 

@@ -94,7 +94,7 @@ def _title(judged_set):
 
 
 def _legend(columns, judged_set):
-  """What the headings do not tell."""
+  """What the headings do not say."""
   groups = [f"{_HEADINGS[group]}: mean of {', '.join(_HEADINGS[s] for s in subsets)}"
             for group, subsets in scores.GROUPS.items() if group in columns]
   others = ["±: half the 95% bootstrap interval"]

@@ -91,7 +91,7 @@ class Metric(abc.ABC):
     raise NotImplementedError
 
   def _about(self):
-    """Returns what `repr` tells beside the name, the range and the direction: a list of text."""
+    """Returns what `repr` shows beside the name, the range and the direction: a list of text."""
     return [f"{name} {value}" for name, value in self.options.items()]
 
   # What a metric does.

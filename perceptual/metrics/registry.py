@@ -16,7 +16,7 @@ DEFAULT = "perceptual"
 GAUSSIAN = "gaussian-"
 
 # The nets of LPIPS: for people, its trunk's weights in `catalogue`, and the least side. Exact is
-# what gave the published numbers here, as docs/lpips.md tells.
+# what gave the published numbers here, as docs/lpips.md explains.
 _LPIPS = {
     "alex": ("AlexNet, exact", "alexnet", 31), "vgg": ("VGG-16", "vgg16", 16),
     "squeeze": ("SqueezeNet 1.1, exact", "squeezenet1_1", 17)}

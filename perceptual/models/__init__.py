@@ -91,7 +91,7 @@ def build(name, **options):
 
   Args:
     name: one of `names()` or of `wrappers()`.
-    **options: some of `network_options(name)`; what they mean stands at the family's builder
+    **options: some of `network_options(name)`; documented at the family's builder
       (`resnet.resnet`).
 
   Returns:

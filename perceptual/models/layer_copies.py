@@ -127,7 +127,7 @@ def _of_known_length(vectors, length, name):
 
 
 def _copy_of(operation, name):
-  """Returns a layer, or an operation of a functional model, anew, with the same weights."""
+  """Returns a copy of a layer, or of an operation of a functional model, with the same weights."""
   if getattr(operation, "data_format", None) == "channels_first":
     raise errors.UserError(f"The layer {name!r} is channels_first; only channels_last can be "
                            "wrapped.")

@@ -16,7 +16,7 @@ class Mode:
   Attributes:
     tells: in words.
     trunk_learns: whether the trunk's weights are trained too, beside those of the channels.
-    trunk_random: whether the trunk begins at random, not as it was trained for something else.
+    trunk_random: whether the trunk starts at random, not as trained for something else.
   """
 
   tells: str

@@ -1,4 +1,4 @@
-"""When a folder may be taken up again: by the run it was made for, on all workers at one step."""
+"""When a run may be resumed: only the one the folder was made for, on all workers at one step."""
 
 import contextlib
 import json

@@ -75,7 +75,7 @@ class ScoresFile:
   """The file of a run, rewritten whole so that it is never half-written."""
 
   def __init__(self, path, last_step=0, write=True, *, noted=None, crc32=None):
-    """Reads the file; lines after `last_step`, which a resumed run writes again, are passed over.
+    """Reads the file; lines after `last_step`, which a resumed run writes again, are skipped.
 
     Args:
       path: the file; it need not be there.

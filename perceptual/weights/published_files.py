@@ -14,7 +14,7 @@ from perceptual import errors
 from perceptual.common import files
 from perceptual.weights import download, state_dicts, store
 
-# A file of weights stands at `Entry.path` below the address of its role; so it should on a mirror.
+# A file of weights is at `Entry.path` below the address of its role, also on a mirror.
 ADDRESSES = {
     "trunk": "https://download.pytorch.org/models",
     "heads": ("https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/"

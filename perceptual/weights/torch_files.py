@@ -36,7 +36,7 @@ _STORAGES = {
 
 @dataclasses.dataclass(frozen=True)
 class _Storage:
-  """A run of numbers in the file, to be read once it is known where it stands."""
+  """A run of numbers in the file, read once its place is known."""
 
   key: str
   dtype: np.dtype

@@ -44,7 +44,7 @@ class UnreadableImage(UserError):
 
 
 class Head(NamedTuple):
-  """What the head of an image file tells.
+  """What the header of an image file says.
 
   Attributes:
     size: height and width in pixels, upright.
@@ -160,7 +160,7 @@ def _reasons(name):
 
 
 def _check_whole(image, data):
-  """Looks at what decoding alone does not look at."""
+  """Checks what decoding alone does not check."""
   if image.format == "PNG":
     png.check(io.BytesIO(data))
   elif image.format == "JPEG2000":

@@ -77,7 +77,7 @@ class Report:
 
 
 def label(teacher):
-  """Returns who judged, in words that stand wherever a score on the set is shown."""
+  """Returns who judged, in words that are shown with every score on the set."""
   return f"judged by {teacher}, a stand-in for people: no human judged"
 
 
@@ -171,7 +171,7 @@ def _write(images, data_dir, metric, made_from, *, split, overwrite):
 
 
 def _described(fingerprint):
-  """Returns which metric judged, as text that does not tell the versions of libraries."""
+  """Returns which metric judged, as text without the versions of libraries."""
   lasting = {key: value for key, value in fingerprint.items() if key != "versions"}
   digest = hashlib.sha256(json.dumps(lasting, sort_keys=True).encode()).hexdigest()
   return {"teacher": f"{fingerprint['name']} (fingerprint {digest[:12]})"}

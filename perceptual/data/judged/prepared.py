@@ -66,7 +66,7 @@ class PreparedJudgements:
   Attributes:
     name: of the set.
     kind: `2afc`, `jnd` or `opinions`.
-    note: who judged what; stands wherever a score on this set is shown.
+    note: who judged what; shown with every score on this set.
     higher_is_better: of `opinions`, whether a higher one is a better image; otherwise None.
     examples: `[examples, 1 + candidates]` int64, indices of images: the reference, then its
       candidates, two for `2afc` and one otherwise.

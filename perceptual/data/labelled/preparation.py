@@ -3,9 +3,9 @@
 Images are box-resized whole and stored as PNG, which keeps every pixel; those of the right size
 already are stored as they are.
 
-Examples are written in a random order given by a seed. A run that was killed is taken up by the
-next one with the same arguments, which loses no more than `COMMIT_EVERY` images of work and writes
-the same bytes as an uninterrupted one. Until the last file is whole there is nothing to read by
+Examples are written in a random order given by a seed. A killed run is resumed by the next one
+with the same arguments, which loses at most `COMMIT_EVERY` images of work and writes the same bytes
+as an uninterrupted one. Until the last file is whole there is nothing to read by
 mistake.
 """
 

@@ -162,6 +162,6 @@ def _normalise(convolution, outputs):
 
 
 def _hash(images):
-  """What tells one array of images from another, for the fingerprint."""
+  """A hash of an array of images, for the fingerprint."""
   images = ops.convert_to_numpy(images)
   return hashlib.sha256(np.ascontiguousarray(images).tobytes()).hexdigest()

@@ -4,7 +4,7 @@
   reference_images/test/ref_1.png          distorted_images/test/ref_1/distort_1_*.png
 
 Forty people judged each pair. The columns are told by their place, as the authors' readme does.
-Pairs in which the reference stands as a candidate are left out: every metric gets them right.
+Pairs with the reference as a candidate are left out: every metric gets them right.
 """
 
 import re

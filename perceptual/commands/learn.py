@@ -12,9 +12,9 @@ convert), at random for 'scratch', or one that perceptual train has trained:
   perceptual learn --gin_file=gin/runs/lpips_lin_own_teacher.gin --trunk_dir=runs/resnet6 \\
       --data_dir=data --model_dir=runs/resnet6_lin
 
-The folder is used as one of perceptual train: evaluate, export and compare take it for the learned
-metric. The same command given again takes an interrupted run up where it was saved last, and ends
-with the same weights. --dry_run builds everything, prints what would run, and stops.
+The folder is used like one of perceptual train: evaluate, export and compare take it as the learned
+metric. The same command resumes an interrupted run from where it was saved last, and ends with the
+same weights. --dry_run builds everything, prints what would run, and stops.
 """
 
 from absl import flags

@@ -1,18 +1,18 @@
-"""Plan, run and collect a study: many training runs, said by one gin file.
+"""Plan, run and collect a study: many training runs, defined by one gin file.
 
   perceptual study plan --study=gin/studies/width_small.gin --data_dir=data
       every run with its parameters, operations, memory, checkpoints and hours on --device; every
-      value is checked, so that a network that cannot be built is told now. With --study_dir the
+      value is checked, so that a network that cannot be built is reported now. With --study_dir the
       plan is written there as plan.csv. Without --data_dir, studies of ImageNet are planned with
       the sizes that it was published with.
 
   perceptual study run --study=gin/studies/width_small.gin --study_dir=studies/width --data_dir=data
       trains all runs, one after another; or those of --index=3 (10-19, 3,7), or one of several
-      equal parts, --shard=0/4. Runs that have finished are skipped, killed ones resumed;
-      where one fails the others go on, and it is tried again when the command is given again.
+      equal parts, --shard=0/4. Runs that have finished are skipped, killed ones resumed; if one
+      fails the others go on, and the same command tries it again.
 
   perceptual study status --study=gin/studies/width_small.gin --study_dir=studies/width
-      how every run stands, and folders of runs that the study no longer has.
+      the state of every run, and folders of runs that the study no longer has.
 
   perceptual study collect --study=gin/studies/width_small.gin --study_dir=studies/width
       writes every score of every finished run as one table, collected.csv (and collected.parquet
@@ -22,7 +22,7 @@
   perceptual study analyze --study=gin/studies/width_small.gin --study_dir=studies/width \\
       --data_dir=data --analysis=entropy,low_pass
       analyses the last checkpoint of every finished run of a network, as perceptual analyze does,
-      into its folder analyses/; what is there already stays.
+      into its folder analyses/; analyses that are there already stay.
 
   perceptual study findings --study=gin/studies/width_small.gin --study_dir=studies/width
       what the collected table says of the paper's claims: the best score of each configuration over

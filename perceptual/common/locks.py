@@ -3,7 +3,7 @@
 At an address, gs://bucket/run, the file alone is the lock. Nothing there shows whether a process
 of another host still runs, and between looking for the file and writing it another process may do
 the same: the last to write holds the lock, which each finds out by reading it again. Two processes
-that begin within the time of these three requests can therefore both go on, which is the one gap.
+that start within the time of these three requests can therefore both go on: the only gap.
 """
 
 import contextlib

@@ -23,8 +23,8 @@ identical features.
 
 `sort` sorts by NumPy in graphs that run at once on a CPU and ask for it (`sorting`).
 
-Distances without parameters are asked for by name, by `get`, which adds several of them too:
-`local+sort`. `linear` makes the learned one, the `lin` of LPIPS, from its weights.
+`get` returns distances without parameters by name, and sums of them: `local+sort`. `linear` makes
+the learned one, the `lin` of LPIPS, from its weights.
 
 The perceptual functions are those of Kumar et al., "Do better ImageNet classifiers assess
 perceptual similarity better?" (TMLR 2022); `sort` and the sums are those of Pihlgren et al.,

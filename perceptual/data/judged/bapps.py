@@ -75,7 +75,7 @@ class Bapps(tfds.core.GeneratorBasedBuilder):
 
 
 def _local_folders(dl_manager, kind):
-  """The subsets' folders below `manual_dir`, unpacked from the archives there where need be."""
+  """The subsets' folders below `manual_dir`, unpacked from the archives there if necessary."""
   try:
     folder = dl_manager.manual_dir
   except AssertionError:  # there is none, or it is empty

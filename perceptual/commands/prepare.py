@@ -41,6 +41,7 @@ import inspect
 
 from absl import flags
 
+from perceptual import errors
 from perceptual.commands import command_line
 from perceptual.common import packages
 from perceptual.data.labelled import registry
@@ -139,7 +140,8 @@ def main(argv):
   if len(argv) != 2 or argv[1] not in DATASETS:
     received = " ".join(argv[1:]) or "nothing"
     raise command_line.UsageError(
-        f"prepare needs the name of one data set: {', '.join(DATASETS)}. Received: {received}.")
+        f"prepare needs the name of one data set: {', '.join(DATASETS)}. Received: {received}."
+        f"{errors.did_you_mean(received, DATASETS)}")
   dataset = argv[1]
   _check_flags(dataset)
   if FLAGS.source is None and dataset != "bapps":

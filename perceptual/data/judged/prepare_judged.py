@@ -97,7 +97,7 @@ def prepare(source, data_dir, *, name, layout=None, table=None, columns=None, di
   found = source_files.SourceFiles(source)
   judged = judgements.checked(_read(found, layout, table, columns, direction))
   if prepared.is_complete(directory) and not overwrite:
-    return _found(prepared.load_judged(name, data_dir), judged, found)
+    return _found(_there(name, data_dir), judged, found)
   provenance = _provenance(found, judged, layout)
   made = [] if files.is_remote(directory) else [
       folder for folder in (directory.parent, files.place(data_dir)) if not folder.exists()]
@@ -114,6 +114,14 @@ def prepare(source, data_dir, *, name, layout=None, table=None, columns=None, di
     _remove_empty(made)
     raise
   return Report(prepared.load_judged(name, data_dir), _unused(judged, found), altered)
+
+
+def _there(name, data_dir):
+  """Returns the set that is there; the `UserError` of a damaged one says how to replace it."""
+  try:
+    return prepared.load_judged(name, data_dir)
+  except UserError as error:
+    raise UserError(f"{error} To replace it: --overwrite.") from None
 
 
 def _found(there, judged, files_found):

@@ -150,6 +150,14 @@ def test_a_set_that_is_there_stays_unless_it_is_overwritten(opinions, tmp_path):
   assert prepared.available(tmp_path / "data") == ["study"]
 
 
+def test_a_damaged_set_is_replaced_when_it_is_overwritten(opinions, tmp_path):
+  judged = prepare(opinions, tmp_path / "data", direction=MOS).judged
+  (judged.directory / judged.images[0].file).unlink()
+  with pytest.raises(UserError, match=r"000000\.png is missing: .* To replace it: --overwrite\."):
+    prepare(opinions, tmp_path / "data", direction=MOS)
+  assert not prepare(opinions, tmp_path / "data", direction=MOS, overwrite=True).found
+
+
 def break_image(folder):
   path = folder / "photos/r2_3.png"
   path.write_bytes(path.read_bytes()[:-20])

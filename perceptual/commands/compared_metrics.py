@@ -69,5 +69,6 @@ def _label_with(label, distance):
   """Returns the label of a metric with another distance, which takes the place of its own."""
   from perceptual.metrics import options, sources
 
-  name, given = (label, {}) if sources.exists(label) else options.split(label)
+  is_folder = "://" not in label and sources.exists(label)
+  name, given = (label, {}) if is_folder else options.split(label)
   return options.joined(name, {**given, "distance": distance})

@@ -151,7 +151,7 @@ def test_sets_that_are_there_are_kept_unless_overwritten(prepared, folder):
   for options, told in (({"seed": 6, "under": "val"}, "seed 5, not 6"),
                         ({"seed": 5}, "under val, not None"),
                         ({"seed": 5, "under": "val", "limit": 4},
-                         "images 5 of SHA-256 .*, not 4 of SHA-256")):
+                         "images 5 of SHA-256 .*, not 3 of SHA-256")):
     with pytest.raises(UserError, match=f"already holds a data set, made with {told}.*: to replac"):
       prepare_graded.prepare(folder, data_dir, per_image=3, **options)
   assert files_hash(report.directories["monotone"]) == before

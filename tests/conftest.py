@@ -57,6 +57,8 @@ _SLOW_PARAMETERS = (
     "torchvision_efficientnet_b0", "torchvision_efficientnet_b7", "vit_l4", "vit_l8")
 _TESTS = pathlib.Path(__file__).parent
 
+gc.set_threshold(50_000, 20, 50)  # graphs are many small objects, searched over and over before
+
 
 def _is_slow(item):
   parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()

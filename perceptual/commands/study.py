@@ -14,6 +14,12 @@
   perceptual study status --study=gin/studies/width_small.gin --study_dir=studies/width
       the state of every run, and folders of runs that the study no longer has.
 
+  perceptual study score --study=gin/studies/width_small.gin --study_dir=studies/width \\
+      --data_dir=data --judged_set=judged/NAME:image_size=64
+      scores every checkpoint that finished runs have kept (train.keep_checkpoints) on a judged set
+      that their training did not know, one of your own (perceptual prepare judged) for instance.
+      What is scored already stays; collect takes the scores into its table.
+
   perceptual study collect --study=gin/studies/width_small.gin --study_dir=studies/width
       writes every score of every finished run as one table, collected.csv (and collected.parquet
       where pyarrow is installed), into the study's folder. With --unfinished, also the scores that
@@ -50,7 +56,7 @@
 
 from absl import flags
 
-from perceptual.commands import command_line, distribution
+from perceptual.commands import command_line, distribution, evaluate_judged
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("study", None, "The gin file of the study.", flag_values=FLAGS)
@@ -63,12 +69,13 @@ flags.DEFINE_string(
     "plan takes the published sizes of ImageNet, and of a study of tasks its working directory.",
     flag_values=FLAGS)
 flags.DEFINE_list(
-    "index", [], "run, submit: these runs alone, as 3,10-19; by default all.", flag_values=FLAGS)
+    "index", [], "run, score, submit: these runs alone, as 3,10-19; by default all.",
+    flag_values=FLAGS)
 flags.DEFINE_string(
-    "shard", None, "run, submit: one of n equal parts, k/n, with k from 0 to n - 1.",
+    "shard", None, "run, score, submit: one of n equal parts, k/n, with k from 0 to n - 1.",
     flag_values=FLAGS)
 flags.DEFINE_bool(
-    "unfinished", False, "collect: include the scores so far of runs in training.",
+    "unfinished", False, "score, collect: include runs in training, with the scores so far.",
     flag_values=FLAGS)
 flags.DEFINE_string(
     "device", "cpu", "plan: the device whose hours are estimated; an unknown one lists them all.",
@@ -113,13 +120,14 @@ flags.DEFINE_integer(
 flags.DEFINE_list(
     "analysis", [], "analyze: which analyses; see perceptual analyze.", flag_values=FLAGS)
 flags.DEFINE_string(
-    "judged_set", None, "analyze: the judged set of analyses that need one; findings, figures, "
-    "report: the set whose scores are shown, by default bapps/2afc or else the first that was "
-    "collected.",
+    "judged_set", None, "score: the judged set that is scored on, also judged/NAME or "
+    "judged/NAME:image_size=64,crop=48; analyze: that of analyses that need one; findings, "
+    "figures, report: the set whose scores are shown, as the table names it, by default bapps/2afc "
+    "or else the first that was collected.",
     flag_values=FLAGS)
 flags.DEFINE_integer(
-    "limit", None, "analyze: at most this many images, and triplets of each subset; by default "
-    "all.", lower_bound=1, flag_values=FLAGS)
+    "limit", None, "analyze, score: at most this many images, and triplets of each subset (not of "
+    "judged/NAME); by default all.", lower_bound=1, flag_values=FLAGS)
 flags.mark_flag_as_required("study", flag_values=FLAGS)
 distribution.define_training_flags(FLAGS)
 
@@ -188,6 +196,35 @@ def _collect():
   paths, states = collecting.collect(study, folder, unfinished=FLAGS.unfinished)
   print(status.summary(study, folder, states))
   print(f"Collected: {'  '.join(map(str, paths))}")
+
+
+def _score():
+  if FLAGS.judged_set is None:
+    raise command_line.UsageError("study score needs --judged_set.")
+  from perceptual.studies import definition, further_scores, selection
+
+  study = definition.read(FLAGS.study)
+  runs = selection.select(study.runs, index=FLAGS.index, shard=FLAGS.shard)
+  failed = further_scores.score_runs(
+      runs, _existing(study), _judged(), unfinished=FLAGS.unfinished)
+  return 1 if failed else 0
+
+
+def _judged():
+  """Returns what scores on the judged set of the flags."""
+  from perceptual.data.judged import judged_sets, prepared
+  from perceptual.studies import further_scores
+
+  if FLAGS.judged_set.startswith(evaluate_judged.PREFIX):
+    if FLAGS.data_dir is None:
+      raise command_line.UsageError(f"{FLAGS.judged_set} lies in --data_dir: give it.")
+    name, view = evaluate_judged.viewed(FLAGS.judged_set)
+    return further_scores.Prepared(prepared.load_judged(name, FLAGS.data_dir), view)
+  judged = judged_sets.load(FLAGS.judged_set, data_dir=FLAGS.data_dir, limit=FLAGS.limit)
+  if judged.kind != "2afc":
+    raise command_line.UsageError(f"--judged_set={judged.name} is of kind {judged.kind}: study "
+                                  "score takes triplets, and judged/NAME.")
+  return further_scores.Triplets(judged)
 
 
 def _analyze():
@@ -277,9 +314,9 @@ def _existing(study):
   return folder
 
 
-_SUBCOMMANDS = {"plan": _plan, "run": _run, "status": _status, "collect": _collect,
-                "analyze": _analyze, "findings": _findings, "figures": _figures, "report": _report,
-                "losses": _losses, "submit": _submit}
+_SUBCOMMANDS = {"plan": _plan, "run": _run, "status": _status, "score": _score,
+                "collect": _collect, "analyze": _analyze, "findings": _findings,
+                "figures": _figures, "report": _report, "losses": _losses, "submit": _submit}
 
 
 if __name__ == "__main__":

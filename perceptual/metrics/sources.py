@@ -64,6 +64,11 @@ def unknown(source):
         str(path.parent / other.name) for other in sorted(parent.iterdir()) if other.is_dir()]
     return UserError(f"There is no folder {errors.shown(source)}, and no metric of that name."
                      f"{errors.did_you_mean(source, beside)}")
+  names = [name.strip() for name in source.split(",")]
+  if len(names) > 1 and all(map(registry.find, names)):
+    flags = " ".join(f"--metric={name}" for name in names)
+    return UserError(f"{errors.shown(source)} names several metrics: name each by itself, as in "
+                     f"{flags}.")
   suggestion = errors.did_you_mean(source, registry.names())
   return UserError(
       f"Unknown metric {errors.shown(source)}.{suggestion} `perceptual metrics` lists all that "

@@ -36,7 +36,8 @@ def pictures(study_dir, data_dir, seed):
     task = runs.trained_task(path, [], data_dir=data_dir)
     model = evaluation.load(model_dir.ModelDir(path), task, "best_score")
     restored = np.clip(protocols.restored(model, small), 0, 1)
-    found[path.name.removeprefix("super_resolution-").removesuffix(suffix)] = np.floor(255 * restored + 0.5).astype(np.uint8)
+    loss = path.name.removeprefix("super_resolution-").removesuffix(suffix)
+    found[loss] = np.floor(255 * restored + 0.5).astype(np.uint8)
   return found
 
 

@@ -125,12 +125,12 @@ def score_runs(runs, folder, judged, *, unfinished=False, report=print):
     How many runs failed.
 
   Raises:
-    UserError: if no run has finished, or started with `unfinished`.
+    UserError: if none of them has finished, or started with `unfinished`.
   """
   states = {study_dir.FINISHED, *([study_dir.STARTED] if unfinished else [])}
   chosen = [run for run in runs if run.kind == "train" and folder.state(run).state in states]
   if not chosen:
-    raise errors.UserError(f"No run of a network in {folder.path} has "
+    raise errors.UserError(f"None of the runs of networks that were chosen in {folder.path} has "
                            f"{'started' if unfinished else 'finished'}.")
   failed = 0
   for run in chosen:

@@ -7,7 +7,7 @@ two candidates (learn.mode = 'lin'), the network too ('tune'), or both from rand
 What is learned from is the training part of BAPPS, or of the teacher set (perceptual prepare).
 
 The network is gin's network.name, with published weights that were converted before (perceptual
-convert), at random for 'scratch', or one that perceptual train has trained:
+convert), with random weights for 'scratch', or one that perceptual train has trained:
 
   perceptual learn --gin_file=gin/runs/lpips_lin_own_teacher.gin --trunk_dir=runs/resnet6 \\
       --data_dir=data --model_dir=runs/resnet6_lin

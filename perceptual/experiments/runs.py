@@ -120,6 +120,6 @@ def _trunk(mode, trunk_dir, trunk_checkpoint, weights_dir):
         trunks.published, weights_dir=weights_dir)
     return functools.partial(build, *config.network())
   if is_random:
-    raise UserError(f"learn.mode {mode!r} begins with a network at random: leave out "
+    raise UserError(f"learn.mode {mode!r} starts from random weights: leave out "
                     "--trunk_dir, or choose 'tune'.")
   return functools.partial(trunks.trained, trunk_dir, checkpoint=trunk_checkpoint)

@@ -89,7 +89,7 @@ def read_head(stream, name):
   """Returns the `Head` of an image file, none of whose pixels are decoded.
 
   Args:
-    stream: a binary file that can be sought in.
+    stream: a seekable binary file.
     name: its name, for the error.
 
   Raises:

@@ -72,7 +72,7 @@ def open_image(stream):
   """Opens an image of one of `FORMATS` and decodes none of its pixels.
 
   Args:
-    stream: a binary file that can be sought in, at least as long as it takes to identify it.
+    stream: a seekable binary file, at least until it is identified.
 
   Returns:
     A `PIL.ImageFile.ImageFile`.

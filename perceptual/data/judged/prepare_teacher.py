@@ -171,7 +171,7 @@ def _write(images, data_dir, metric, made_from, *, split, overwrite):
 
 
 def _described(fingerprint):
-  """Returns which metric judged, as text without the versions of libraries."""
+  """Returns which metric judged, apart from the versions of libraries, as an option to compare."""
   lasting = {key: value for key, value in fingerprint.items() if key != "versions"}
   digest = hashlib.sha256(json.dumps(lasting, sort_keys=True).encode()).hexdigest()
   return {"teacher": f"{fingerprint['name']} (fingerprint {digest[:12]})"}

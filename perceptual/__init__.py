@@ -3,7 +3,7 @@
   metric = perceptual.load_metric()
   distance = metric(reference, candidate)  # [batch, height, width, 3] each -> [batch]
 
-What stands here is imported when first used, so that `import perceptual` costs nothing.
+Public names are imported when first used, so that `import perceptual` costs nothing.
 """
 
 import importlib

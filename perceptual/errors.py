@@ -21,9 +21,9 @@ class UserError(ValueError):
 
 
 class Stopped(SystemExit):
-  """A run has ended before its end and can be taken up again: the process exits with `STOPPED`.
+  """A run has stopped early and can be resumed: the process exits with status `STOPPED`.
 
-  It is not an `Exception`, so that whoever runs many runs does not go on with the next one.
+  It is not an `Exception`, so that a loop over many runs does not go on with the next one.
   """
 
   def __init__(self):
@@ -48,9 +48,9 @@ def shown(value):
 
 
 def similar(name, available):
-  """Returns the names that somebody may have meant, most alike first, at most five.
+  """Returns the names that may have been meant, most alike first, at most five.
 
-  Case and separators do not matter, and a name that begins with what was given is like it.
+  Case and separators do not matter, and a name that starts with the one received is similar.
 
   Args:
     name: the name received, a string.

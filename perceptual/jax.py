@@ -45,8 +45,8 @@ class Metric:
   such as `jit`, where nothing can raise, its result is NaN.
 
   Attributes:
-    params: the weights, `{path: array}`; empty without a network. Nothing trains them: a call
-      takes them as constants, and `apply` as an argument.
+    params: the weights, `{path: array}`; empty without a network. They are not trained: they are
+      constants of a call, and an argument of `apply`.
     lower_is_better: True for a distance, False for a similarity such as SSIM.
     float_range: the declared (lowest, highest) value of float images.
     fingerprint: what the metric is, as plain data for JSON.

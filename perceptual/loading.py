@@ -1,4 +1,4 @@
-"""One way to a metric, whatever it is: by name, from an export, from a run directory, by default.
+"""One way to any metric: by name, from an export, from a run directory, by default.
 
   metric = perceptual.load_metric()                # the bundled one
   metric = perceptual.load_metric("lpips-alex")    # or ssim, psnr, ...: see list_metrics
@@ -33,7 +33,7 @@ def load_metric(source=None, *, float_range=None, **given):
 
   Args:
     source: the name of a metric, as `list_metrics` has them; an export folder or a run directory,
-      also at an address as gs://bucket/metric; a TF Hub handle; None for the bundled metric.
+      also at an address, gs://bucket/metric; a TF Hub handle; None for the bundled metric.
       Options may follow a name after a colon, as text: `psnr:channels=luma,crop=4`. A folder that
       has the name of a metric is `./name`, or a `pathlib.Path`.
     float_range: what the lowest and highest value of a float image mean: `"0,1"`, `"0,255"` or
@@ -41,7 +41,7 @@ def load_metric(source=None, *, float_range=None, **given):
     **given: options: those of the metric's row in `list_metrics`; of a run directory `checkpoint`,
       `distance`, `taps` and `dtype`. One that is None is not given. `distance` is the name of a
       distance between features, or a sum as `local+sort`; `taps` a list of names; `dtype` what a
-      network computes in: `float32`, whatever Keras's global policy, unless it is
+      network computes in: `float32`, regardless of Keras's global policy, unless it is
       `mixed_float16` or `mixed_bfloat16`.
 
   Raises:
@@ -52,7 +52,7 @@ def load_metric(source=None, *, float_range=None, **given):
     raise UserError("A metric is a name, such as lpips-alex, or the path of a folder, not "
                     f"{errors.shown(source)}.")
   source, maker, kinds, texts = _found(registry.DEFAULT if source is None else source)
-  read = options.read(source, texts, {"float_range": TEXT, **kinds})
+  read = options.read(source, texts, {**options.FOR_ALL, **kinds})
   if twice := read.keys() & {**given, **({"float_range": 0} if float_range else {})}.keys():
     raise UserError(f"{', '.join(sorted(twice))} is given twice: after the colon, and beside it.")
   float_range = read.pop("float_range", float_range)
@@ -173,8 +173,8 @@ def _export_on_this_backend(source):
 class ExportedMetric(base.Metric):
   """A metric that `perceptual export` wrote; it keeps the contract of `base.Metric`.
 
-  It runs on TensorFlow, whatever Keras's backend, and returns its tensors. The SavedModel itself
-  checks what only a running graph can see; of predictions it sees what is in range.
+  It runs on TensorFlow with any backend of Keras, and returns TensorFlow's tensors. The SavedModel
+  itself checks what only a running graph can see; predictions are clipped to the range before.
 
   Attributes:
     taps: names of the taps; none without a network.
@@ -184,7 +184,7 @@ class ExportedMetric(base.Metric):
     """Loads it from a folder or a TF Hub handle, a string.
 
     Raises:
-      UserError: if there is none, or something else.
+      UserError: if there is no exported metric.
     """
     is_handle = sources.is_hub_handle(handle)
     if is_handle:

@@ -26,8 +26,8 @@ _REDUCTION = "sum_over_batch_size"
 class PerceptualLoss(keras.losses.Loss):
   """The perceptual distance of the output to the target, reduced as Keras losses are.
 
-  A similarity such as `ssim` counts with its sign changed, so that lower is always better. Nothing
-  of the metric is trained.
+  A similarity such as `ssim` counts with its sign changed, so that lower is always better. The
+  metric itself is not trained.
 
   Attributes:
     metric: the metric.
@@ -121,8 +121,8 @@ class WeightedSum(keras.losses.Loss):
   def __call__(self, y_true, y_pred, sample_weight=None):
     """Returns the loss, a scalar, or `[batch]` without reduction.
 
-    Beside a perceptual loss, uint8 targets are taken for floats in its declared range, by all of
-    the losses.
+    Beside a perceptual loss, uint8 targets are converted to floats in its declared range for all
+    losses.
 
     Args:
       y_true: the targets.
@@ -205,8 +205,8 @@ def _check_sample_weight(sample_weight, y_pred):
   known = all(isinstance(size, int) for size in (*shape[:1], batch))
   if not one_a_sample or (known and shape and shape[0] != batch):
     raise UserError(
-        f"sample_weight: shape {shape}; expected [batch], a number for each image. A metric takes "
-        "what counts of each image by its argument mask.")
+        f"sample_weight: shape {shape}; expected [batch], a number for each image. For a weight "
+        "of each pixel, give the metric itself a mask.")
 
 
 def _term(loss):

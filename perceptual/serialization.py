@@ -29,7 +29,7 @@ _CLASSES = {
 
 
 def register_with_keras():
-  """Registers the stand-ins now if Keras is imported, and else once it is; imports nothing."""
+  """Registers the stand-ins now if Keras is imported, or else once it is; imports nothing."""
   if "keras" in sys.modules:
     _register(sys.modules["keras"])
   elif not any(isinstance(finder, _KerasFinder) for finder in sys.meta_path):

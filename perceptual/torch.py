@@ -22,10 +22,10 @@ backends.choose("torch", purpose="perceptual.torch")
 class PerceptualMetric(torch.nn.Module):
   """The distance, or similarity, of images `[batch, 3, height, width]` as a module.
 
-  It computes in float32 whatever `half()` or autocast say, and is the same in training and
-  evaluation. Nothing of it is trained: the weights are buffers, not parameters, and `state_dict` is
-  empty, so that checkpoints of a model that holds a metric stay small. Gradients flow to both
-  images. Pickles and copies hold the weights.
+  It computes in float32 despite `half()` or autocast, and is the same in training and evaluation.
+  It has nothing to train: the weights are buffers, not parameters, and `state_dict` is empty, so
+  that checkpoints of a model that holds a metric stay small. Gradients flow to both images. Pickles
+  and copies hold the weights.
 
   Attributes:
     lower_is_better: True for a distance, False for a similarity such as SSIM.
@@ -80,7 +80,7 @@ class PerceptualMetric(torch.nn.Module):
   def forward(self, reference, candidate, *, mask=None):
     """Returns the metric of each pair, `[batch]` float32.
 
-    `torch.compile` runs it as it is, between what it compiles.
+    `torch.compile` leaves it uncompiled.
 
     Args:
       reference: `[batch, 3, height, width]`, or 1 channel for greyscale; uint8 (0 to 255), or float
@@ -91,7 +91,7 @@ class PerceptualMetric(torch.nn.Module):
 
     Raises:
       UserError: images of another shape, dtype or device, or values outside the declared range;
-        where `torch.func.vmap` and the like hide the values, these give NaN.
+        where `torch.func.vmap` and the like hide the values, the result is NaN.
     """
     masks = [] if mask is None else [_one_channel(mask)]
     return self._run(self._pure, reference, candidate, *masks)

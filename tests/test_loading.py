@@ -259,6 +259,7 @@ def test_features_kept_give_the_distance(trained, images):
     ("kmeans-alexnet:images=x", {}, "images of kmeans-alexnet is an array, which text cannot say"),
     ("gaussian-alex", {}, "Unknown network 'alex'. Available: resnet2"),
     ("kmeans-vgg16", {}, "Unknown metric 'kmeans-vgg16'. "),
+    ("psnr, l2", {}, "names several metrics: name each by itself, as in --metric=psnr --metric=l2"),
     ("vgg16", {"version": "0.1"}, "Unknown option of vgg16 'version'. Available: distance, taps"),
     ("kmeans-alexnet", {"image": 3}, "Unknown option of kmeans-alexnet 'image'. Available: images"),
     ("ssim", {"distance": "local"}, "Unknown option of ssim 'distance'. Available: channels, crop"),

@@ -4,7 +4,7 @@
     python tools/build_files.py --check   says what is not right, and fails if anything is
 
 Every module is a py_library, every test a py_test which runs it with pytest, a `__main__.py` a
-py_binary. Packages from elsewhere are no targets: they come from the Python environment. The rules
+py_binary. Other packages are not targets: they come from the Python environment. The rules
 are Bazel's own (until version 7), so that `bazel query //...` downloads nothing.
 
 `modules` and `imports` also serve the tests of the layers and of the requirements.

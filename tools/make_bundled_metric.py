@@ -61,7 +61,7 @@ def main(arguments=None):
   args = parser.parse_args(arguments)
   run = model_dir.ModelDir(args.model_dir).read_run()
   if run is None:
-    parser.error(f"{args.model_dir} has no run.json: it is no run directory")
+    parser.error(f"{args.model_dir} has no run.json: it is not a run directory")
   trained = pack(args.model_dir, run["images"], args.output_dir)
   metrics = {
       OURS: bundled.metric(folder=args.output_dir),

@@ -14,7 +14,7 @@ COMMANDS = {
     "prepare": ("perceptual.commands.prepare", "write a data set from archives or folders"),
     "metrics": ("perceptual.commands.metrics", "list the metrics: direction, range, weights"),
     "models": ("perceptual.commands.models", "list the networks: parameters, operations, taps"),
-    "train": ("perceptual.commands.train", "train a classifier, scoring its features on the way"),
+    "train": ("perceptual.commands.train", "train a classifier, scoring its features as it learns"),
     "learn": ("perceptual.commands.learn", "learn a metric from judgements, on top of a network"),
     "task": ("perceptual.commands.task", "train networks with a perceptual loss, and test them"),
     "study": ("perceptual.commands.study", "plan, run and collect a study of many runs"),

@@ -15,9 +15,9 @@ A command is a module with a docstring that teaches, its own flags, and a `main`
 
 Flags live in a `FlagValues` of the module's own, so several commands fit in one process; each has
 --log besides, the format of lines on stderr. Exit statuses: 0 done, 1 a `UserError` or a fault of
-the machine, 2 a wrong command line, 75 stopped before the end, to be taken up by the same command,
-130 interrupted, 141 nobody reads the output any more; anything else that is raised is a bug and
-keeps its traceback.
+the machine, 2 a wrong command line, 75 stopped before the end, to be resumed by the same command,
+130 interrupted, 141 the reader of the output has gone; any other exception is a bug and keeps its
+traceback.
 """
 
 import difflib
@@ -101,7 +101,8 @@ def guard(call, program):
 def _guarded(call, program):
   try:
     status = call()
-    sys.stdout.flush()
+    if sys.stdout is not None:  # None without a console
+      sys.stdout.flush()
     return status
   except UsageError as error:
     return _fail(f"{error} Try '{program} --help'.", 2)
@@ -109,7 +110,7 @@ def _guarded(call, program):
     print("interrupted", file=sys.stderr)
     return 130
   except BrokenPipeError:
-    # Python flushes stdout once more at exit: let it do so into nothing.
+    # Python flushes stdout again at exit: let it go to the null device.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 141
   except Exception as error:
@@ -130,7 +131,7 @@ def configure_runtime():
   absl_logging.set_verbosity(absl_logging.ERROR)
   logging.getLogger("tensorflow").setLevel(logging.ERROR)
   logging.getLogger().addFilter(_is_no_gin_search)
-  # tensorflow_hub imports pkg_resources, whose deprecation is no news to the user.
+  # tensorflow_hub imports pkg_resources, whose deprecation does not concern the user.
   warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
   warnings.showwarning = _show_warning
 
@@ -200,7 +201,7 @@ def _parse(flag_values, argv):
 
 
 def _of_numbers(message):
-  """Returns absl's message about a flag's value, Python's words for what is no number replaced."""
+  """Returns absl's message about a flag's value, with plain words for what is not a number."""
   message = re.sub(r"invalid literal for int\(\) with base 10: (.*)", r"\1 is not an integer",
                    message)
   return re.sub(r"could not convert string to float: (.*)", r"\1 is not a number", message)

@@ -4,11 +4,11 @@
     perceptual compare reference.png candidate_a.png candidate_b.jpg
     perceptual compare --metric=runs/demo/metric reference.png candidate_a.png
 
-  Two folders, paired by name; the results are kept as they come, so that a killed run goes on:
+  Two folders, paired by name; results are saved as they come, so that a killed run can go on:
     perceptual compare --metric=lpips-alex --metric=ssim --reference_dir=photographs \\
         --candidate_dir=restored --output_dir=runs/restored
 
-  The same with a heat map of every pair, and one page to look at and to pass on:
+  The same with a heat map of every pair, and one page to view and share:
     perceptual compare photographs restored --output_dir=runs/page --heatmap --report
 
   Clips, each a folder of frames: means by clip, and over clips:
@@ -36,10 +36,11 @@ from perceptual.common import backends, packages
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_multi_string(
-    "metric", None, "What measures: perceptual (the built-in metric, which is the default), "
-    "lpips-alex, lpips-vgg, lpips-squeeze, ssim, ms-ssim, psnr, mse, fsim, fsimc, a published "
-    "network as vgg16, gaussian-alexnet, kmeans-alexnet, the folder of an exported metric, a TF "
-    "Hub handle, or a run directory. Images are decoded once for all of them.", flag_values=FLAGS)
+    "metric", None, "A metric: perceptual (the built-in one, which is the default), lpips-alex, "
+    "lpips-vgg, lpips-squeeze, ssim, ms-ssim, psnr, mse, fsim, fsimc, a published network such as "
+    "vgg16, gaussian-alexnet, kmeans-alexnet, the folder of an exported metric, a TF Hub handle, "
+    "or a run directory. Options follow a name, as in psnr:channels=luma,crop=4. Images are "
+    "decoded once for all metrics.", flag_values=FLAGS)
 flags.DEFINE_string(
     "reference_dir", None, "A folder of references, whose partners have the same path in "
     "--candidate_dir, with or without the same extension.", flag_values=FLAGS)
@@ -55,7 +56,7 @@ flags.DEFINE_string(
     flag_values=FLAGS)
 flags.DEFINE_string(
     "output_dir", None, "Where results.csv, results.json and skipped.csv are written, and the "
-    "journal from which a killed run goes on, a path or an address as gs://bucket/results; by "
+    "journal from which a killed run goes on, a path or an address, gs://bucket/results; by "
     "default nowhere.", flag_values=FLAGS)
 flags.DEFINE_bool(
     "heatmap", False, "Write to --output_dir, for each pair, where it differs, in colours over the "
@@ -72,7 +73,7 @@ flags.DEFINE_integer(
     "where 1023 is white; by default 16, and dark files are refused.", lower_bound=8,
     upper_bound=16, flag_values=FLAGS)
 flags.DEFINE_bool(
-    "dry_run", False, "Look at the files, print what would be compared and what not, and stop.",
+    "dry_run", False, "Look at the files, print which pairs would be compared, and stop.",
     flag_values=FLAGS)
 
 _FORMS = ("reference_dir", "pairs_csv", "all_pairs")

@@ -60,7 +60,15 @@ def _with_distances(metrics, names):
 
   wanted = [distances.get(name) for name in names]
   return {
-      f"{label}{',' if ':' in label else ':'}distance={distance.name}":
-          metric.with_tap_distances(metric.at_taps(distance.name))
+      _label_with(label, distance.name): metric.with_tap_distances(metric.at_taps(distance.name))
       for label, metric in metrics.items() if isinstance(metric, FeatureMetric)
       for distance in wanted if distance.name != metric.distance_name}
+
+
+def _label_with(label, distance):
+  """Returns the label of a metric with another distance, which takes the place of its own."""
+  from perceptual.metrics import options, sources
+
+  is_folder = "://" not in label and sources.exists(label)
+  name, given = (label, {}) if is_folder else options.split(label)
+  return options.joined(name, {**given, "distance": distance})

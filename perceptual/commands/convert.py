@@ -24,8 +24,8 @@ from perceptual.common import backends, packages
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string(
-    "network", None, "What the weights are of: lpips-alex, lpips-vgg, lpips-squeeze, or a network "
-    "of torchvision.", flag_values=FLAGS)
+    "network", None, "The metric or network of the weights: lpips-alex, lpips-vgg, "
+    "lpips-squeeze, or a network of torchvision.", flag_values=FLAGS)
 flags.DEFINE_string(
     "trunk", None, "The file of the network's weights. For LPIPS without --heads, the trunk alone.",
     flag_values=FLAGS)
@@ -129,7 +129,7 @@ def _convert(files):
 def _write_onnx():
   """Writes a metric of new weights as an ONNX file too, by which `perceptual compare` starts fast.
 
-  Without TensorFlow and tf2onnx there is none, and none of earlier weights is left.
+  Without TensorFlow and tf2onnx there is no such file, and one of earlier weights is removed.
   """
   from perceptual.metrics import registry
   from perceptual.weights import store

@@ -27,15 +27,15 @@ def define_flags(flag_values):
       "tpu", "", "Name or address of the Cloud TPU; by default what TPU_NAME says, or the one "
       "attached to this host.", flag_values=flag_values)
   flags.DEFINE_bool(
-      "jit_compile", False, "Compile steps by XLA: the way on GPU, slow on CPU. A TPU has no other "
-      "way, with or without this.", flag_values=flag_values)
+      "jit_compile", False, "Compile steps by XLA: fast on GPU, slow on CPU. TPUs always do, "
+      "with or without this flag.", flag_values=flag_values)
 
 
 def define_training_flags(flag_values):
   """Defines the flags of `define_flags`, and whether training is to be exact."""
   flags.DEFINE_bool(
-      "deterministic", True, "Use deterministic kernels, so that a resumed run is exact. XLA "
-      "(--jit_compile, tpu) has its own, which this does not change.", flag_values=flag_values)
+      "deterministic", True, "Use deterministic kernels, so that a resumed run is exact. It does "
+      "not change those of XLA (--jit_compile, tpu).", flag_values=flag_values)
   define_flags(flag_values)
 
 
@@ -55,7 +55,7 @@ def strategy(flag_values):
   Call it before any other use of TensorFlow's devices.
 
   Raises:
-    UserError: if there are not as many GPUs, no such TPU, or TF_CONFIG is not as it must be.
+    UserError: if there are fewer GPUs, no such TPU, or TF_CONFIG is malformed.
   """
   import tensorflow as tf
   from official.common import distribute_utils

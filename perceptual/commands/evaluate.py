@@ -40,11 +40,11 @@ _OWN = evaluate_judged.PREFIX
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_multi_string(
-    "metric", None, "What is scored: perceptual (the built-in metric), lpips-alex, ssim, vgg16, "
+    "metric", None, "A metric to score: perceptual (the built-in one), lpips-alex, ssim, vgg16, "
     "gaussian-alexnet, kmeans-alexnet and so on, the folder of an exported metric, a TF Hub "
     "handle, or a run directory. Either this or --model_dir.", flag_values=FLAGS)
 flags.DEFINE_string(
-    "model_dir", None, "The run directory of what is scored, a path or an address as "
+    "model_dir", None, "The run directory to score, a path or an address, "
     "gs://bucket/run.", flag_values=FLAGS)
 flags.DEFINE_string(
     "checkpoint", None, "Which of the training's checkpoints: best_score (the default), "

@@ -58,6 +58,24 @@ class Request:
   dry_run: bool
 
 
+def viewed(dataset, **sizes):
+  """Returns the name of a set and the `View` of its images.
+
+  Args:
+    dataset: `judged/NAME`, or `judged/NAME:image_size=N,crop=N`.
+    **sizes: `image_size` and `crop` of a set that does not say its own.
+
+  Raises:
+    UserError: an option that sets do not have, or of a wrong value.
+  """
+  from perceptual.data.images.view import View
+  from perceptual.metrics import options
+
+  source, texts = options.split(dataset.removeprefix(PREFIX))
+  own = options.read(dataset, texts, {"image_size": options.INTEGER, "crop": options.INTEGER})
+  return source, View(**{**sizes, **own})
+
+
 def run(request):
   """Scores metrics on judged sets, prints the leaderboard and writes it."""
   backends.make_optional()  # ONNX Runtime may have all of the metrics
@@ -220,7 +238,7 @@ def _chosen(request):
 
   found = []
   for dataset in request.datasets:
-    name, view = _viewed(dataset, request)
+    name, view = viewed(dataset, image_size=request.image_size, crop=request.crop)
     folder = f"{request.output_dir}/{name}{_suffix(view)}"
     found.append(Chosen(prepared.load_judged(name, request.data_dir), view, folder))
   if len({one.folder for one in found}) < len(found):
@@ -228,16 +246,6 @@ def _chosen(request):
   if len(found) == 1:
     return [dataclasses.replace(found[0], folder=request.output_dir)]
   return found
-
-
-def _viewed(dataset, request):
-  """Returns the name of a set and its `View`."""
-  from perceptual.data.images.view import View
-  from perceptual.metrics import options
-
-  source, texts = options.split(dataset.removeprefix(PREFIX))
-  sizes = options.read(dataset, texts, {"image_size": options.INTEGER, "crop": options.INTEGER})
-  return source, View(**{"image_size": request.image_size, "crop": request.crop, **sizes})
 
 
 def _listed(chosen):

@@ -20,28 +20,28 @@ from perceptual.commands import command_line
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string(
-    "metric", None, "What is exported: perceptual (the built-in metric), lpips-alex, ssim, "
+    "metric", None, "The metric to export: perceptual (the built-in one), lpips-alex, ssim, "
     "vgg16, gaussian-alexnet, kmeans-alexnet and so on, or a run directory. Either this or "
     "--model_dir.", flag_values=FLAGS)
 flags.DEFINE_string(
-    "model_dir", None, "The run directory of what is exported, a path or an address as "
+    "model_dir", None, "The run directory to export, a path or an address, "
     "gs://bucket/run.", flag_values=FLAGS)
 flags.DEFINE_string(
     "checkpoint", None, "Which of the training's checkpoints: best_score (the default), "
     "best_accuracy, last, or step-N, if train.keep_checkpoints kept it.", flag_values=FLAGS)
 flags.DEFINE_string(
-    "distance", None, "The distance between features: local, mean_pool, style, sort, or a sum "
-    "as local+mean_pool. By default local, or lin if weights were learned (perceptual learn).",
+    "distance", None, "The distance between features: local, mean_pool, style, sort, or a sum, "
+    "local+mean_pool. By default the metric's own; lin if weights were learned (perceptual learn).",
     flag_values=FLAGS)
 flags.DEFINE_list(
     "taps", None, "Names of the feature taps, separated by commas; by default all.",
     flag_values=FLAGS)
 flags.DEFINE_string(
-    "float_range", None, "What the lowest and highest value of a float image are: 0,1 or 0,255 "
-    "or -1,1; by default 0,1.", flag_values=FLAGS)
+    "float_range", None, "The lowest and highest value of a float image: 0,1 or 0,255 or -1,1; "
+    "by default 0,1.", flag_values=FLAGS)
 flags.DEFINE_list(
-    "serving_sizes", [], "Sizes of images, HEIGHTxWIDTH, for which TensorFlow Serving makes itself "
-    "ready as it loads the export: 64x64,256x256.", flag_values=FLAGS)
+    "serving_sizes", [], "Sizes of images, HEIGHTxWIDTH, for which TensorFlow Serving warms up as "
+    "it loads the export: 64x64,256x256.", flag_values=FLAGS)
 flags.DEFINE_string(
     "export_dir", None, "The folder to write, a path or an address.", flag_values=FLAGS)
 flags.DEFINE_bool(

@@ -1,4 +1,4 @@
-"""What is installed on this machine, as data and as text: what `perceptual doctor` tells."""
+"""What is installed on this machine, as data and as text: what `perceptual doctor` reports."""
 
 import importlib.metadata
 import os
@@ -43,11 +43,11 @@ def as_text(found):
 
 
 def _modules():
-  """Returns `{name for pip: names that are imported}` of all packages."""
-  found = {name: [module] for module, name in _CORE.items()}
+  """Returns `{name for pip: names that are imported}`: the core's, then all others, by name."""
+  optional = {}
   for module, package in packages.OPTIONAL.items():
-    found.setdefault(package.pip, []).append(module)
-  return found
+    optional.setdefault(package.pip, []).append(module)
+  return {name: [module] for module, name in _CORE.items()} | dict(sorted(optional.items()))
 
 
 def _package(name, modules):

@@ -7,14 +7,14 @@ two candidates (learn.mode = 'lin'), the network too ('tune'), or both from rand
 What is learned from is the training part of BAPPS, or of the teacher set (perceptual prepare).
 
 The network is gin's network.name, with published weights that were converted before (perceptual
-convert), at random for 'scratch', or one that perceptual train has trained:
+convert), with random weights for 'scratch', or one that perceptual train has trained:
 
   perceptual learn --gin_file=gin/runs/lpips_lin_own_teacher.gin --trunk_dir=runs/resnet6 \\
       --data_dir=data --model_dir=runs/resnet6_lin
 
-The folder is used as one of perceptual train: evaluate, export and compare take it for the learned
-metric. The same command given again takes an interrupted run up where it was saved last, and ends
-with the same weights. --dry_run builds everything, prints what would run, and stops.
+The folder is used like one of perceptual train: evaluate, export and compare take it as the learned
+metric. The same command resumes an interrupted run from where it was saved last, and ends with the
+same weights. --dry_run builds everything, prints what would run, and stops.
 """
 
 from absl import flags
@@ -27,8 +27,8 @@ flags.DEFINE_multi_string(
 flags.DEFINE_multi_string(
     "gin_param", [], "A gin binding, as \"learn.mode = 'tune'\".", flag_values=FLAGS)
 flags.DEFINE_string(
-    "model_dir", None, "The folder of the metric, made or taken up again: a path, or an address "
-    "as gs://bucket/run.", flag_values=FLAGS)
+    "model_dir", None, "The folder of the metric, created or resumed: a path, or an address, "
+    "gs://bucket/run.", flag_values=FLAGS)
 flags.DEFINE_string(
     "data_dir", None, "The folder of prepared data sets (see perceptual prepare), a path or an "
     "address.",

@@ -24,10 +24,11 @@ def choose(given=None):
   Raises:
     UserError: if the variable says something else than one of `FORMATS`.
   """
-  chosen = given or os.environ.get(VARIABLE) or ("plain" if sys.stderr.isatty() else "time")
+  is_terminal = sys.stderr is not None and sys.stderr.isatty()
+  chosen = given or os.environ.get(VARIABLE) or ("plain" if is_terminal else "time")
   if chosen not in FORMATS:
     raise errors.unknown(VARIABLE, chosen, FORMATS)
-  if chosen != "plain":
+  if chosen != "plain" and sys.stderr is not None:  # None without a console
     sys.stderr = LogLines(sys.stderr, chosen == "json")
 
 
@@ -68,7 +69,7 @@ class LogLines(io.TextIOBase):
     return len(text)
 
   def end_line(self):
-    """Passes on what was begun and has no end yet."""
+    """Passes on a line that has no end yet."""
     if self._begun.strip():
       self.write("\n")
 

@@ -2,11 +2,13 @@
 
   perceptual metrics                         all of them
   perceptual metrics --metric=lpips-alex     one, with its options and the command for its weights
+  perceptual metrics --metric=psnr:crop=4    one with options, which are checked
   perceptual metrics --output_dir=metrics    and as metrics.csv and metrics.json
 
 A metric's name is what --metric of compare, evaluate and export takes, and what
-perceptual.load_metric takes in Python; perceptual.list_metrics() gives this list there. Exports and
-run directories are metrics too: their folder is their name.
+perceptual.load_metric takes in Python; perceptual.list_metrics() gives this list there. Options
+follow the name after a colon: psnr:channels=luma,crop=4. Exports and run directories are metrics
+too: their folder is their name.
 """
 
 from absl import flags
@@ -15,7 +17,9 @@ from perceptual.commands import command_line
 from perceptual.common import backends
 
 FLAGS = flags.FlagValues()
-flags.DEFINE_string("metric", None, "Show this metric alone, in full.", flag_values=FLAGS)
+flags.DEFINE_string(
+    "metric", None, "Show this metric alone, in full; options may follow its name, as in "
+    "psnr:crop=4.", flag_values=FLAGS)
 flags.DEFINE_string(
     "output_dir", None, "Where metrics.csv (a line a metric) and metrics.json are written; by "
     "default nowhere.", flag_values=FLAGS)
@@ -23,34 +27,55 @@ flags.DEFINE_string(
 
 def main(argv):
   """Runs the command."""
-  command_line.refuse_arguments(argv)
+  if len(argv) > 1:
+    raise command_line.UsageError(f"Unexpected argument {argv[1]!r}: a metric is named by "
+                                  f"--metric={argv[1]}.")
   backends.make_optional()  # nothing is computed
   from perceptual.evaluation import results
-  from perceptual.metrics import listing
+  from perceptual.metrics import listing, registry
 
   if FLAGS.output_dir is not None:
     folder = results.require_folder(FLAGS.output_dir)
-  specs = _specs()
-  print(listing.table(specs) if FLAGS.metric is None else listing.details(specs[0]))
+  if FLAGS.metric is None:
+    specs = registry.list_metrics()
+    print(listing.table(specs))
+  else:
+    specs = [_show(FLAGS.metric)]
   if FLAGS.output_dir is not None:
     results.write(folder, {
         "metrics.csv": listing.as_csv(specs), "metrics.json": listing.as_json(specs)})
     print(f"\nWritten: {folder / 'metrics.csv'}, {folder / 'metrics.json'}")
 
 
-def _specs():
-  """Returns the rows to show."""
+def _show(source):
+  """Prints all about one metric; returns its row."""
   from perceptual import errors
-  from perceptual.metrics import registry
+  from perceptual.metrics import listing, options, registry
 
-  if FLAGS.metric is None:
-    return registry.list_metrics()
-  spec = registry.find(FLAGS.metric)
+  name, given = options.split(source)
+  spec = registry.find(name)
   if spec is None:
-    raise errors.UserError(f"Unknown metric {errors.shown(FLAGS.metric)}."
-                           f"{errors.did_you_mean(FLAGS.metric, registry.names())} `perceptual "
-                           "metrics` lists all that have a name.")
-  return [spec]
+    raise errors.UserError(f"Unknown metric {errors.shown(name)}."
+                           f"{errors.did_you_mean(name, registry.names())} `perceptual metrics` "
+                           "lists all that have a name.")
+  options.read(name, given, {**options.FOR_ALL, **spec.options})
+  print(listing.details(spec, given=given, metric=_made(spec, source, given)))
+  return spec
+
+
+def _made(spec, source, given):
+  """Returns a metric with the options that it was given; None without any, or what it needs.
+
+  Only the metric itself can check the values of options.
+  """
+  if not given or not backends.installed():
+    return None
+  if not (spec.weights_available or "weights" in given):
+    return None
+  backends.choose()
+  from perceptual import loading
+
+  return loading.load_metric(source)
 
 
 if __name__ == "__main__":

@@ -32,13 +32,16 @@
   perceptual prepare judged --source=DIR_OR_TAR --layout=tid2013 --data_dir=data
       A public set as it is downloaded: tid2013, kadid10k, csiq, live, pipal, pieapp or nights.
 
-An interrupted preparation leaves no data set that reads as complete; give the command again.
+An interrupted preparation leaves no data set that reads as complete; give the command again. The
+same command for a complete data set does nothing; for a data set that was made otherwise it fails,
+unless --overwrite is given.
 """
 
 import inspect
 
 from absl import flags
 
+from perceptual import errors
 from perceptual.commands import command_line
 from perceptual.common import packages
 from perceptual.data.labelled import registry
@@ -74,7 +77,7 @@ FLAGS = flags.FlagValues()
 flags.DEFINE_string(
     "source", None, "The folder or archive to read; see above.", flag_values=FLAGS)
 flags.DEFINE_string(
-    "data_dir", None, "The folder of prepared data sets, a path or an address as gs://bucket/data; "
+    "data_dir", None, "The folder of prepared data sets, a path or an address, gs://bucket/data; "
     "each gets its own below it.",
     flag_values=FLAGS)
 flags.DEFINE_bool("overwrite", False, "Replace a data set that is there.", flag_values=FLAGS)
@@ -82,8 +85,8 @@ flags.DEFINE_integer(
     "seed", 0, "Seed of the order (imagenet64, images) or of the triplets (graded, teacher).",
     lower_bound=0, flag_values=FLAGS)
 flags.DEFINE_integer(
-    "max_unreadable", None, "imagenet64, images: how many unreadable images are passed over (and "
-    "listed) before nothing is prepared; by default 10, or one in a hundred if that is more.",
+    "max_unreadable", None, "imagenet64, images: how many unreadable images are skipped (and "
+    "listed); with more, nothing is prepared. By default 10, or one in a hundred if that is more.",
     lower_bound=0, flag_values=FLAGS)
 flags.DEFINE_string(
     "name", None, "images, judged: what to call the set; for judged by default the layout's name.",
@@ -100,12 +103,13 @@ flags.DEFINE_integer(
     "per_image", 1, "graded, teacher: triplets (of each kind) from one image.", lower_bound=1,
     flag_values=FLAGS)
 flags.DEFINE_integer(
-    "limit", None, "graded, teacher: use at most so many images, spread evenly over the source.",
+    "limit", None, "graded, teacher: use at most this many images, spread evenly over the source.",
     lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_string(
     "under", None, "graded, teacher: use only images with this folder in their path, as 'val'.",
     flag_values=FLAGS)
-flags.DEFINE_enum("teacher", "lpips-alex", TEACHERS, "teacher: who judges.", flag_values=FLAGS)
+flags.DEFINE_enum(
+    "teacher", "lpips-alex", TEACHERS, "teacher: the metric that judges.", flag_values=FLAGS)
 flags.DEFINE_enum(
     "split", "val", ["val", "train"], "teacher: triplets to score on, or to learn from.",
     flag_values=FLAGS)
@@ -113,7 +117,7 @@ flags.DEFINE_string(
     "weights_dir", None, "teacher: the folder of converted weights; by default PERCEPTUAL_WEIGHTS, "
     "or perceptual/weights in the user's cache.", flag_values=FLAGS)
 flags.DEFINE_enum(
-    "layout", None, LAYOUTS, "judged: the public set whose files these are; by default a CSV tells "
+    "layout", None, LAYOUTS, "judged: the public set whose files these are; by default a CSV holds "
     "the judgements.", flag_values=FLAGS)
 flags.DEFINE_enum(
     "direction", None, DIRECTIONS, "judged: which opinions are better; higher for mean opinion "
@@ -125,7 +129,7 @@ flags.DEFINE_string(
     "table", None, "judged: the CSV of judgements, where the source holds several.",
     flag_values=FLAGS)
 flags.DEFINE_bool(
-    "accept_reversed", False, "judged: prepare answers that look reversed all the same.",
+    "accept_reversed", False, "judged: prepare answers even if they look reversed.",
     flag_values=FLAGS)
 flags.DEFINE_bool("dry_run", False, "Print what would be made, and stop.", flag_values=FLAGS)
 flags.mark_flag_as_required("data_dir", flag_values=FLAGS)
@@ -136,7 +140,8 @@ def main(argv):
   if len(argv) != 2 or argv[1] not in DATASETS:
     received = " ".join(argv[1:]) or "nothing"
     raise command_line.UsageError(
-        f"prepare needs the name of one data set: {', '.join(DATASETS)}. Received: {received}.")
+        f"prepare needs the name of one data set: {', '.join(DATASETS)}. Received: {received}."
+        f"{errors.did_you_mean(received, DATASETS)}")
   dataset = argv[1]
   _check_flags(dataset)
   if FLAGS.source is None and dataset != "bapps":

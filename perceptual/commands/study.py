@@ -1,18 +1,24 @@
-"""Plan, run and collect a study: many training runs, said by one gin file.
+"""Plan, run and collect a study: many training runs, defined by one gin file.
 
   perceptual study plan --study=gin/studies/width_small.gin --data_dir=data
       every run with its parameters, operations, memory, checkpoints and hours on --device; every
-      value is checked, so that a network that cannot be built is told now. With --study_dir the
+      value is checked, so that a network that cannot be built is reported now. With --study_dir the
       plan is written there as plan.csv. Without --data_dir, studies of ImageNet are planned with
       the sizes that it was published with.
 
   perceptual study run --study=gin/studies/width_small.gin --study_dir=studies/width --data_dir=data
       trains all runs, one after another; or those of --index=3 (10-19, 3,7), or one of several
-      equal parts, --shard=0/4. Runs that have finished are passed over, killed ones taken up again;
-      where one fails the others go on, and it is tried again when the command is given again.
+      equal parts, --shard=0/4. Runs that have finished are skipped, killed ones resumed; if one
+      fails the others go on, and the same command tries it again.
 
   perceptual study status --study=gin/studies/width_small.gin --study_dir=studies/width
-      how every run stands, and folders of runs that the study no longer has.
+      the state of every run, and folders of runs that the study no longer has.
+
+  perceptual study score --study=gin/studies/width_small.gin --study_dir=studies/width \\
+      --data_dir=data --judged_set=judged/NAME:image_size=64
+      scores every checkpoint that finished runs have kept (train.keep_checkpoints) on a judged set
+      that their training did not know, one of your own (perceptual prepare judged) for instance.
+      What is scored already stays; collect takes the scores into its table.
 
   perceptual study collect --study=gin/studies/width_small.gin --study_dir=studies/width
       writes every score of every finished run as one table, collected.csv (and collected.parquet
@@ -22,7 +28,7 @@
   perceptual study analyze --study=gin/studies/width_small.gin --study_dir=studies/width \\
       --data_dir=data --analysis=entropy,low_pass
       analyses the last checkpoint of every finished run of a network, as perceptual analyze does,
-      into its folder analyses/; what is there already stays.
+      into its folder analyses/; analyses that are there already stay.
 
   perceptual study findings --study=gin/studies/width_small.gin --study_dir=studies/width
       what the collected table says of the paper's claims: the best score of each configuration over
@@ -50,32 +56,33 @@
 
 from absl import flags
 
-from perceptual.commands import command_line, distribution
+from perceptual.commands import command_line, distribution, evaluate_judged
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("study", None, "The gin file of the study.", flag_values=FLAGS)
 flags.DEFINE_string(
     "study_dir", None, "The folder of the study: its runs, tables and job files. A path, or (not "
-    "for submit) an address as gs://bucket/study.",
+    "for submit) an address, gs://bucket/study.",
     flag_values=FLAGS)
 flags.DEFINE_string(
     "data_dir", None, "The folder of prepared data sets (see perceptual prepare). Without it, "
     "plan takes the published sizes of ImageNet, and of a study of tasks its working directory.",
     flag_values=FLAGS)
 flags.DEFINE_list(
-    "index", [], "run, submit: these runs alone, as 3,10-19; by default all.", flag_values=FLAGS)
+    "index", [], "run, score, submit: these runs alone, as 3,10-19; by default all.",
+    flag_values=FLAGS)
 flags.DEFINE_string(
-    "shard", None, "run, submit: one of n equal parts, k/n, with k from 0 to n - 1.",
+    "shard", None, "run, score, submit: one of n equal parts, k/n, with k from 0 to n - 1.",
     flag_values=FLAGS)
 flags.DEFINE_bool(
-    "unfinished", False, "collect: the scores that runs in training have so far, too.",
+    "unfinished", False, "score, collect: include runs in training, with the scores so far.",
     flag_values=FLAGS)
 flags.DEFINE_string(
     "device", "cpu", "plan: the device whose hours are estimated; an unknown one lists them all.",
     flag_values=FLAGS)
 flags.DEFINE_float(
     "peak_gflops", None, "plan, for the device cpu: how fast it multiplies matrices, as "
-    "python -m tools.benchmarks.networks tells; by default 504, of the CPU that was measured.",
+    "python -m tools.benchmarks.networks reports; by default 504, of the CPU that was measured.",
     lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_enum(
     "engine", None, ["slurm", "kubernetes", "tpu"], "submit: for which engine.", flag_values=FLAGS)
@@ -113,13 +120,14 @@ flags.DEFINE_integer(
 flags.DEFINE_list(
     "analysis", [], "analyze: which analyses; see perceptual analyze.", flag_values=FLAGS)
 flags.DEFINE_string(
-    "judged_set", None, "analyze: the judged set of analyses that need one; findings, figures, "
-    "report: the set whose scores are shown, by default bapps/2afc or else the first that was "
-    "collected.",
+    "judged_set", None, "score: the judged set that is scored on, also judged/NAME or "
+    "judged/NAME:image_size=64,crop=48; analyze: that of analyses that need one; findings, "
+    "figures, report: the set whose scores are shown, as the table names it, by default bapps/2afc "
+    "or else the first that was collected.",
     flag_values=FLAGS)
 flags.DEFINE_integer(
-    "limit", None, "analyze: at most this many images, and triplets of each subset; by default "
-    "all.", lower_bound=1, flag_values=FLAGS)
+    "limit", None, "analyze, score: at most this many images, and triplets of each subset (not of "
+    "judged/NAME); by default all.", lower_bound=1, flag_values=FLAGS)
 flags.mark_flag_as_required("study", flag_values=FLAGS)
 distribution.define_training_flags(FLAGS)
 
@@ -188,6 +196,35 @@ def _collect():
   paths, states = collecting.collect(study, folder, unfinished=FLAGS.unfinished)
   print(status.summary(study, folder, states))
   print(f"Collected: {'  '.join(map(str, paths))}")
+
+
+def _score():
+  if FLAGS.judged_set is None:
+    raise command_line.UsageError("study score needs --judged_set.")
+  from perceptual.studies import definition, further_scores, selection
+
+  study = definition.read(FLAGS.study)
+  runs = selection.select(study.runs, index=FLAGS.index, shard=FLAGS.shard)
+  failed = further_scores.score_runs(
+      runs, _existing(study), _judged(), unfinished=FLAGS.unfinished)
+  return 1 if failed else 0
+
+
+def _judged():
+  """Returns what scores on the judged set of the flags."""
+  from perceptual.data.judged import judged_sets, prepared
+  from perceptual.studies import further_scores
+
+  if FLAGS.judged_set.startswith(evaluate_judged.PREFIX):
+    if FLAGS.data_dir is None:
+      raise command_line.UsageError(f"{FLAGS.judged_set} lies in --data_dir: give it.")
+    name, view = evaluate_judged.viewed(FLAGS.judged_set)
+    return further_scores.Prepared(prepared.load_judged(name, FLAGS.data_dir), view)
+  judged = judged_sets.load(FLAGS.judged_set, data_dir=FLAGS.data_dir, limit=FLAGS.limit)
+  if judged.kind != "2afc":
+    raise command_line.UsageError(f"--judged_set={judged.name} is of kind {judged.kind}: study "
+                                  "score takes triplets, and judged/NAME.")
+  return further_scores.Triplets(judged)
 
 
 def _analyze():
@@ -277,9 +314,9 @@ def _existing(study):
   return folder
 
 
-_SUBCOMMANDS = {"plan": _plan, "run": _run, "status": _status, "collect": _collect,
-                "analyze": _analyze, "findings": _findings, "figures": _figures, "report": _report,
-                "losses": _losses, "submit": _submit}
+_SUBCOMMANDS = {"plan": _plan, "run": _run, "status": _status, "score": _score,
+                "collect": _collect, "analyze": _analyze, "findings": _findings,
+                "figures": _figures, "report": _report, "losses": _losses, "submit": _submit}
 
 
 if __name__ == "__main__":

@@ -11,13 +11,13 @@
         --gin_param="loss.distance = 'l2'" --gin_param='loss.mse = 1.0'
 
       Folders in gin files are below --data_dir. The folder keeps the last checkpoint and the one at
-      the best measure of validation, with metrics.csv and training.png. The same command given
-      again takes an interrupted run up where it was saved last, and ends with the same weights.
+      the best measure of validation, with metrics.csv and training.png. The same command
+      resumes an interrupted run from where it was saved last, and ends with the same weights.
 
   perceptual task evaluate --model_dir=runs/x4 --data_dir=data
       tests the network of a run by its task's tests, and prints every measure with its interval;
-      writes them into the run's folder evaluation/, by image as well, with pictures of before,
-      after and what should have come out. --gin_param changes what is tested:
+      writes them into the run's folder evaluation/, by image as well, with pictures of the
+      input, the output and the target. --gin_param changes what is tested:
 
         --gin_param="super_resolution.tests = ['set5']"
 """

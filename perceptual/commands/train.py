@@ -1,4 +1,4 @@
-"""Train a classifier, and score its features against judgements on the way.
+"""Train a classifier, and score its features against judgements during training.
 
   perceptual train --gin_file=gin/runs/demo.gin --model_dir=runs/demo
 
@@ -11,9 +11,8 @@ single bindings over all:
 The folder keeps three checkpoints - last, best_accuracy, best_score - and those of the steps in
 train.keep_checkpoints, with metrics.csv, scores.csv (every judged set, subset, distance and tap),
 training.png, TensorBoard events, and the configuration as given and as used. The same command
-given again takes an interrupted run up where it was saved last, and ends with the same weights;
-what has been changed in the recipe meanwhile is listed. --dry_run builds everything, prints what
-would run, and stops.
+resumes an interrupted run from where it was saved last, and ends with the same weights; changes of
+the recipe since then are listed. --dry_run builds everything, prints what would run, and stops.
 """
 
 from absl import flags
@@ -26,7 +25,7 @@ flags.DEFINE_multi_string(
 flags.DEFINE_multi_string(
     "gin_param", [], "A gin binding, as 'train.batch_size = 64'.", flag_values=FLAGS)
 flags.DEFINE_string(
-    "model_dir", None, "The run directory, made or taken up again: a path, or an address as "
+    "model_dir", None, "The run directory, created or resumed: a path, or an address, "
     "gs://bucket/run.", flag_values=FLAGS)
 flags.DEFINE_string(
     "data_dir", None, "The folder of prepared data sets (see perceptual prepare), a path or an "

@@ -62,5 +62,5 @@ def _read_npy(data, name):
   except Exception as error:  # NumPy parses it as Python
     raise ValueError(f"the header of {name} is damaged") from error
   if dtype.hasobject or math.prod(shape) * dtype.itemsize != len(data) - file.tell():
-    raise ValueError(f"{name} does not hold the array {list(shape)} that its header tells of")
+    raise ValueError(f"{name} does not hold the array {list(shape)} of its header")
   return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)

@@ -34,7 +34,7 @@ def expanded(path):
 
   Raises:
     UserError: if there is no such user, and no file of that name either; or if it is an address,
-      as gs://bucket/folder.
+      such as gs://bucket/folder.
   """
   path = os.fspath(path)  # pathlib would take the parts of another path for those of its own
   if _is_address(path):
@@ -54,10 +54,15 @@ def place(path):
   """Returns a path as `expanded` does, or the `etils.epath.Path` of an address.
 
   Raises:
-    UserError: as `expanded` of a path, or as `remote.path` of an address.
+    UserError: as `expanded` of a path, as `remote.path` of an address, or if the text of an address
+      has a single slash.
   """
   text = os.fspath(path)
-  return remote.path(text) if _is_address(text) else expanded(path)
+  if not _is_address(text):
+    return expanded(path)
+  if isinstance(path, str):  # pathlib makes one slash of two
+    remote.require_two_slashes(text)
+  return remote.path(text)
 
 
 def absolute(path):

@@ -1,9 +1,9 @@
 """One writer for a folder: a lock that says whose it is, and that dies with its process.
 
-At an address, as gs://bucket/run, the file alone is the lock. Nothing there tells whether a process
+At an address, gs://bucket/run, the file alone is the lock. Nothing there shows whether a process
 of another host still runs, and between looking for the file and writing it another process may do
 the same: the last to write holds the lock, which each finds out by reading it again. Two processes
-that begin within the time of these three requests can therefore both go on, which is the one gap.
+that start within the time of these three requests can therefore both go on: the only gap.
 """
 
 import contextlib

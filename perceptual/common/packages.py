@@ -1,4 +1,4 @@
-"""Optional packages: who lacks one is told how to install it.
+"""Optional packages, and the messages that say how to install a missing one.
 
 The core needs few libraries. The others come with the extras of setup.py; what needs one asks for
 it by `require`, before it does anything else.

@@ -56,7 +56,7 @@ def run_through_graph(model, inputs, operation_fn):
 
 
 def operation_of(tensor):
-  """Returns the layer or operation that gave a symbolic tensor; nothing public tells."""
+  """Returns the layer or operation that gave a symbolic tensor, which no public name does."""
   return tensor._keras_history.operation
 
 

@@ -32,9 +32,11 @@ def progress(items=None, *, description, total=None, initial=0, unit="image",
   if total is None:
     with contextlib.suppress(TypeError):
       total = len(items)
-  bar = _TerminalBar if sys.stderr.isatty() else _LogBar
+  has_stderr = sys.stderr is not None  # None without a console
+  bar = _TerminalBar if has_stderr and sys.stderr.isatty() else _LogBar
   return bar(items, desc=description, total=total, initial=initial, unit=unit,
-             unit_scale=unit == _BYTE, bar_format=bar.formats[total is None], disable=silent)
+             unit_scale=unit == _BYTE, bar_format=bar.formats[total is None],
+             disable=silent or not has_stderr)
 
 
 def plural(count, noun):

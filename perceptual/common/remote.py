@@ -1,4 +1,4 @@
-"""Folders at an address, as gs://bucket/run: how they are reached, and what replaces a disk there.
+"""Folders at an address, gs://bucket/run: how they are reached, and what replaces a disk there.
 
 A path is an `etils.epath.Path`, as TensorFlow Datasets has it: the names of pathlib over the file
 systems of TensorFlow, which reads and writes. TensorFlow is imported with the first address.
@@ -29,6 +29,14 @@ _UPLOAD_SECONDS = 30.0
 def is_address(text):
   """Whether a text is an address and no path; pathlib's `gs:/bucket` is one too."""
   return _ADDRESS.match(text) is not None
+
+
+def require_two_slashes(text):
+  """Raises `UserError` for the text of an address with a single slash, as `gs:/bucket`."""
+  scheme, rest = _ADDRESS.match(text).groups()
+  if not rest.startswith("/"):
+    raise UserError(f"{text}: an address has two slashes, {scheme}://{rest}, and a folder of this "
+                    f"machine with that name is written ./{text}.")
 
 
 def is_remote(path):

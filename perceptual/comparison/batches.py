@@ -33,7 +33,7 @@ class Batch(NamedTuple):
     pairs: indices into `Pairing.pairs`.
     size: height and width of all their images.
     deep: whether they are compared as float32, since one image of each pair has more than 8 bits.
-    room: how many pairs the call is padded to. Frameworks compile anew for every shape, so all
+    room: how many pairs the call is padded to. Frameworks compile again for every shape, so all
       batches of a size have the same.
   """
 

@@ -1,4 +1,4 @@
-"""What the head of an image file tells before its pixels are decoded."""
+"""What the header of an image file says before its pixels are decoded."""
 
 from typing import NamedTuple
 
@@ -40,7 +40,7 @@ def read(path, *, bit_depth=None, view=WHOLE):
     view: a `view.View`.
 
   Raises:
-    UnreadableImage: if it is no image, cannot be opened, or is too small for the view.
+    UnreadableImage: if it is not an image, cannot be opened, or is too small for the view.
   """
   name = printable(path)
   with loading.opened(path, name) as stream:

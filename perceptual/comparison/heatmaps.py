@@ -1,4 +1,4 @@
-"""Where two images differ, by a metric that tells: its map in colours over the candidate.
+"""Where two images differ, by a metric that has a map: the map in colours over the candidate.
 
 All pictures of a run and a metric have one scale, from 0, where the images are alike to the metric,
 to the highest value among the maps of the pairs that are farthest apart. Higher values, if there

@@ -84,9 +84,9 @@ def folders(reference_dir, candidate_dir):
   """Pairs the images of two folders, and of the folders inside them, by name.
 
   A name is the path below the folder. Files of exactly the same name are partners. Of the others,
-  first those are whose names are the same but for their Unicode form, then those that differ in the
+  first those pair whose names differ in their Unicode form alone, then those that differ in the
   extension alone (`a/1.png` and `a/1.jpg`). If several files match, none is paired. Hidden files
-  are passed over; whatever else has no partner is listed as skipped, as are links to folders that
+  are ignored; other files without a partner are listed as skipped, as are links to folders that
   are read already.
 
   Raises:
@@ -118,7 +118,7 @@ def from_csv(path):
 
   Args:
     path: a file in UTF-8 with a head that names at least the columns `reference` and `candidate`;
-      others are passed over. Relative paths start at the folder of the CSV file. A line that names
+      others are ignored. Relative paths start at the folder of the CSV file. A line that names
       no two files is listed as skipped.
 
   Raises:

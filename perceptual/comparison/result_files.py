@@ -6,7 +6,7 @@
 
 Paths of images are relative to the folder of these files, so that images and results can be moved
 together, and results.csv is itself a list of pairs for `perceptual compare --pairs_csv`. Where the
-folder is at an address, as gs://bucket/results, they are absolute.
+folder is at an address, gs://bucket/results, they are absolute.
 """
 
 import contextlib
@@ -96,7 +96,7 @@ def altered(comparison, pair):
 
 
 def _relative(file, folder):
-  """Returns the path of a file from a folder, whatever links lead to either, as printable text.
+  """Returns the path of a file from a folder, with links to either followed, as printable text.
 
   It is the whole path where one of the two lies at an address.
   """

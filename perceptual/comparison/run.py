@@ -1,4 +1,4 @@
-"""A whole comparison: look at the files, batch the pairs, decode ahead, score, keep a journal."""
+"""A whole comparison: inspect the files, batch the pairs, decode ahead, score, keep a journal."""
 
 import contextlib
 import dataclasses
@@ -171,7 +171,7 @@ def _resume(book, inspected, values):
     values[pair] = row
   if changed:
     warnings.warn(f"{changed} of the pairs in {book.path} are compared again, since their files "
-                  "or the sizes at which these are looked at have changed.", stacklevel=3)
+                  "or the sizes at which they are compared have changed.", stacklevel=3)
 
 
 def _score(images, scorer, pairing, values):

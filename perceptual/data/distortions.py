@@ -2,8 +2,8 @@
 
 Five groups after BAPPS's traditional distortions (Zhang et al. 2018, table 2: photometric, noise,
 blur, spatial, compression) in `FAMILIES`, and two smaller tables whose members no viewer would
-confuse: `HARMLESS` changes, which nobody minds, and plain `DAMAGE`. The kinds are BAPPS's; the
-formulas and strengths are this module's own.
+confuse: `HARMLESS` changes, which viewers do not mind, and plain `DAMAGE`. The kinds are BAPPS's;
+the formulas and strengths are this module's own.
 
 Every distortion has the signature `(image, strength, rng) -> image` with
 

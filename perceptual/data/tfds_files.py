@@ -1,11 +1,11 @@
 """Writes data sets that TFDS reads: TFRecord shards and metadata, complete or not there at all.
 
 A data set lives in `<data_dir>/<name>/<config>/<version>`. It is written in a directory beside
-that one, `<version>.unfinished`, and renamed when its last file is complete, so whatever
-`tfds.load` or `tfds.builder_from_directory` finds there is whole. Whether it is, and where its
-files are, is told without TensorFlow.
+that one, `<version>.unfinished`, and renamed when its last file is complete, so what
+`tfds.load` or `tfds.builder_from_directory` finds there is whole. Checking that, and listing its
+files, does not need TensorFlow.
 
-One for an address, as gs://bucket/data, is built in the cache folder of this machine, where a
+One for an address, gs://bucket/data, is built in the cache folder of this machine, where a
 killed run goes on, and uploaded when it is whole, `dataset_info.json` last.
 """
 
@@ -168,7 +168,7 @@ def unfinished(directory, *, overwrite=False, resume=False, completed_by=INFO):
   Args:
     directory: the data set's final directory.
     overwrite: whether to replace a complete data set that is there.
-    resume: whether leftovers are of use.
+    resume: whether leftovers are used.
     completed_by: the file without which the data set does not count.
 
   Yields:
@@ -233,7 +233,7 @@ def clear(directory):
 
 
 def _replace(building, directory):
-  """Renames `building` to `directory`, for good; an older one gives way in the same step."""
+  """Renames `building` to `directory`, for good, and replaces an older one in the same step."""
   files.sync_folder(building)
   old = directory.with_name(directory.name + _REPLACED)
   if directory.exists() and files.exchanged(building, directory):
@@ -247,7 +247,7 @@ def _replace(building, directory):
 
 
 def _put_back(directory):
-  """Finds again the data set that a killed run had put aside for its own."""
+  """Restores the data set that a killed run had moved aside to replace it."""
   old = directory.with_name(directory.name + _REPLACED)
   if old.exists() and not directory.exists():
     old.rename(directory)
@@ -284,7 +284,7 @@ def is_kept(directory, *, overwrite, completed_by=INFO):
 
 
 def is_complete(directory):
-  """Whether `directory` holds a whole TFDS data set: its metadata and all that it tells of."""
+  """Whether `directory` holds a whole TFDS data set: its metadata and all files that it lists."""
   return _fault(files.place(directory)) is None
 
 
@@ -295,7 +295,7 @@ def require_complete(directory, *, prepared_by):
 
   Args:
     directory: that of a data set, as `DatasetName.directory` gives it.
-    prepared_by: the arguments of `perceptual prepare` that write it, but for --data_dir.
+    prepared_by: the arguments of `perceptual prepare` that write it, without --data_dir.
   """
   directory = files.place(directory)
   data_dir = shlex.quote(str(directory.parents[2]))
@@ -347,8 +347,8 @@ def open_builder(directory):
 def damaged_record():
   """Returns a `UserError` that names a file with a damaged record, or None.
 
-  TensorFlow tells of damage without the name of the file. Looked through are the data sets that
-  this process has opened.
+  TensorFlow reports damage without the name of the file. The data sets that this process has opened
+  are searched for it.
   """
   import tensorflow as tf
 
@@ -373,11 +373,11 @@ def _fault(directory):
 
 
 def _fault_of_files(directory, info):
-  """The same, by the sizes that `dataset_info.json` tells of."""
+  """The same, by the sizes that `dataset_info.json` gives."""
   if not (directory / "features.json").is_file():
     return "features.json is missing"
   if not info["splits"]:
-    return "dataset_info.json tells of no splits"
+    return "dataset_info.json lists no splits"
   for split in info["splits"]:
     lengths = [int(length) for length in split.get("shardLengths", [])]
     paths = _shards(directory, info["name"], split)

@@ -48,7 +48,7 @@ def example(record):
   A value is a list of bytes, or an array of float32 or int64.
 
   Raises:
-    ValueError: it is none.
+    ValueError: it is not a `tf.train.Example`.
   """
   values = {}
   try:

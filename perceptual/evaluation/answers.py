@@ -12,7 +12,7 @@ class Answers:
   Attributes:
     name: of the set, with its view if it has one: `materials at 64 pixels`.
     kind: `2afc`, `jnd` or `opinions`.
-    note: who judged what; stands wherever a score on the set is shown.
+    note: who judged what; shown with every score on the set.
     higher_is_better: of `opinions`, whether a higher one is a better image; otherwise None.
     values: `[examples]` float64; see `PreparedJudgements.answers`.
     votes: `[examples]` whole numbers, or None.
@@ -42,7 +42,7 @@ def of(judged, view=""):
 
   Args:
     judged: the set.
-    view: how its images were looked at, in words; empty for as they are.
+    view: the size at which its images were compared, in words; empty for their own.
   """
   names = np.array([image.name for image in judged.images])
   return Answers(

@@ -33,7 +33,7 @@ def numbers(name, values):
 
 
 def vector(name, values):
-  """Returns float64 with its axes of length one dropped, but for one."""
+  """Returns float64 of one axis; further axes of length one are dropped."""
   array = numbers(name, values)
   if array.size != max(array.shape, default=1):
     raise errors.UserError(f"{name} must have one axis. Received shape: {array.shape}.")

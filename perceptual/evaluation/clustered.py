@@ -91,7 +91,7 @@ def two_afc_by_reference(distance_0, distance_1, judge, references, *, votes=Non
     resampling: a `Resampling`.
 
   Raises:
-    UserError: there are fewer than ten triplets, or an array is not as said.
+    UserError: there are fewer than ten triplets, or an array is malformed.
   """
   agreement = two_afc.two_afc_agreement(distance_0, distance_1, judge)
   weights = checks.votes("votes", votes)
@@ -112,7 +112,7 @@ def jnd_map_by_reference(distance, same, references, *, resampling=DEFAULT):
     resampling: a `Resampling`.
 
   Raises:
-    UserError: there are fewer than ten pairs, or an array is not as said.
+    UserError: there are fewer than ten pairs, or an array is malformed.
   """
   distance, same = checks.finite("distance", distance), jnd.fractions_same("same", same)
   index, count = _clusters(references, {"distance": distance, "same": same})
@@ -141,7 +141,7 @@ def opinion_scores(distance, opinion, references, *, higher_is_better, votes=Non
     reference has enough opinions, the scores within references have none.
 
   Raises:
-    UserError: there are fewer than ten examples, opinions are constant, or an array is not as said.
+    UserError: there are fewer than ten examples, opinions are constant, or an array is malformed.
   """
   distance, opinion = checks.finite("distance", distance), checks.varying("opinion", opinion)
   errors.require_bool("higher_is_better", higher_is_better)

@@ -25,7 +25,7 @@ from perceptual.evaluation import checks, logistic, weighted_correlations
 MIN_WITHIN = 3
 
 
-def srcc(distance, opinion, references=None, *, higher_is_better=True):
+def srcc(distance, opinion, references=None, *, higher_is_better):
   """Returns Spearman's rank correlation, equal values at the mean of their ranks.
 
   Args:
@@ -35,7 +35,7 @@ def srcc(distance, opinion, references=None, *, higher_is_better=True):
       references for the mean of the correlations among the versions of each. References with fewer
       than `MIN_WITHIN` versions, or of which all have the same opinion, are left out; one within
       which the distance is constant counts 0, as it orders nothing.
-    higher_is_better: whether a higher opinion is a better image.
+    higher_is_better: whether a higher opinion is a better image: True of MOS, False of DMOS.
 
   Raises:
     UserError: distances or opinions are constant, fewer than ten or not finite; or no reference is
@@ -45,13 +45,13 @@ def srcc(distance, opinion, references=None, *, higher_is_better=True):
   return _overall_or_within(spearman, closeness, quality, references)
 
 
-def krcc(distance, opinion, references=None, *, higher_is_better=True):
+def krcc(distance, opinion, references=None, *, higher_is_better):
   """Returns Kendall's tau-b. Arguments and errors: `srcc`."""
   closeness, quality = oriented(distance, opinion, higher_is_better)
   return _overall_or_within(kendall, closeness, quality, references)
 
 
-def plcc(distance, opinion, references=None, *, higher_is_better=True):
+def plcc(distance, opinion, references=None, *, higher_is_better):
   """Returns Pearson's correlation after the logistic fit. Arguments and errors: `srcc`.
 
   It is negative where the fitted logistic says that a larger distance is a better image. The fit is
@@ -62,14 +62,14 @@ def plcc(distance, opinion, references=None, *, higher_is_better=True):
   return _overall_or_within(pearson, towards(closeness, mapped), quality, references)
 
 
-def rmse(distance, opinion, references=None, *, higher_is_better=True):
+def rmse(distance, opinion, references=None, *, higher_is_better):
   """Returns the RMSE after the logistic fit, in the opinions' unit. Arguments, errors: `srcc`."""
   closeness, quality = oriented(distance, opinion, higher_is_better)
   mapped = logistic.fit(-closeness, quality)(-closeness)
   return _overall_or_within(root_mean_square, mapped, quality, references)
 
 
-def opinion_pairs_score(distance, opinion, references, *, votes=None, higher_is_better=True):
+def opinion_pairs_score(distance, opinion, references, *, higher_is_better, votes=None):
   """Returns the 2AFC score over all pairs of opinions on versions of one reference, in percent.
 
   Of each pair the image of the better opinion should be the closer one; equal distances count one
@@ -79,9 +79,9 @@ def opinion_pairs_score(distance, opinion, references, *, votes=None, higher_is_
     distance: [examples] finite.
     opinion: [examples] finite.
     references: [examples] names or numbers of the references.
+    higher_is_better: whether a higher opinion is a better image: True of MOS, False of DMOS.
     votes: [examples] how many people stand behind each opinion, or None. A pair of n and m votes
       weighs n m / (n + m), the inverse of the variance of the difference of its means.
-    higher_is_better: whether a higher opinion is a better image.
 
   Raises:
     UserError: no reference has two different opinions, there are fewer than ten examples, or a

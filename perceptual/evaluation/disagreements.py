@@ -5,7 +5,7 @@ pair. What people say is between -1 and 1, and so is what a metric says: the sig
 of its distances, times the share of all examples whose difference is smaller. A metric disagrees
 where the two have opposite signs, by the geometric mean of their sizes: 1 where people are
 unanimous and the metric prefers the other image by more than in any other example. Where votes are
-known one is added for either answer (Laplace), so that one person alone is not taken for unanimity.
+known one is added for either answer (Laplace), so that a single person is not unanimity.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ import dataclasses
 import numpy as np
 
 MOST_A_REFERENCE = 2  # examples of one reference that are shown, so that one does not fill the page
-_MANY_PAIRS = 200_000  # pairs of opinions that are looked at, spread evenly
+_MANY_PAIRS = 200_000  # the most pairs of opinions that are examined, spread evenly
 
 
 @dataclasses.dataclass(frozen=True)

@@ -63,7 +63,7 @@ def read_json(path):
   except (ValueError, RecursionError) as error:
     raise UserError(f"{path} is not as perceptual evaluate writes it: {error}.") from None
   if not isinstance(found, dict):
-    raise UserError(f"{path} is not as perceptual evaluate writes it: it is no JSON object.")
+    raise UserError(f"{path} is not as perceptual evaluate writes it: it is not a JSON object.")
   return found
 
 

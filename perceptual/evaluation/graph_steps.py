@@ -18,7 +18,7 @@ class GraphSteps:
     """Makes the steps; arguments as `judged_pass.JudgedPass` takes them.
 
     Raises:
-      UserError: if the batch size is no multiple of the replicas.
+      UserError: if the batch size is not a multiple of the number of replicas.
     """
     self._measure = measure
     self._strategy = strategy or tf.distribute.get_strategy()

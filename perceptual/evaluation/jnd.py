@@ -26,7 +26,7 @@ def jnd_map(distance, same):
 
 
 def ranking(distance, same):
-  """Returns what average precision needs to know of the judgements, whatever their weights.
+  """Returns what average precision needs from the judgements, for any weights.
 
   Args:
     distance: [pairs] finite.

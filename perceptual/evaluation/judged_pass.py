@@ -43,7 +43,7 @@ class JudgedPass:
     """Makes the pass.
 
     Args:
-      metric: whatever `loading.load_metric` returns.
+      metric: any metric that `loading.load_metric` returns.
       distances: names of the distances to compute between the features of its network, as
         `FeatureMetric.at_taps` takes them; None to call the metric as it is, with a network or
         without.
@@ -53,7 +53,7 @@ class JudgedPass:
         CPU.
 
     Raises:
-      UserError: if the batch size is no multiple of the replicas.
+      UserError: if the batch size is not a multiple of the number of replicas.
     """
     self.metric = metric
     self._measure = (measures.Whole(metric) if distances is None

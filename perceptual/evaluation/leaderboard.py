@@ -173,10 +173,10 @@ def ceilings(judged):
 
 
 def agreement_of_raters(judged):
-  """Returns how often two different raters of triplets agree, in percent; None if votes do not say.
+  """Returns how often two different raters of triplets agree, in percent; None if unknown.
 
-  They do not where they are not known, where shares are rounded so far that they are no votes of
-  that number, and where nobody shared a triplet with another.
+  It is unknown without votes, if shares are rounded so far that they match no whole number of
+  votes, or if no triplet has two raters.
   """
   if judged.votes is None:
     return None

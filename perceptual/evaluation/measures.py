@@ -61,7 +61,7 @@ class Whole:
   weights = ()
 
   def __init__(self, metric):
-    """Takes whatever `loading.load_metric` returns."""
+    """Takes any metric that `loading.load_metric` returns."""
     self._metric = metric
     self.distances = (metric.fingerprint.get("distance", ""),)
 
@@ -114,7 +114,7 @@ def _to_reference(distance, features, images):
 def _slices(distance, features, images):
   """Into how many equal slices to cut a batch so that each one's embeddings fit `SLICE_BYTES`."""
   batch = features.shape[0] // images
-  # In a graph this computes nothing: only the shape of one image's embedding is looked at.
+  # In a graph this computes nothing: only the shape of one image's embedding is used.
   image_bytes = sum(int(np.prod(part.shape)) * np.dtype(keras.backend.standardize_dtype(
       part.dtype)).itemsize for part in keras.tree.flatten(distance.embed(features[:1])))
   fitting = max(1, SLICE_BYTES // (image_bytes * images))

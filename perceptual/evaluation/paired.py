@@ -7,7 +7,7 @@ and Tibshirani 1993, chapter 15), one draw added on either side so that it is ne
 resamples it is at least 0.001.
 
 Of many comparisons some differ by chance. Holm's step-down correction (1979) keeps the chance of
-any false finding below the level, whatever their dependence.
+any false finding below the level, whether or not the comparisons are independent.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ class Difference:
     value: the difference, in the scores' unit.
     low: the lower end of its interval.
     high: the upper end.
-    p_value: the chance of a difference this clear where there is none.
+    p_value: the chance of so clear a difference between metrics that do not differ.
     corrected: the same, corrected for all comparisons made together; equal for one alone.
   """
 

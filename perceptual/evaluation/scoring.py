@@ -16,7 +16,7 @@ class Settings:
   """How metrics are scored.
 
   Attributes:
-    distances: names of the distances between features; of what has none they play no part.
+    distances: names of the distances between features; ignored for metrics without features.
     taps: names of the taps; None for all.
     baselines: which of `BASELINES` are scored beside the metric, as far as they apply to it.
     batch_size: triplets or pairs a batch, over all replicas.
@@ -56,7 +56,7 @@ def evaluate(metric, judged_set, settings, *, strategy=None, jit_compile=False):
   """Scores a metric and the baselines on a judged set.
 
   Args:
-    metric: whatever `loading.load_metric` returns. A network's features are scored by the
+    metric: any that `loading.load_metric` returns. A network's features are scored by the
       distances of the settings, and first by the channel weights it has learned, if any, as `lin`.
       A classical metric or an export is scored as it is called, in one row.
     judged_set: `judged_sets.JudgedSet`.
@@ -69,7 +69,8 @@ def evaluate(metric, judged_set, settings, *, strategy=None, jit_compile=False):
     (rows, fingerprints): a list of `report.Row`, and each metric's fingerprint by its name.
 
   Raises:
-    UserError: if the batch size is no multiple of the replicas, or a distance is not finite.
+    UserError: if the batch size is not a multiple of the number of replicas, or a distance is not
+      finite.
   """
   with strategy.scope() if strategy else contextlib.nullcontext():
     others = [_baseline(name, metric, settings) for name in baselines_of(metric, settings)]
@@ -98,7 +99,7 @@ def distances_of(metric, settings):
 def baselines_of(metric, settings):
   """Returns which of the baselines make sense beside a metric.
 
-  Random weights go with a network that `models.build` builds, and MSE is no baseline to itself.
+  Random weights need a network that `models.build` builds, and MSE is not a baseline of itself.
   """
   built = metric.name in (*models.names(), *models.wrappers())
   apply = {"random_init": isinstance(metric, feature_metric.FeatureMetric) and built,

@@ -94,7 +94,7 @@ def _title(judged_set):
 
 
 def _legend(columns, judged_set):
-  """What the headings do not tell."""
+  """What the headings do not say."""
   groups = [f"{_HEADINGS[group]}: mean of {', '.join(_HEADINGS[s] for s in subsets)}"
             for group, subsets in scores.GROUPS.items() if group in columns]
   others = ["±: half the 95% bootstrap interval"]
@@ -105,7 +105,7 @@ def _legend(columns, judged_set):
 
 
 def _columns(rows, judged_set):
-  """Subsets and averages, in the papers' order; a group of all subsets is the mean once more."""
+  """Subsets and averages, in the papers' order, without a group of all subsets: the mean again."""
   names = {subset.name for subset in judged_set.subsets}
   order = list(_HEADINGS)
   columns = [column for column in dict.fromkeys(row.subset for row in rows)

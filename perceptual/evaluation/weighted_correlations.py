@@ -46,7 +46,7 @@ def _midranks(values, weights):
 
 @dataclasses.dataclass(frozen=True)
 class Concordance:
-  """What Kendall's tau-b needs to know of the pairs of examples, by the clusters of the two.
+  """What Kendall's tau-b needs from the pairs of examples, by the clusters of the two.
 
   Attributes:
     agreed: `[clusters, clusters]`, concordant pairs less discordant ones.

@@ -1,7 +1,7 @@
 """The closed list of what gin configures, and the reading of gin files.
 
-Flags say where and how to run; gin files define the experiment. Nothing below this
-module knows of gin. The list:
+Flags say where and how to run; gin files define the experiment. Modules below
+this one do not use gin. The list:
 
     network       name and options of the network             models.build
     images        the labelled images                         data.labelled.registry
@@ -104,7 +104,7 @@ def network(name=None, **options):
     available = ", ".join((*models.names(), *models.wrappers()))
     raise UserError(f"network.name is not given. Available: {available}.")
   if "num_classes" in options:
-    raise UserError("network.num_classes is not for gin: it is the number of the images' classes.")
+    raise UserError("network.num_classes cannot be bound: it is the number of the images' classes.")
   errors.require_options(name, options, [
       option for option in models.network_options(name) if option != "num_classes"])
   return name, options

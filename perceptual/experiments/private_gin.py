@@ -1,4 +1,4 @@
-"""Every use of a private name of gin, but for its parser's (`restricted_gin`), with its reason.
+"""Every use of a private name of gin, except its parser's (`restricted_gin`), with its reason.
 
 An upgrade of gin that breaks something breaks it here; `setup.py` holds it to one minor version.
 """

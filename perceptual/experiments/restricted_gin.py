@@ -17,7 +17,7 @@ from perceptual.errors import UserError
 def restricted():
   """Returns a context in which gin parses as restricted.
 
-  In it a `UserError` is raised for an import, for a file that includes itself, by whatever way, and
+  In it a `UserError` is raised for an import, for a file that includes itself, directly or not, and
   for an include that is not a file.
   """
   before = config_parser.ConfigParser, config._FILE_READERS[:]
@@ -50,5 +50,5 @@ class _Parser(config_parser.ConfigParser):
     elif isinstance(statement, config_parser.ImportStatement):
       raise UserError(
           f"{self._file or 'A binding'} has '{statement.format()}': imports are refused, since "
-          "they run code. Gin files say values alone.")
+          "they run code. Gin files may only set values.")
     return statement

@@ -16,7 +16,7 @@ def training(model_dir, *, data_dir, strategy=None, jit_compile=False,
   """Returns the `loop.Run` of the configuration that was parsed; nothing is written yet.
 
   Args:
-    model_dir: the run directory, made or taken up again.
+    model_dir: the run directory, created or resumed.
     data_dir: the folder of prepared data sets; None if none is needed.
     strategy: `tf.distribute.Strategy`; None for the current one.
     jit_compile: whether XLA compiles steps.
@@ -40,7 +40,7 @@ def learned(model_dir, *, data_dir, trunk_dir=None, trunk_checkpoint="best_score
   """Returns the `learning.Run` of the configuration that was parsed; nothing is written yet.
 
   Args:
-    model_dir: the folder of the metric, made or taken up again.
+    model_dir: the folder of the metric, created or resumed.
     data_dir: the folder of prepared data sets.
     trunk_dir: the run directory of the network; None for the network of the configuration.
     trunk_checkpoint: which of that training's checkpoints.
@@ -67,7 +67,7 @@ def task(model_dir, *, data_dir, weights_dir=None, strategy=None, jit_compile=Fa
   """Returns the `tasks.run.Run` of the configuration that was parsed; nothing is written yet.
 
   Args:
-    model_dir: the folder of the run, made or taken up again.
+    model_dir: the folder of the run, created or resumed.
     data_dir: the folder of data sets; None for the working directory.
     weights_dir: the folder of converted weights, of the loss; None for the default one.
     strategy: `tf.distribute.Strategy`; None for the current one.
@@ -120,6 +120,6 @@ def _trunk(mode, trunk_dir, trunk_checkpoint, weights_dir):
         trunks.published, weights_dir=weights_dir)
     return functools.partial(build, *config.network())
   if is_random:
-    raise UserError(f"learn.mode {mode!r} begins with a network at random: leave out "
+    raise UserError(f"learn.mode {mode!r} starts from random weights: leave out "
                     "--trunk_dir, or choose 'tune'.")
   return functools.partial(trunks.trained, trunk_dir, checkpoint=trunk_checkpoint)

@@ -1,7 +1,7 @@
 """`checksums.json`: the size and the SHA-256 of every file of an export, by which damage is told.
 
 Exports of earlier versions have none and are used as they are. Files that were added later are not
-looked at. It finds accidents: whoever can change a file can change its checksum too.
+looked at. Only accidents are found: anyone who can change a file can change its checksum too.
 """
 
 import json
@@ -34,7 +34,7 @@ def verify(folder):
     if files.size(file) is None:
       raise UserError(f"{file} is missing. Export the metric again.")
     if _of(file) != about:
-      raise UserError(f"{file} is damaged: it is not as {FILE} tells. Export the metric again.")
+      raise UserError(f"{file} is damaged: it does not match {FILE}. Export the metric again.")
 
 
 def _of(path):

@@ -40,7 +40,7 @@ def write(metric, fingerprint, folder):
     folder: `pathlib.Path` of a folder that is there.
 
   Raises:
-    UserError: if the network has a layer that does not tell its configuration.
+    UserError: if the network has a layer without a configuration.
   """
   (folder / FINGERPRINT).write_text(fingerprint, "utf-8")
   if not isinstance(metric, FeatureMetric):
@@ -111,7 +111,7 @@ def _distance(fingerprint, folder):
 
 
 def _dtype(fingerprint):
-  # A network of several policies is made in that of each layer, which trunk.json tells.
+  # A network of several policies is made in that of each layer, which trunk.json has.
   dtype = fingerprint.get("dtype")
   return dtype if dtype in networks.DTYPES else "float32"
 
@@ -148,7 +148,7 @@ def _read_trunk(folder):
   if not isinstance(trunk, keras.Model):
     raise UserError(f"{folder / TRUNK} does not describe a network.")
   try:
-    with (warnings.catch_warnings(action="ignore"),  # of what the hash will tell
+    with (warnings.catch_warnings(action="ignore"),  # the hash will detect what they warn of
           files.local_copy(folder / WEIGHTS) as local):
       trunk.load_weights(local)
   except (OSError, ValueError, KeyError) as error:

@@ -34,7 +34,7 @@ def write(metric, path):
   """
   packages.require("onnx", "tf2onnx", extra="export", purpose="An ONNX file")
   if metric.preprocessing.float_range != (0.0, 1.0):
-    raise UserError(f"An ONNX file is of float images from 0 to 1, and {metric.name} has another "
+    raise UserError(f"An ONNX file takes float images from 0 to 1, and {metric.name} has another "
                     "range.")
   import onnx
   import tf2onnx.convert

@@ -35,7 +35,7 @@ def export(metric, export_dir, *, overwrite=False, warm_up_sizes=()):
   The loaded object has `__call__` (the distance, or what else the metric gives) and `two_afc` (the
   distances of two candidates), of a network also `per_tap`, `features` and `spatial_map`, of other
   metrics a `spatial_map` if they draw one; each for uint8, float32 and float64 images
-  `[batch, height, width, 3]` of any size. What a metric does not have is None, or is not there.
+  `[batch, height, width, 3]` of any size. What a metric does not have is None or missing.
   `fingerprint()` returns JSON. Signatures are `serving_default` and those names for float32 images,
   and the same with `_uint8` appended. Inputs are named `reference` and `candidate` (`image` for
   `features`, `candidate_0` and `candidate_1` for `two_afc`). Values outside the declared range, and
@@ -106,7 +106,7 @@ def _save(metric, fingerprint, folder):
 
 
 def _put_in_place(beside, export_dir):
-  """Renames the new folder to its place, for good; an old one gives way in the same step.
+  """Renames the new folder to its place, for good, and replaces an old one in the same step.
 
   At an address the new files take the places of the old ones, and `saved_model.pb`, without which
   there is no export, goes first and comes last.
@@ -133,7 +133,7 @@ def _put_in_place(beside, export_dir):
 
 
 def _recover(export_dir):
-  """Puts back an export that a killed process had put aside, and removes what else it has left."""
+  """Restores an export that a killed process had moved aside, and removes its other leftovers."""
   leftover = re.compile(rf"\.{re.escape(export_dir.name)}\.(old\.)?(\d+)")
   for path in export_dir.parent.iterdir():
     match = leftover.fullmatch(path.name)

@@ -47,7 +47,7 @@ class GraphMetric:
 
 
 class ServedMetric(tf.Module):
-  """A perceptual metric. `fingerprint()` tells what it is, and whether lower is better.
+  """A perceptual metric. `fingerprint()` says what it is, and whether lower is better.
 
   It tracks the weights alone, not the Keras model, which would be saved as well and take more room
   than the weights of a small network. What the metric does not have is None.

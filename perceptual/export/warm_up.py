@@ -20,7 +20,7 @@ def sizes(texts):
   """Returns pairs (height, width) of texts such as `64x96`.
 
   Raises:
-    UserError: a text that is none, or TensorFlow Serving's messages are not installed.
+    UserError: a text is not a size, or TensorFlow Serving's messages are not installed.
   """
   if texts:
     packages.require("tensorflow_serving", extra="export", purpose="Warming up a server")

@@ -1,9 +1,9 @@
-"""The contract that every metric keeps, whatever it is made of.
+"""The contract that every metric keeps.
 
     distance = metric(reference, candidate)     # [batch, height, width, 3] each -> [batch]
     distance_0, distance_1 = metric.two_afc(reference, candidate_0, candidate_1)
 
-What not every metric can do is asked, not tried: `has_taps`, `has_map`.
+What only some metrics can do has an attribute that says so: `has_taps`, `has_map`.
 """
 
 import abc
@@ -91,7 +91,7 @@ class Metric(abc.ABC):
     raise NotImplementedError
 
   def _about(self):
-    """Returns what `repr` tells beside the name, the range and the direction: a list of text."""
+    """Returns what `repr` shows beside the name, the range and the direction: a list of text."""
     return [f"{name} {value}" for name, value in self.options.items()]
 
   # What a metric does.
@@ -117,11 +117,11 @@ class Metric(abc.ABC):
         "reference": reference, "candidate_0": candidate_0, "candidate_1": candidate_1})
 
   def compare_prediction(self, y_true, y_pred):
-    """Returns what a call does, whatever the values of the prediction.
+    """Returns what a call does, without checking the values of the prediction.
 
-    A model may overshoot the range while it learns; of a sample with values that are not finite the
-    result is NaN. The target's values are checked as ever; where only NaN can tell that they are
-    wrong, the prediction's gradient is zero rather than NaN.
+    A model may overshoot the range while it learns; the result for a sample with values that are
+    not finite is NaN. The target's values are checked as in a call; where only NaN can tell that
+    they are wrong, the prediction's gradient is zero rather than NaN.
 
     Args:
       y_true: the target, the reference.

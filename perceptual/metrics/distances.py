@@ -16,15 +16,15 @@ in float32), in one of three layouts:
     [batch, tokens, channels]         tokens, as positions in no particular grid
     [batch, channels]                 one vector per image, such as a CLS token: a 1x1 map
 
-The two sides have the same shape, but for the batch: a batch of one is compared with every image
-of the other. Every distance is symmetric, not negative, and exactly zero for identical features;
-its gradient is finite wherever the features are, zero vectors included, and zero for identical
-features.
+The two sides have the same shape, apart from the batch: a batch of one is compared with every
+image of the other. Every distance is symmetric, not negative, and exactly zero for identical
+features; its gradient is finite wherever the features are, zero vectors included, and zero for
+identical features.
 
 `sort` sorts by NumPy in graphs that run at once on a CPU and ask for it (`sorting`).
 
-Distances without parameters are asked for by name, by `get`, which adds several of them too:
-`local+sort`. `linear` makes the learned one, the `lin` of LPIPS, from its weights.
+`get` returns distances without parameters by name, and sums of them: `local+sort`. `linear` makes
+the learned one, the `lin` of LPIPS, from its weights.
 
 The perceptual functions are those of Kumar et al., "Do better ImageNet classifiers assess
 perceptual similarity better?" (TMLR 2022); `sort` and the sums are those of Pihlgren et al.,
@@ -82,7 +82,7 @@ class Distance:
     """Returns the distance of each pair of images, [batch] float32.
 
     Raises:
-      UserError: the shapes differ, or are no layout of features.
+      UserError: the shapes differ, or are not a layout of features.
     """
     features_0, features_1 = _float32(features_0), _float32(features_1)
     _check_same_shape("Features", features_0, features_1)

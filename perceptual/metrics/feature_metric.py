@@ -104,8 +104,8 @@ class FeatureMetric(base.Metric):
         local, lin, correlation and l2.
 
     Raises:
-      UserError: as of any metric, if the mask is none for these images or counts nothing, or if the
-        distance cannot be masked.
+      UserError: as for any metric, if the mask does not fit these images or counts no pixel, or if
+        the distance cannot be masked.
     """
     if mask is None:
       return super().__call__(reference, candidate)
@@ -141,9 +141,9 @@ class FeatureMetric(base.Metric):
     return metric
 
   def loaded_from(self, source):
-    """Returns this metric, knowing what loads it again, its network frozen: nothing trains it.
+    """Returns this metric with the arguments that load it again, and with its network frozen.
 
-    PyTorch would else compute gradients for the network's weights, and gather them.
+    PyTorch would otherwise compute gradients for the network's weights, and accumulate them.
     """
     self.trunk.trainable = False
     return super().loaded_from(source)

@@ -32,7 +32,7 @@ class PureMetric:
     return self
 
   def described(self):
-    """Returns what the metric is, as one line of text: what its `repr` tells."""
+    """Returns what the metric is, as one line of text: what its `repr` shows."""
     return repr(self.metric)[len("<Metric "):-len(">")]
 
   def __call__(self, weights, reference, candidate, mask=None):

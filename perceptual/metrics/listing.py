@@ -6,6 +6,7 @@ import json
 import textwrap
 
 from perceptual.common.text_table import aligned
+from perceptual.metrics import options
 
 _WIDTH = 100
 _GAP = 2  # between the columns of `aligned`
@@ -40,20 +41,44 @@ def table(specs):
   return "\n".join([aligned(lines), "", *notes])
 
 
-def details(spec):
-  """Returns all about one metric: what it is, its options, how to get its weights."""
+def details(spec, *, given=None, metric=None):
+  """Returns all about one metric: what it is, its options, how to get its weights.
+
+  Args:
+    spec: a `registry.Spec`.
+    given: its options as the user wrote them, `{option: text}`; None for none.
+    metric: the metric that was made with these options; None where it was not made.
+  """
+  given = given or {}
   lines = [
-      f"{spec.name}: {spec.summary}",
+      f"{options.joined(spec.name, given)}: {spec.summary}",
       f"  better         {_better(spec)}",
       f"  values         {spec.values}",
-      f"  smallest side  {_side(spec) or 'that of the network'}",
-      f"  options        {', '.join(spec.options) or 'none'}"]
+      f"  smallest side  {_side_with(spec, given, metric)}",
+      textwrap.fill(_options(spec, given), _WIDTH, initial_indent="  options        ",
+                    subsequent_indent=" " * 17, break_on_hyphens=False)]
   if spec.aliases:
     lines.append(f"  also called    {', '.join(spec.aliases)}")
   if spec.needs_weights:
-    found = "on this machine" if spec.weights_available else f"to get: {how_to_get(spec)}"
+    are_here = metric is not None or spec.weights_available
+    found = "on this machine" if are_here else f"to get: {how_to_get(spec)}"
     lines.append(f"  weights        {found}")
   return "\n".join(lines)
+
+
+def _side_with(spec, given, metric):
+  """Returns the least side of images with the options that were given, as text."""
+  if metric is not None:
+    return str(metric.smallest_side)
+  return f"{_side(spec) or 'that of the network'}{' with default options' if given else ''}"
+
+
+def _options(spec, given):
+  """Returns options with their values and defaults, as text."""
+  kinds = spec.options | {name: kind for name, kind in options.FOR_ALL.items() if name in given}
+  return ", ".join(
+      f"{name}{f'={given[name]}' if name in given else ''} (default: {kind.default})"
+      for name, kind in kinds.items()) or "none"
 
 
 def how_to_get(spec):
@@ -75,9 +100,10 @@ def as_csv(specs):
 
 
 def as_json(specs):
-  """Returns a list of metrics with their options and other names, as JSON."""
-  return json.dumps([{**_row(spec), "options": list(spec.options), "aliases": list(spec.aliases)}
-                     for spec in specs], indent=2) + "\n"
+  """Returns a list of metrics, with the defaults of their options and other names, as JSON."""
+  return json.dumps([
+      {**_row(spec), "options": {name: kind.default for name, kind in spec.options.items()},
+       "aliases": list(spec.aliases)} for spec in specs], indent=2) + "\n"
 
 
 def _row(spec):

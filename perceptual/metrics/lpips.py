@@ -29,10 +29,10 @@ def lpips(net="alex", version="0.1", lpips=True, weights=None, *, float_range=(0
           dtype="float32"):
   """Returns an LPIPS metric with its published weights, converted before (see docs/lpips.md).
 
-  The arguments are those of `lpips.LPIPS`, but for these: images are `[batch, height, width, 3]`,
-  uint8 or float in a declared range; the result is `[batch]`. What the lpips package gives for
-  `retPerLayer=True` is `metric.per_tap(...)`, a dict in the order of its layers, and for
-  `spatial=True` it is `metric.spatial_map(...)`.
+  The arguments are those of `lpips.LPIPS`. The images differ: they are `[batch, height, width, 3]`,
+  uint8 or float in a declared range; the result is `[batch]`. `metric.per_tap(...)`, a dict in the
+  order of the layers, stands for the lpips package's `retPerLayer=True`, and
+  `metric.spatial_map(...)` for `spatial=True`.
 
   Args:
     net: the trunk: "alex" (AlexNet, what to use if in doubt), "vgg" (VGG-16) or "squeeze"

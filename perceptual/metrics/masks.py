@@ -4,9 +4,9 @@ A mask is `[batch, height, width]`, of any dtype: 1 where a pixel counts, 0 wher
 
 A feature sees more of an image than the place that it stands for, its receptive field, so that it
 is not enough to leave out the features outside a mask: those inside see what is outside. Therefore
-the candidate first takes the reference's pixels there (`filled`), and what the two differ by
-outside a mask can play no part at all. Then each place of a feature map counts by the share of
-its pixels that are inside (`mean_inside`).
+the candidate first takes the reference's pixels there (`filled`), so that differences outside a
+mask have no effect. Then each place of a feature map counts by the share of its pixels that are
+inside (`mean_inside`).
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Networks inside metrics: made alike wherever that is, and what can be told of them."""
+"""Networks inside metrics: how they are made, the same everywhere, and facts about them."""
 
 import contextlib
 
@@ -7,7 +7,7 @@ import keras
 from perceptual.common import private_api, tensors
 from perceptual.errors import UserError, shown
 
-# What metrics may be asked to compute in. The weights are float32 in all of them.
+# What metrics may compute in. The weights are always float32.
 DTYPES = ("float32", "mixed_float16", "mixed_bfloat16")
 
 _LARGEST_SIDE = 1024  # for `smallest_side`
@@ -15,10 +15,10 @@ _LARGEST_SIDE = 1024  # for `smallest_side`
 
 @contextlib.contextmanager
 def made_in(dtype="float32"):
-  """Returns a context in which a metric's network is made, whatever is going on about it.
+  """Returns a context in which a metric's network is made, independent of its surroundings.
 
-  Not Keras's global dtype policy, no `keras.name_scope`, no `Layer.build` and no function being
-  traced have a part in its weights, their paths and so their hash.
+  Keras's global dtype policy, a `keras.name_scope`, a `Layer.build` and a function being traced do
+  not affect its weights, their paths and so their hash.
 
   Args:
     dtype: one of `DTYPES`: what the network computes in.

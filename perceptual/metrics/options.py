@@ -17,11 +17,17 @@ class Kind:
     words: what they are, for messages.
     fits: whether a value is of this kind.
     read: text to a value; raises `ValueError` or `KeyError`. None where text cannot say it.
+    default: the value of an option that is not given, as text for people.
   """
 
   words: str
   fits: Callable
   read: Callable | None = None
+  default: str = "none"
+
+  def by_default(self, text):
+    """Returns this kind with a default, as text for people."""
+    return dataclasses.replace(self, default=text)
 
 
 TEXT = Kind("a name", lambda value: isinstance(value, str), str)
@@ -36,6 +42,9 @@ NAMES = Kind(
     lambda text: [name.strip() for name in text.split(",") if name.strip()])
 ARRAY = Kind("an array", lambda value: True)
 
+# What every metric takes beside its own options.
+FOR_ALL = {"float_range": TEXT.by_default("0,1")}
+
 
 def split(source):
   """Returns a metric's name and its options as text: `(name, {option: text})`.
@@ -45,7 +54,7 @@ def split(source):
   options.
 
   Args:
-    source: text, as somebody wrote it.
+    source: text, as the user wrote it.
 
   Raises:
     UserError: an option without a name or a value, or one given twice.
@@ -65,6 +74,12 @@ def split(source):
   return name, found
 
 
+def joined(name, texts):
+  """Returns a metric's name and its options as one text, of which `split` makes the two again."""
+  given = ",".join(f"{option}={text}" for option, text in texts.items())
+  return f"{name}{':' if given else ''}{given}"
+
+
 def read(what, texts, kinds):
   """Returns options of text as values.
 
@@ -74,7 +89,7 @@ def read(what, texts, kinds):
     kinds: `{option: Kind}`, all that there are.
 
   Raises:
-    UserError: an unknown option, or text that is none of its kind.
+    UserError: an unknown option, or text that is not a value of its kind.
   """
   errors.require_options(what, texts, kinds)
   values = {}
@@ -90,7 +105,7 @@ def read(what, texts, kinds):
 
 
 def checked(what, given, kinds):
-  """Returns the options that were given, without those that are None, which is as good as none.
+  """Returns the options that were given, without those that are None, which count as not given.
 
   Args:
     what: whose they are, for messages.

@@ -16,7 +16,7 @@ DEFAULT = "perceptual"
 GAUSSIAN = "gaussian-"
 
 # The nets of LPIPS: for people, its trunk's weights in `catalogue`, and the least side. Exact is
-# what gave the published numbers here, as docs/lpips.md tells.
+# what gave the published numbers here, as docs/lpips.md explains.
 _LPIPS = {
     "alex": ("AlexNet, exact", "alexnet", 31), "vgg": ("VGG-16", "vgg16", 16),
     "squeeze": ("SqueezeNet 1.1, exact", "squeezenet1_1", 17)}
@@ -28,7 +28,10 @@ _PUBLISHED_SIDES = {
     "inception_v3": 43, "squeezenet1_1": 17, "torchvision_efficientnet_b0": 1,
     "torchvision_efficientnet_b7": 1}
 
-_FEATURES = {"distance": TEXT, "taps": NAMES, "dtype": TEXT}
+_DTYPE = {"dtype": TEXT.by_default("float32")}
+_FEATURES = {"distance": TEXT.by_default("local"), "taps": NAMES.by_default("all"), **_DTYPE}
+_SEED = {"seed": INTEGER.by_default("0")}
+_WEIGHTS = {"weights": PATH.by_default("the folder of converted weights")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,7 +135,7 @@ def _bundled_row():
   return Spec(
       DEFAULT, "the built-in metric: a small network, with its weights",
       kind="bundled", lower_is_better=True, values="0 and up", smallest_side=32,
-      build=_bundled, options=_FEATURES)
+      build=_bundled, options={**_FEATURES, "distance": TEXT.by_default("correlation")})
 
 
 def _lpips_row(net):
@@ -140,12 +143,14 @@ def _lpips_row(net):
   return Spec(
       f"lpips-{net}", f"LPIPS 0.1 with {network}", kind="lpips", lower_is_better=True,
       values="0 and up", smallest_side=smallest_side, build=_lpips,
-      options={"version": TEXT, "lpips": BOOL, "weights": PATH, "dtype": TEXT},
+      options={"version": TEXT.by_default("0.1"), "lpips": BOOL.by_default("true"), **_WEIGHTS,
+               **_DTYPE},
       weights=(trunk, f"lpips-{net}-v0.1"))
 
 
 def _classical_rows():
-  planes = {"channels": TEXT, "crop": INTEGER}
+  channels = {"channels": TEXT.by_default("rgb")}
+  planes = {**channels, "crop": INTEGER.by_default("0")}
   row = functools.partial(Spec, kind="classical", build=_classical)
   return [
       row("mse", "mean squared error of pixels in [0, 1]", lower_is_better=True, values="0 to 1",
@@ -155,7 +160,8 @@ def _classical_rows():
       row("ssim", "structural similarity, Wang et al. 2004", lower_is_better=False,
           values="-1 to 1", smallest_side=11, options=planes),
       row("ms-ssim", "multi-scale structural similarity, Wang et al. 2003", lower_is_better=False,
-          values="0 to 1", smallest_side=161, options={"scales": INTEGER, "channels": TEXT}),
+          values="0 to 1", smallest_side=161,
+          options={"scales": INTEGER.by_default("5"), **channels}),
       row("fsim", "feature similarity of luma, Zhang et al. 2011", lower_is_better=False,
           values="0 to 1", smallest_side=6, options={}),
       row("fsimc", "feature similarity with colour, Zhang et al. 2011", lower_is_better=False,
@@ -168,9 +174,9 @@ def _fixed_rows():
   return [
       row("kmeans-alexnet", "AlexNet with stacked k-means of image patches for kernels",
           smallest_side=_PUBLISHED_SIDES["alexnet"], build=_kmeans,
-          options={"images": ARRAY, "seed": INTEGER, **_FEATURES}),
+          options={"images": ARRAY.by_default("the demo photographs"), **_SEED, **_FEATURES}),
       row(f"{GAUSSIAN}NETWORK", "a network of `perceptual models` with Gaussian weights",
-          smallest_side=None, build=_gaussian, options={"seed": INTEGER, **_FEATURES}),
+          smallest_side=None, build=_gaussian, options={**_SEED, **_FEATURES}),
   ]
 
 
@@ -178,7 +184,7 @@ def _published_row(entry):
   return Spec(
       entry.network, "features, torchvision's weights", kind="network", lower_is_better=True,
       values="0 and up", smallest_side=_PUBLISHED_SIDES[entry.network], build=_network,
-      options={**_FEATURES, "weights": PATH}, weights=(entry.name,))
+      options={**_FEATURES, **_WEIGHTS}, weights=(entry.name,))
 
 
 def _bundled(name, float_range, **given):

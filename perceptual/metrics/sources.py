@@ -10,15 +10,20 @@ from perceptual.metrics import options, registry
 
 
 def require(source):
-  """Raises the `UserError` of `load_metric` for text that names no metric, whatever is installed.
+  """Raises the `UserError` of `load_metric` for a metric or an option that does not exist.
+
+  Nothing is loaded, so no backend is needed.
 
   Args:
     source: a name, which options may follow, a path or a handle.
   """
   if is_hub_handle(source) or exists(source):
     return
-  name, _ = options.split(source)
-  if registry.find(name) is None and not exists(name):
+  name, texts = options.split(source)
+  spec = registry.find(name)
+  if spec is not None:
+    options.read(name, texts, {**options.FOR_ALL, **spec.options})
+  elif not exists(name):
     raise unknown(name)
 
 
@@ -59,6 +64,11 @@ def unknown(source):
         str(path.parent / other.name) for other in sorted(parent.iterdir()) if other.is_dir()]
     return UserError(f"There is no folder {errors.shown(source)}, and no metric of that name."
                      f"{errors.did_you_mean(source, beside)}")
+  names = [name.strip() for name in source.split(",")]
+  if len(names) > 1 and all(map(registry.find, names)):
+    flags = " ".join(f"--metric={name}" for name in names)
+    return UserError(f"{errors.shown(source)} names several metrics: name each by itself, as in "
+                     f"{flags}.")
   suggestion = errors.did_you_mean(source, registry.names())
   return UserError(
       f"Unknown metric {errors.shown(source)}.{suggestion} `perceptual metrics` lists all that "

@@ -2,7 +2,7 @@
 
 A network is one row of `_NETWORKS`: a builder, and the options that make it this network. To add
 a family, write its builder beside `resnet.py` and give it its rows here. A row of `_WRAPPERS` is
-for networks that are somebody else's, which its options name; `wrap` is the same for Python.
+for other people's networks, which its options name; `wrap` is the same for Python.
 """
 
 import inspect
@@ -91,7 +91,7 @@ def build(name, **options):
 
   Args:
     name: one of `names()` or of `wrappers()`.
-    **options: some of `network_options(name)`; what they mean stands at the family's builder
+    **options: some of `network_options(name)`; documented at the family's builder
       (`resnet.resnet`).
 
   Returns:

@@ -88,7 +88,7 @@ def expected(preprocessing_of):
       `[batch, height, width, 3]`, RGB, 0 to 255, which must scale and shift each colour alone.
 
   Raises:
-    UserError: it is none of these.
+    UserError: it is something else.
   """
   if callable(preprocessing_of):
     return _read_off(preprocessing_of)
@@ -127,7 +127,7 @@ def _read_off(function):
 
 
 def _known(found):
-  """Returns the one of `EXPECTED` that was found but for rounding, or what was found."""
+  """Returns the one of `EXPECTED` that equals what was found up to rounding, or what was found."""
   for known in EXPECTED.values():
     if known.bgr == found.bgr and np.allclose(
         (*known.mean, *known.std), (*found.mean, *found.std), rtol=1e-5, atol=1e-7):

@@ -169,7 +169,7 @@ def inception_v3(*, width=1.0, num_classes=1000, dropout=0.5, kernel_initializer
 
 
 def _stem(x, conv):
-  """Applies what stands before the first mixed module; returns its map and a dict of its taps."""
+  """Applies the layers before the first mixed module; returns its map and a dict of its taps."""
   x = conv(x, 32, 3, stride=2, name="Conv2d_1a_3x3")
   x = conv(x, 32, 3, name="Conv2d_2a_3x3")
   x = conv(x, 64, 3, padding=1, name="Conv2d_2b_3x3")

@@ -20,7 +20,7 @@ from perceptual.models import layers, wrapping
 
 def keras_file(*, path=None, taps=None, preprocessing=None, weights="file", num_classes=None,
                name="keras_file"):
-  """Builds the network of a file that `keras.Model.save` wrote, a classifier of anybody's.
+  """Builds the network of a file that `keras.Model.save` wrote: any classifier.
 
   The file is read whenever the network is built, to train, evaluate or export, so it must stay
   where it is; relative paths are from the working directory. Python code that a file may hold is
@@ -110,7 +110,7 @@ def _loaded(path):
 def _existing_file(option, path):
   file = expanded(path)
   if not file.is_file():
-    raise errors.UserError(f"{option}: there is not a file {path} (from {pathlib.Path.cwd()}).")
+    raise errors.UserError(f"{option}: there is no file {path} (from {pathlib.Path.cwd()}).")
   return file
 
 

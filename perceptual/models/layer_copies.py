@@ -97,8 +97,8 @@ class Copier:
     shape = tuple(uses[0].shape)
     if len(shape) not in (2, 3, 4) or shape[-1] is None:
       raise errors.UserError(
-          f"The layer {name!r} cannot be tapped: it gives {shape}, no map [batch, rows, columns, "
-          "channels], tokens [batch, tokens, channels] or vector [batch, channels].")
+          f"The layer {name!r} cannot be tapped: it gives {shape}, which is not a map [batch, "
+          "rows, columns, channels], tokens [batch, tokens, channels] or vector [batch, channels].")
     return uses[0]
 
   def _copy(self, operation, name):
@@ -127,7 +127,7 @@ def _of_known_length(vectors, length, name):
 
 
 def _copy_of(operation, name):
-  """Returns a layer, or an operation of a functional model, anew, with the same weights."""
+  """Returns a copy of a layer, or of an operation of a functional model, with the same weights."""
   if getattr(operation, "data_format", None) == "channels_first":
     raise errors.UserError(f"The layer {name!r} is channels_first; only channels_last can be "
                            "wrapped.")

@@ -63,7 +63,7 @@ def table(rows, image_size):
 
   Args:
     rows: `Listed`s.
-    image_size: the size at which they were looked at.
+    image_size: the size for which they were measured.
   """
   over = ["", *["with classifier"] * 2, *["for the taps"] * 2, "", "", ""]
   lines = [["network", *["parameters", "MFLOPs"] * 2, "taps", "channels", "strides"]]

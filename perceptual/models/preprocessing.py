@@ -23,7 +23,7 @@ FLOAT_DTYPES = ("float16", "bfloat16", "float32", "float64")
 # The legal names of float ranges, as (lowest, highest).
 FLOAT_RANGES = {"0,1": (0.0, 1.0), "0,255": (0.0, 255.0), "-1,1": (-1.0, 1.0)}
 
-# Share of the range that values may stand outside it: networks that make images overshoot a little,
+# Share of the range by which values may exceed it: networks that make images overshoot a little,
 # while an image in another range overshoots by half of it or more.
 TOLERANCE = 0.01
 
@@ -32,7 +32,7 @@ TOLERANCE = 0.01
 class Preprocessing:
   """Images to network input, `[batch, height, width, 3]` to the same shape in float32.
 
-  Images of one channel, greyscale, are taken for colour images of three equal ones.
+  Images of one channel, greyscale, are treated as colour images of three equal ones.
 
   Attributes:
     mean: mean of each colour, of images in [0, 1].

@@ -4,7 +4,7 @@ One line gives any Keras functional model a tap:
 
   x = Tap(stride=4, name="reduction_1")(x)
 
-`list_taps` tells what can be tapped, `select_taps` makes the model that computes it.
+`list_taps` lists what can be tapped, `select_taps` makes the model that computes it.
 """
 
 import dataclasses

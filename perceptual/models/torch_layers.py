@@ -18,7 +18,7 @@ _FORMAT = "channels_last"
 
 @keras.saving.register_keras_serializable("perceptual")
 class AdaptiveAveragePooling(keras.layers.Layer):
-  """`AdaptiveAvgPool2d`: means over a fixed grid of cells, whatever the size of the map.
+  """`AdaptiveAvgPool2d`: means over a fixed grid of cells, for maps of any size.
 
   Cell i of n along an axis of length m covers the positions from floor(i m / n) to
   ceil((i + 1) m / n): cells overlap where n does not divide m. Keras's own layer needs to know the
@@ -58,7 +58,7 @@ class AdaptiveAveragePooling(keras.layers.Layer):
 class MinimumSize(layers.SideCheck):
   """Lets maps through that are large enough for the windows that follow.
 
-  Smaller ones are no mere error in what follows: with oneDNN, a max-pool of a 3x3 window on a map
+  Smaller ones do more than raise an error later: with oneDNN, a max-pool of a 3x3 window on a map
   of 1x1 ends TensorFlow's process.
 
   Args:
@@ -260,7 +260,7 @@ def basic_conv(x, filters, kernel_size, *, stride=1, padding=0, width, norm, ker
 
 
 def transform_input(image, wanted):
-  """Applies `TransformInput` if it is wanted; raises `UserError` if that is no yes or no."""
+  """Applies `TransformInput` if it is wanted; raises `UserError` unless `wanted` is a bool."""
   layers.require(isinstance(wanted, bool), "transform_input", wanted, must_be="True or False")
   return TransformInput(name="transform_input")(image) if wanted else image
 
@@ -289,7 +289,7 @@ def check_options(*, width, num_classes, dropout, kernel_initializer):
 
 
 def require_initializer(kernel_initializer):
-  """Raises `UserError` for what is no initializer of Keras."""
+  """Raises `UserError` unless it is an initializer of Keras."""
   try:
     keras.initializers.get(kernel_initializer)
   except ValueError:

@@ -97,7 +97,7 @@ def vit(variant, *, width=1.0, depth=1.0, patch_taps=False, num_classes=1000, dr
     num_classes is 0), and each tap by its name in the policy's compute dtype.
 
   Raises:
-    UserError: an unknown variant, an illegal option, or an image size that is no whole number of
+    UserError: an unknown variant, an illegal option, or an image size that is not a whole number of
       patches.
   """
   if variant not in tuple(VARIANTS):

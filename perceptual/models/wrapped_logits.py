@@ -89,7 +89,7 @@ def _pooled(features, name):
 
 
 def _of_new_dense(features, num_classes):
-  """Applies a new dense layer, begun as those of our own networks are."""
+  """Applies a new dense layer, initialised as those of our own networks are."""
   return keras.layers.Dense(
       num_classes, kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
       dtype="float32", name="logits")(features)

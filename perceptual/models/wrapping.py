@@ -1,8 +1,8 @@
 """Any Keras classifier as one of our networks: its layers tapped, its input made from ours.
 
-The classifier is copied, weights and all: what is trained later, and how its layers are called, is
-no matter of the original. Models inside it are unfolded, so that their layers too can be tapped and
-what lies past the last tap is dropped.
+The classifier is copied with its weights: later training and renaming of layers leave the original
+as it is. Models inside it are unfolded, so that their layers too can be tapped and those past the
+last tap are dropped.
 """
 
 import dataclasses
@@ -32,8 +32,8 @@ def wrap(model, tapped, *, preprocessing, num_classes=None, names=None, name=Non
   ends in features, as `keras.applications` ones do with `include_top=False`, gets a mean pool, for
   maps, and a new dense layer.
 
-  Images may have any size that the layers before the taps can take, whatever size the model was
-  built for. The stride of a tap is read off from its shapes; it is None for vectors and tokens, and
+  Images may have any size that the layers before the taps can take, also if the model was built for
+  another. The stride of a tap is read off from its shapes; it is None for vectors and tokens, and
   for maps that have no stride, the same along both sides. Layers keep their dtype policies.
   Batch normalisation and dropout become those of `perceptual.models.layers`, which compute the same
   and can be trained under every strategy.

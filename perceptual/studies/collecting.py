@@ -13,7 +13,8 @@
     tap                   `sum` for all together
     score, low, high      percent, with the 95% bootstrap interval over examples
 
-The table is written run by run, so memory stays flat.
+What `perceptual study score` has scored since training is in it too. The table is written run by
+run, so memory stays flat.
 
 What networks that were trained for a task were measured to be is in a table of its own,
 `collected_tasks.csv`: the same columns up to the seed, and those of `tasks.results`.
@@ -25,7 +26,7 @@ import warnings
 
 from perceptual import errors
 from perceptual.common import files, progress
-from perceptual.studies import study_dir
+from perceptual.studies import further_scores, study_dir
 from perceptual.tasks import evaluation, results
 from perceptual.training import records, step_scores
 
@@ -122,17 +123,17 @@ def _lines(study, run, folder, in_training):
     known[str(row["step"])] = ",".join([
         f"{row['epoch']:g}", _number(row.get("learning_rate"), ".6g"),
         _number(row.get("validation_accuracy"), ".4f")])
-  lines = step_scores.lines(folder.scores)
-  if not lines:
+  if not step_scores.lines(folder.scores):
     warnings.warn(f"{folder.scores} is missing or empty: the scores of {run.name} are not in the "
                   "table.", stacklevel=2)
-  for step, scored in lines:
-    if step not in known and in_training:  # it is writing them just now
-      continue
-    if step not in known:
-      raise errors.UserError(f"{folder.scores} has scores of step {step}, but {folder.metrics} has "
-                             "no such line.")
-    yield f"{own},{step},{known[step]},{scored}\n"
+  for path in (folder.scores, *further_scores.paths(folder)):
+    for step, scored in step_scores.lines(path):
+      if step not in known and in_training:  # it is writing them just now
+        continue
+      if step not in known:
+        raise errors.UserError(f"{path} has scores of step {step}, but {folder.metrics} has no "
+                               "such line.")
+      yield f"{own},{step},{known[step]},{scored}\n"
 
 
 def _number(value, form):
@@ -146,7 +147,7 @@ def _line(cells):
 
 
 def _parquet(table):
-  """Writes a CSV once more as Parquet, block by block; nothing where pyarrow is missing."""
+  """Writes a CSV as Parquet too, block by block; nothing where pyarrow is missing."""
   try:
     import pyarrow as pa
     from pyarrow import csv as arrow_csv

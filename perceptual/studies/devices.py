@@ -55,6 +55,8 @@ DEVICES = {
     "v100": _assumed(125e12, 0.9e12, 16, "float16"),
     "tpu-v4": _assumed(275e12, 1.2e12, 32),
     "tpu-v5e": _assumed(197e12, 0.82e12, 16),
+    "tpu-v5p": _assumed(459e12, 2.77e12, 95),
+    "tpu-v6e": _assumed(918e12, 1.64e12, 32),
 }
 MEASURED_CPU_PEAK = 504e9  # of the CPU above, in matrix products
 

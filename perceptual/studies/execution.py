@@ -1,7 +1,7 @@
 """Runs the runs of a study, one after another in this process; any of them may fail.
 
-TensorFlow starts once, and judged sets are read once. A run that has finished is passed over, one
-that was killed is taken up where it was saved last.
+TensorFlow starts once, and judged sets are read once. A run that has finished is skipped, one
+that was killed is resumed from where it was saved last.
 """
 
 import functools

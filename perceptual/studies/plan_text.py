@@ -110,13 +110,22 @@ def check(planned, folder, name, device):
 
 
 def as_csv_rows(planned):
-  """Returns (columns, rows) of a plan, with the hours on every device."""
+  """Returns (columns, rows) of a plan, with the hours on every device.
+
+  Of each TPU, besides, what `tpu_costs.training` tells of a step of one core; empty where that was
+  not compiled.
+  """
   names = ["parameters", "flops", "activations", "steps", "batch_size", "evaluations",
            "total_flops", "values", "memory", "checkpoints"]
-  columns = ["index", "run", *names, *(f"hours.{device}" for device in DEVICES)]
+  of_core = ["batch", "memory", "flops"]
+  tpus = [device for device in DEVICES if tpu_costs.has(device)]
+  columns = ["index", "run", *names, *(f"hours.{device}" for device in DEVICES),
+             *(f"core_{name}.{device}" for device in tpus for name in of_core)]
   return columns, [
       [one.run.index, one.run.name, *(getattr(one, name) for name in names),
-       *(f"{one.hours(device):.4g}" for device in DEVICES.values())] for one in planned]
+       *(f"{one.hours(device):.4g}" for device in DEVICES.values()),
+       *(getattr(tpu_costs.training(device, one), name, "") for device in tpus for name in of_core)]
+      for one in planned]
 
 
 def _varied(run):

@@ -194,7 +194,7 @@ def _of_judgements(run):
 
 
 def _cost_of_loss(loss, size):
-  """The cost of a loss network, cut behind its last tap; nothing of what is no network here."""
+  """The cost of a loss network, cut behind its last tap; zero for a metric without a network."""
   if loss.metric not in models.names():
     return _NetworkCost(0, 0, 0)
   trunk = models.build(loss.metric, num_classes=0)

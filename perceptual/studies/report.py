@@ -24,7 +24,7 @@ def write(data, output_dir, *, title, note="", report=lambda line: None):
     data: `figures.data.StudyData`.
     output_dir: the folder, made if it is not there.
     title: of the page, for instance the study's name.
-    note: what must stand beside the scores, for instance that no people judged.
+    note: what must be shown with the scores, for instance that no people judged.
     report: called with a line about each figure.
 
   Returns:

@@ -1,4 +1,4 @@
-"""How the runs of a study stand, as text."""
+"""The state of the runs of a study, as text."""
 
 import collections
 

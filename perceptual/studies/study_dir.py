@@ -28,7 +28,7 @@ _PARTS = ("kind", "base", "trunk", "trunk_checkpoint")  # of a run's identity, b
 
 @dataclasses.dataclass(frozen=True)
 class State:
-  """How a run stands.
+  """The state of a run.
 
   Attributes:
     state: one of the constants above.
@@ -109,7 +109,7 @@ class StudyDir:
     return State(about["state"], step, about.get("steps"), about.get("note", ""))
 
   def write_state(self, run, state, *, steps=None, note=""):
-    """Notes in the folder of a run, which is made, how it stands."""
+    """Writes the state of a run to its folder, which is created."""
     folder = self.model_dir(run)
     folder.make()
     model_dir.write_json(folder.path / "study.json", {

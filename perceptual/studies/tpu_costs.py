@@ -1,4 +1,4 @@
-"""What a step of training takes of a TPU, as its own compiler tells: a table that comes with this.
+"""What a step of training takes of a TPU, as its own compiler reports: a table in this package.
 
 `tools/tpu` compiles the steps, without a TPU, and writes the table.
 """

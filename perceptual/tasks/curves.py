@@ -11,7 +11,7 @@ def plot(rows, path, *, title, measure, best_step):
   Args:
     rows: lines of `metrics.csv`.
     path: the PNG to write.
-    title: stands above.
+    title: of the figure.
     measure: the column of the measure.
     best_step: the step whose weights are kept as the best; None if there is none yet.
   """

@@ -54,7 +54,7 @@ def load(source, data_dir=None, *, limit=None):
     limit: at most so many, the first by name, or of a TFDS data set in its order; None for all.
 
   Raises:
-    UserError: there is no such folder or data set, or no image in it; or one that is no image.
+    UserError: there is no such folder or data set, it has no images, or a file is not an image.
   """
   if not isinstance(source, str) or not source:
     raise UserError(f"A source of images is a folder or tfds:NAME:SPLIT, not {source!r}.")

@@ -1,6 +1,6 @@
 """The loss of a task: a weighted sum of pixel terms and of one metric's distance.
 
-The metric is whatever `load_metric` gives: features of any network at any of its taps, by any
+The metric is any that `load_metric` returns: features of any network at any of its taps, by any
 distance, LPIPS, or a metric without a network such as SSIM. That of Pihlgren et al. is the mean
 squared difference of raw features at one tap, `distance="l2"`.
 

@@ -40,7 +40,7 @@ class Result:
     items: what was measured, such as images: names.
     measures: name -> `[items]` float64. NaN where a measure is not defined, which means leave out.
     pictures: `Picture`s of some of the items.
-    note: one line that must stand beside the numbers; may be empty.
+    note: one line that is shown with the numbers; may be empty.
   """
 
   test: str

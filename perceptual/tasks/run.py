@@ -1,4 +1,4 @@
-"""The training run of a network for a task: made new, or taken up where it was left."""
+"""The training run of a network for a task: started, or resumed."""
 
 import dataclasses
 

@@ -54,7 +54,7 @@ def write(checkpoint, folder, step, *, notes=None):
     record.unlink(missing_ok=True)  # of a checkpoint of this step that is being replaced
     for path in written:
       files.move(path, folder / path.name)
-    # Syncs the folder too. What a power failure could undo of the renames, the checksums tell.
+    # Syncs the folder too. The checksums detect renames that a power failure has undone.
     files.write_text(record, json.dumps(about, indent=1) + "\n")
 
 

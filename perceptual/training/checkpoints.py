@@ -63,7 +63,7 @@ class Checkpoints:
     """
     step, faults = checkpoint_files.sound(self._folder.checkpoint("last"))
     for fault in faults:
-      warnings.warn(f"{fault}; the run is taken up at step {step} instead.", stacklevel=2)
+      warnings.warn(f"{fault}; the run is resumed from step {step} instead.", stacklevel=2)
     if step is None:
       return 0
     path = checkpoint_files.prefix(self._folder.checkpoint("last"), step)
@@ -116,7 +116,7 @@ class Checkpoints:
                     f"{step}; {instead}, and the best from here on will be.", stacklevel=2)
 
   def begin(self, best):
-    """Makes the folder fit the step at which the run is taken up; it must be locked.
+    """Makes the folder fit the step at which the run is resumed; it must be locked.
 
     What is of later steps goes, and will come again; so do leftovers of killed processes. Of the
     best weights those that are lost, but are the restored ones, are kept again.

@@ -114,7 +114,7 @@ class JudgedLoop(outer_loop.OuterLoop):
     self._warn_of_wide_intervals()
 
   def _warn_of_wide_intervals(self):
-    """Says once where the judged set is too small to tell the scores of steps apart."""
+    """Warns once if the judged set is too small to distinguish the scores of steps."""
     half_width = self._half_widths[self._score_column]
     if half_width > WIDE and not self._warned:
       self._warned = True

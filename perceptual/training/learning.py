@@ -23,7 +23,7 @@ from perceptual.training import (
 
 
 class Run(judged_loop.JudgedLoop):
-  """A run in its folder: made new, or taken up where it was left.
+  """A run in its folder: started, or resumed.
 
   Attributes, besides those of `judged_loop.JudgedLoop`:
     train_set: the `judged.JudgedSet` that is learned from.

@@ -16,7 +16,7 @@ class Mode:
   Attributes:
     tells: in words.
     trunk_learns: whether the trunk's weights are trained too, beside those of the channels.
-    trunk_random: whether the trunk begins at random, not as it was trained for something else.
+    trunk_random: whether the trunk starts from random weights, not trained ones.
   """
 
   tells: str
@@ -28,7 +28,7 @@ class Mode:
     """Whether the trunk is called as in training: dropout, and batches' own statistics.
 
     A trunk that was trained before keeps its moving statistics, so that what is trained is what is
-    used; at random there are none to keep. (The trunks of the lpips package have neither.)
+    used; one of random weights has none. (The trunks of the lpips package have neither.)
     """
     return self.trunk_random
 

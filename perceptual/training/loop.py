@@ -23,7 +23,7 @@ from perceptual.training.settings import Settings as Settings  # given to `Run`,
 
 
 class Run(judged_loop.JudgedLoop):
-  """A training run in its folder: made new, or taken up where it was left.
+  """A training run in its folder: started, or resumed.
 
   Attributes, besides those of `judged_loop.JudgedLoop`:
     images: `classification.LabelledImages`.

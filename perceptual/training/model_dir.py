@@ -112,8 +112,8 @@ class ModelDir:
     A newer one that is not whole is warned of.
 
     Raises:
-      UserError: if there is none, or none can have that name, and then which there are; or if none
-        is whole.
+      UserError: if there is no such checkpoint, or no checkpoint can have that name: the message
+        lists those that there are; or if none is whole.
     """
     folder = step = None
     if name in CHECKPOINTS:

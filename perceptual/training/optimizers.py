@@ -167,7 +167,7 @@ class RmsPropFromOne(keras.optimizers.RMSprop):
       weight -= velocity
 
   This is TensorFlow 1's RMSPropOptimizer. Keras 3's own differs in its start from 0 alone: the
-  first step is then 1 / sqrt(1 - rho) times the rate whatever the gradient, here it is small.
+  first step is then 1 / sqrt(1 - rho) times the rate for any gradient, here it is small.
   """
 
   def add_optimizer_variables(self, trainable_variables, name, initializer="zeros"):

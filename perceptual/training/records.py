@@ -1,4 +1,4 @@
-"""What training leaves to look at: progress on screen, a CSV of evaluations, and a plot."""
+"""What training reports: progress on screen, a CSV of evaluations, and a plot."""
 
 import csv
 import io
@@ -52,7 +52,7 @@ class Progress:
   def _left(self, step, now):
     """The time left, in words: by the pace, evaluations included, since the first report.
 
-    The first loop tells nothing of it, for in it the graph is built.
+    The first loop is left out, since the graph is built in it.
     """
     if self._first_report is None:
       self._first_report = (step, now)
@@ -97,7 +97,7 @@ class MetricsFile:
   """
 
   def __init__(self, path, last_step=0, write=True, *, noted=None):
-    """Reads the file; lines after `last_step`, which a resumed run writes again, are passed over.
+    """Reads the file; lines after `last_step`, which a resumed run writes again, are skipped.
 
     Args:
       path: the file; it need not be there.
@@ -146,7 +146,7 @@ class MetricsFile:
 
 
 def read_metrics(path):
-  """Returns the lines of a `metrics.csv` as dictionaries of numbers; none if there is not a file.
+  """Returns the lines of a `metrics.csv` as dictionaries of numbers; none if there is no file.
 
   Raises:
     UserError: if the file is damaged.
@@ -174,12 +174,12 @@ def peak(rows, column):
 
 
 def plot(rows, path, *, title, best, curve=("validation_accuracy", "validation accuracy, %")):
-  """Draws perceptual scores over steps, and beside them what else tells how training goes.
+  """Draws perceptual scores over steps, and beside them other curves of the training.
 
   Args:
     rows: lines of `metrics.csv`.
     path: the PNG to write.
-    title: stands above.
+    title: of the figure.
     best: the column by which the best checkpoint is chosen; its `peak` is marked.
     curve: the column drawn beside the scores, and what it is called.
   """

@@ -1,4 +1,4 @@
-"""When a folder may be taken up again: by the run it was made for, on all workers at one step."""
+"""When a run may be resumed: only the one the folder was made for, on all workers at one step."""
 
 import contextlib
 import json
@@ -93,7 +93,7 @@ def refuse_lost_checkpoints(folder, last):
     return
   if last is None and sum(row["step"] > 0 for row in rows) > 1:  # it saves after each evaluation
     raise UserError(
-        f"{folder.path} has lost checkpoints/last: metrics.csv tells of step {rows[-1]['step']}. "
+        f"{folder.path} has lost checkpoints/last: metrics.csv has step {rows[-1]['step']}. "
         "Nothing was changed: put it back, or choose another --model_dir.")
 
 

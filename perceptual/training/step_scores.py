@@ -71,11 +71,20 @@ def lines(path):
   return found
 
 
+def read(path):
+  """Returns the rows of a `scores.csv`, lists of strings in the order of `COLUMNS`.
+
+  Raises:
+    UserError: as `lines`.
+  """
+  return list(csv.reader(f"{step},{rest}" for step, rest in lines(path)))
+
+
 class ScoresFile:
   """The file of a run, rewritten whole so that it is never half-written."""
 
   def __init__(self, path, last_step=0, write=True, *, noted=None, crc32=None):
-    """Reads the file; lines after `last_step`, which a resumed run writes again, are passed over.
+    """Reads the file; lines after `last_step`, which a resumed run writes again, are skipped.
 
     Args:
       path: the file; it need not be there.
@@ -90,7 +99,7 @@ class ScoresFile:
     """
     self._path = path
     self._write = write
-    self._rows = [row for row in _read(path) if int(row[0]) <= last_step]
+    self._rows = [row for row in read(path) if int(row[0]) <= last_step]
     if noted is not None and self.size < noted:
       warnings.warn(f"{path} has lost {noted - self.size:,} of its {noted:,} lines up to step "
                     f"{last_step}: those scores are gone.", stacklevel=2)
@@ -113,11 +122,6 @@ class ScoresFile:
     self._rows = [*(row for row in self._rows if int(row[0]) < step), *rows]
     if self._write:
       files.write_csv(self._path, COLUMNS, self._rows)
-
-
-def _read(path):
-  """The rows of a file, lists of strings."""
-  return list(csv.reader(f"{step},{rest}" for step, rest in lines(path)))
 
 
 def _agreement(values, judge):

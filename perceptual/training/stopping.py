@@ -7,7 +7,7 @@ import tensorflow as tf
 
 
 class StopRequest:
-  """A context in which the first SIGTERM is noted, and the second ends the process as ever.
+  """A context in which the first SIGTERM is noted, and the second ends the process as usual.
 
   Outside of the main thread Python has no handlers of signals; nothing is then noted.
 

@@ -1,4 +1,4 @@
-"""The networks that metrics are learned on: published, trained here, or at random."""
+"""The networks that metrics are learned on: published, trained here, or of random weights."""
 
 import dataclasses
 

@@ -18,7 +18,7 @@ LPIPS_VERSIONS = ("0.1", "0.0")
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-  """Weights that somebody publishes.
+  """Published weights.
 
   Attributes:
     name: what they are called here: the network, or `lpips-<net>-v<version>` for linear heads.
@@ -142,7 +142,7 @@ def needed(network, version="0.1"):
     version: of LPIPS's heads, one of `LPIPS_VERSIONS`.
 
   Raises:
-    UserError: nobody's weights of that network are known.
+    UserError: no published weights of that network are known.
   """
   of_lpips = {f"lpips-{net}": (trunk.network, lpips_heads(net, version))
               for net, trunk in LPIPS_TRUNKS.items()}

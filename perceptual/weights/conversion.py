@@ -49,7 +49,7 @@ class Converted:
       overwrite: whether other weights of that name may be replaced.
 
     Returns:
-      The manifest: what stands in the JSON file.
+      The manifest: the content of the JSON file.
 
     Raises:
       UserError: there are other weights of that name, or the folder cannot be written to.

@@ -75,14 +75,15 @@ def _response(url, have):
   except urllib.error.HTTPError as error:
     if have and error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
       return None
-    raise errors.UserError(f"{url} cannot be had: HTTP {error.code} {error.reason}.") from None
+    raise errors.UserError(
+        f"{url} cannot be downloaded: HTTP {error.code} {error.reason}.") from None
   except (OSError, http.client.HTTPException) as error:
     reason = getattr(error, "reason", error)
     raise errors.UserError(f"{url} cannot be reached: {errors.first_line(reason)}.") from None
 
 
 def _extent(response, have):
-  """Returns (first byte, bytes of the whole file or None), as the headers of a response tell."""
+  """Returns (first byte, bytes of the whole file or None), as the headers of a response say."""
   whole = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
   if response.status == http.client.PARTIAL_CONTENT and whole and int(whole[1]) == have:
     return have, int(whole[2])
@@ -91,7 +92,7 @@ def _extent(response, have):
 
 
 def _chunks(response):
-  """Yields what comes; a connection that breaks ends it early, which the size tells."""
+  """Yields what arrives; a broken connection ends it early, which the size shows."""
   try:
     while chunk := response.read(_CHUNK):
       yield chunk

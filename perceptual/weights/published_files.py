@@ -14,7 +14,7 @@ from perceptual import errors
 from perceptual.common import files
 from perceptual.weights import download, state_dicts, store
 
-# A file of weights stands at `Entry.path` below the address of its role; so it should on a mirror.
+# A file of weights is at `Entry.path` below the address of its role, also on a mirror.
 ADDRESSES = {
     "trunk": "https://download.pytorch.org/models",
     "heads": ("https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/"
@@ -26,7 +26,7 @@ _DOWNLOADS = "downloads"  # below the folder of converted weights
 def find(entry):
   """Returns the published file of some weights, if this machine has it; else None.
 
-  A file of that name with other contents is passed over, with a warning.
+  A file of that name with other contents is ignored, with a warning.
 
   Args:
     entry: a `catalogue.Entry`.
@@ -38,7 +38,7 @@ def find(entry):
         verify(entry, path)
         return path
       except errors.UserError as error:
-        warnings.warn(f"Passed over: {error}", stacklevel=2)
+        warnings.warn(f"Ignored: {error}", stacklevel=2)
   return None
 
 

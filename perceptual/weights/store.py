@@ -54,7 +54,7 @@ def load(name, folder=None):
                            "convert the weights again.")
   model = entry.build()
   try:
-    with warnings.catch_warnings(action="ignore"):  # of what is no error to Keras, but is one here
+    with warnings.catch_warnings(action="ignore"):  # of what Keras accepts, but is an error here
       model.load_weights(weights)
   except (OSError, ValueError, KeyError) as error:
     raise errors.UserError(f"{weights} does not fit {name}: {errors.first_line(error)}") from None

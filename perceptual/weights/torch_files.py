@@ -1,8 +1,8 @@
 """Reads PyTorch checkpoints of tensors with NumPy alone, running nothing that a file asks for.
 
 A checkpoint is a pickle, and a pickle may name any function to call. Here it may name the storages
-and the functions that a state dict needs, and gets stand-ins of ours for them; whatever else it
-names is refused. Both formats of `torch.save` are read: the zip archive of PyTorch 1.6 and later,
+and the functions that a state dict needs, and gets stand-ins of ours for them; anything else is
+refused. Both formats of `torch.save` are read: the zip archive of PyTorch 1.6 and later,
 and the stream of pickles before it, in which for instance torchvision's VGG-16 still comes.
 """
 
@@ -36,7 +36,7 @@ _STORAGES = {
 
 @dataclasses.dataclass(frozen=True)
 class _Storage:
-  """A run of numbers in the file, to be read once it is known where it stands."""
+  """A run of numbers in the file, read once its place is known."""
 
   key: str
   dtype: np.dtype

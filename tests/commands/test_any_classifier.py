@@ -106,7 +106,7 @@ def test_mistakes_in_gin_are_one_line_with_what_is_right(tmp_path, monkeypatch, 
   for binding, message in (
       ("network.taps = ('convx',)", "Unknown layer of users 'convx'. Available: conv3, conv2, "),
       ("network.taps = 'conv1'", "taps must be a list of names of layers of users, not 'conv1'."),
-      ("network.path = 'yours.keras'", "path: there is not a file yours.keras (from "),
+      ("network.path = 'yours.keras'", "path: there is no file yours.keras (from "),
       ("network.preprocessing = '0,2'", "preprocessing must be one of imagenet; 0,1; -1,1; "),
       ("network.tap = 'conv1'", "Unknown option of keras_file 'tap'. Available: path, taps, "),
       ("network.name = None", "network.name is not given. Available: resnet2, ")):

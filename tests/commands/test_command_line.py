@@ -13,6 +13,7 @@ from absl import flags
 
 from perceptual import errors
 from perceptual.commands import command_line
+from perceptual.common import progress
 from tools.build_files import ROOT
 
 _DOC = """Count apples.
@@ -86,6 +87,15 @@ def test_a_missing_optional_package_is_one_line_and_status_1(apples, capsys):
 
 def test_the_status_that_main_returns_is_the_exit_status(apples):
   assert _run(lambda argv: 7, apples, "--basket=b") == 7
+
+
+def test_without_a_console_a_command_does_its_work(apples, monkeypatch):
+  monkeypatch.setattr(sys, "stdout", None)
+  monkeypatch.setattr(sys, "stderr", None)
+  seen = []
+  assert _run(lambda argv: seen.extend(progress.progress(argv[1:], description="counting")),
+              apples, "--basket=b", "a.png") == 0
+  assert seen == ["a.png"]
 
 
 @pytest.mark.parametrize("ask", ["--help", "-h", "-help"])

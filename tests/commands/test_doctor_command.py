@@ -29,6 +29,8 @@ def test_what_is_there_is_told_as_data(capsys, tmp_path, monkeypatch):
   assert found["weights"] == {"folder": str(tmp_path), "names": ["alexnet"]}
   names = [package["name"] for package in found["packages"]]
   assert len(set(names)) == len(names)
+  optional = [package["name"] for package in found["packages"] if package["extra"]]
+  assert optional == sorted(optional) == names[-len(optional):]
   assert {"absl-py", "pillow", "torch", "tf-models-official"} <= set(names)
   versions = {package["name"]: package["version"] for package in found["packages"]}
   assert versions["numpy"].count(".") == 2

@@ -173,7 +173,7 @@ def _save_network(path):
     (["--gin_param=learn.mode = 'all'"], "Unknown mode of learning 'all'. Available: lin, tune, "),
     (["--gin_param=learn.taps = ('relu1',)"], "Unknown tap 'relu1'. Available: reduct"),
     (["--gin_param=learn.mode = 'tune'"], "Published weights are of resnet3 as it is: "),
-    (["--trunk_dir=nowhere"], "learn.mode 'scratch' begins with a network at random: leave out"),
+    (["--trunk_dir=nowhere"], "learn.mode 'scratch' starts from random weights: leave out"),
     (["--trunk_dir=nowhere", "--gin_param=learn.mode = 'lin'"], "nowhere is not a run directory: "),
     (["--gin_param=triplets.name = 'graded'"],
      "Unknown judged set to learn from 'graded'. Available: bapps/2afc, teacher."),

@@ -53,7 +53,8 @@ def test_every_metric_has_its_line_and_its_row_on_disk(weights, capsys, tmp_path
   assert get["ssim"] == ""
   written = json.loads((tmp_path / "lists" / "metrics.json").read_text())
   assert [row["metric"] for row in written] == [spec.name for spec in specs]
-  assert next(row for row in written if row["metric"] == "psnr")["options"] == ["channels", "crop"]
+  assert next(row for row in written if row["metric"] == "psnr")["options"] == {
+      "channels": "rgb", "crop": "0"}
 
 
 def test_the_list_imports_nothing_heavy():
@@ -67,7 +68,11 @@ def test_the_list_imports_nothing_heavy():
 
 @pytest.mark.parametrize(("metric", "lines"), [
     ("l2", ["mse: mean squared error of pixels in [0, 1]", "also called    l2"]),
-    ("lpips-alex", ["options        version, lpips", "weights        on this machine"]),
+    ("lpips-alex", ["options        version (default: 0.1), lpips (default: true), weights (",
+                    "weights        on this machine"]),
+    ("psnr:crop=4", ["psnr:crop=4: peak", "smallest side  9\n",
+                     "options        channels (default: rgb), crop=4 (default: 0)\n"]),
+    ("vgg19:dtype=mixed_float16", ["smallest side  16 with default options", "to get: perceptual"]),
     ("vgg16", ["weights        to get: perceptual convert --network=vgg16 --download"]),
     ("gaussian-resnet6", ["smallest side  that of the network"]),
 ])
@@ -79,7 +84,9 @@ def test_one_metric_in_full(weights, capsys, metric, lines):
 
 @pytest.mark.parametrize(("arguments", "status", "message"), [
     (["--metric=lpips"], 1, "Unknown metric 'lpips'. Did you mean lpips-alex, lpips-vgg or"),
-    (["all"], 2, "Unexpected argument 'all'"),
+    (["--metric=psnr:chanels=luma"], 1, "Unknown option of psnr 'chanels'. Available: float_range"),
+    (["--metric=psnr:channels=lum"], 1, "Unknown channels 'lum'. Available: rgb, "),
+    (["psnr"], 2, "Unexpected argument 'psnr': a metric is named by --metric=psnr."),
     (["--output_dir=" + __file__], 1, "Results cannot be written to"),
 ])
 def test_mistakes_are_one_line(capsys, arguments, status, message):

@@ -53,7 +53,8 @@ def test_the_commands_in_the_gin_file_make_what_it_trains_on(photos, tmp_path, c
 
 @pytest.mark.parametrize(("arguments", "message"), [
     ([], "imagenet64, images, bapps, graded, teacher, judged. Received: nothing."),
-    (["image"], "imagenet64, images, bapps, graded, teacher, judged. Received: image."),
+    (["image"], "imagenet64, images, bapps, graded, teacher, judged. Received: image. Did you mean "
+     "imagenet64 or images?"),
     (["images", "--name=mine"], "prepare images needs --source."),
     (["images", "--source=photos"], "prepare images needs --name."),
     (["images", "--source=photos", "--name=mine", "--per_image=2"],
@@ -73,7 +74,7 @@ def test_a_wrong_command_says_what_is_right(arguments, message):
 
 
 def test_every_flag_says_which_data_sets_take_it():
-  common = {"source", "data_dir", "overwrite", "dry_run"}
+  common = {"source", "data_dir", "overwrite", "dry_run", "log"}  # the last once a command has run
   assert set(prepare.FLAGS) - common == set(prepare._TAKEN_BY)
   assert {name for names in prepare._TAKEN_BY.values() for name in names} < set(prepare.DATASETS)
 

@@ -21,10 +21,12 @@ train.batch_size = 8
 train.train_steps = 1
 train.steps_per_loop = 1
 train.score_distances = ['local']
+train.keep_checkpoints = 'all'
 step_decay.warmup_epochs = 0
 """
 
-_SUBCOMMANDS = "plan, run, status, collect, analyze, findings, figures, report, losses, submit"
+_SUBCOMMANDS = ("plan, run, status, score, collect, analyze, findings, figures, report, losses, "
+                "submit")
 
 
 @pytest.fixture
@@ -60,13 +62,20 @@ def test_from_the_plan_to_the_table(run, flags, tmp_path):
 
   code, out, _ = run("run", *flags, "--shard=0/1", "--nodeterministic")
   assert (code, out) == (0, "micro: 2 finished, of 2 runs.\n")
+  for judged_set, said in (("graded/nuisance", "was scored on graded/nuisance as it was trained"),
+                           ("graded/monotone", "2 of 2 checkpoints scored on graded/monotone"),
+                           ("graded/monotone", "0 of 2 checkpoints scored on graded/monotone")):
+    code, out, _ = run("score", *flags, f"--judged_set={judged_set}", "--limit=4", "--index=0")
+    assert (code, out) == (0, f"resnet2-width0.1-seed0: {said}\n")
   code, out, _ = run("collect", *flags)
   assert code == 0
   table = tmp_path / "study" / "collected.csv"
   assert str(table) in out
   with table.open(newline="") as file:
-    assert {row["run"] for row in csv.DictReader(file)} == {
-        "resnet2-width0.1-seed0", "resnet2-width0.2-seed0"}
+    rows = list(csv.DictReader(file))
+  assert {row["run"] for row in rows} == {"resnet2-width0.1-seed0", "resnet2-width0.2-seed0"}
+  assert {(row["run"], row["step"]) for row in rows if row["judged_set"] == "graded/monotone"} == {
+      ("resnet2-width0.1-seed0", "0"), ("resnet2-width0.1-seed0", "1")}
   code, out, _ = run("plan", *flags)
   assert "Checked: 2 finished runs trained at " in out
 

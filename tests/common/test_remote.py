@@ -9,6 +9,7 @@ import pytest
 
 from perceptual.common import files, locks, remote
 from perceptual.errors import UserError
+from perceptual.metrics import sources
 
 
 @pytest.fixture
@@ -22,6 +23,16 @@ def test_an_address_is_one_however_it_is_written(run):
   assert str(run / "a") == os.fspath(run / "a") == "gs://bucket/run/a"
   assert files.is_remote(run)
   assert not files.is_remote(files.place("run"))
+
+
+def test_an_address_with_one_slash_is_refused_as_it_was_given(monkeypatch, tmp_path):
+  message = "^gs:/x: an address has two slashes, gs://x, and a folder of this machine with that "
+  for read in (files.place, sources.exists):
+    with pytest.raises(UserError, match=message):
+      read("gs:/x")
+  monkeypatch.chdir(tmp_path)
+  (tmp_path / "gs:").mkdir()
+  assert files.place("gs:/x") == pathlib.Path("gs:/x")
 
 
 @pytest.mark.parametrize("address", ["ram://x", "https://example.com/a", "s3://bucket/run"])

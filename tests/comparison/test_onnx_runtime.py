@@ -69,8 +69,10 @@ def test_without_a_file_there_is_none(source, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("source, message", [
     ("simm", "Unknown metric 'simm'. Did you mean ssim"), ("lpips", "Did you mean lpips-alex"),
-    ("./no-such", "There is no folder './no-such'"), ("x" * 5000, "^.{,500}$")])
-def test_what_is_no_metric_is_said_before_a_backend_is_asked_for(source, message, monkeypatch):
+    ("./no-such", "There is no folder './no-such'"), ("x" * 5000, "^.{,500}$"),
+    ("psnr:chanels=luma", "^Unknown option of psnr 'chanels'. Available: float_range, channels, "),
+    ("psnr:crop=x", "^crop must be a whole number, not 'x'")])
+def test_a_mistake_in_a_metric_is_said_before_a_backend_is_asked_for(source, message, monkeypatch):
   monkeypatch.setattr(backends, "choose", lambda **_: pytest.fail("asked for a backend"))
   with pytest.raises(UserError, match=message):
     compared_metrics.load([source], by_onnx=True)

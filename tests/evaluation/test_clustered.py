@@ -32,12 +32,12 @@ def test_values_are_those_of_the_plain_scores():
                                 resampling=FEW)
   plain = {"srcc": scores.srcc, "krcc": scores.krcc, "plcc": scores.plcc, "rmse": scores.rmse}
   for name, score in plain.items():
-    assert found[name].value == pytest.approx(score(distance, opinion))
+    assert found[name].value == pytest.approx(score(distance, opinion, higher_is_better=True))
   for name in ("srcc", "krcc", "plcc"):
     assert found[f"{name}_within"].value == pytest.approx(
-        plain[name](distance, opinion, references))
+        plain[name](distance, opinion, references, higher_is_better=True))
   assert found["two_afc"].value == pytest.approx(
-      scores.opinion_pairs_score(distance, opinion, references))
+      scores.opinion_pairs_score(distance, opinion, references, higher_is_better=True))
   assert all(score.low < score.value < score.high for score in found.values())
   assert all(score.references == 8 for score in found.values())
 
@@ -50,7 +50,8 @@ def test_draws_are_the_scores_of_the_examples_drawn():
                                 resampling=resampling)
   counts = np.concatenate(list(clustered._draws(6, resampling)))
   for name in ("srcc", "krcc"):
-    expected = [getattr(scores, name)(*drawn(distance, opinion, references, count))
+    expected = [getattr(scores, name)(*drawn(distance, opinion, references, count),
+                                      higher_is_better=True)
                 for count in counts]
     np.testing.assert_allclose(found[name].draws, expected)
 

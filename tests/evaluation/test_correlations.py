@@ -1,5 +1,7 @@
 """Correlations with opinions: SciPy's figures, closed forms, the logistic, pairs of opinions."""
 
+import functools
+
 import numpy as np
 import pytest
 from scipy import optimize, stats
@@ -7,7 +9,10 @@ from scipy import optimize, stats
 from perceptual import errors
 from perceptual.evaluation import logistic, scores
 
-CORRELATIONS = (scores.srcc, scores.krcc, scores.plcc)
+srcc, krcc, plcc, rmse, opinion_pairs_score = (
+    functools.partial(score, higher_is_better=True) for score in (
+        scores.srcc, scores.krcc, scores.plcc, scores.rmse, scores.opinion_pairs_score))
+CORRELATIONS = (srcc, krcc, plcc)
 
 
 @pytest.fixture(scope="module")
@@ -25,22 +30,22 @@ def judged():
 def test_rank_correlations_equal_scipys(judged):
   distance, opinion, _ = judged
   assert len(set(distance)) < 100  # so there are ties
-  assert scores.srcc(distance, opinion) == pytest.approx(stats.spearmanr(-distance, opinion)[0])
-  assert scores.krcc(distance, opinion) == pytest.approx(stats.kendalltau(-distance, opinion)[0])
+  assert srcc(distance, opinion) == pytest.approx(stats.spearmanr(-distance, opinion)[0])
+  assert krcc(distance, opinion) == pytest.approx(stats.kendalltau(-distance, opinion)[0])
 
 
 def test_kendalls_of_more_examples_than_are_compared_at_once():
   generator = np.random.default_rng(3)
   distance = generator.integers(0, 200, size=1000)
   opinion = generator.integers(0, 50, size=1000) - distance
-  assert scores.krcc(distance, opinion) == pytest.approx(stats.kendalltau(-distance, opinion)[0])
+  assert krcc(distance, opinion) == pytest.approx(stats.kendalltau(-distance, opinion)[0])
 
 
 def test_plcc_and_rmse_are_those_of_the_fitted_logistic(judged):
   distance, opinion, _ = judged
   mapped = scores.fit_logistic(distance, opinion)(distance)
-  assert scores.plcc(distance, opinion) == pytest.approx(stats.pearsonr(mapped, opinion)[0])
-  assert scores.rmse(distance, opinion) == pytest.approx(np.sqrt(np.mean((mapped - opinion)**2)))
+  assert plcc(distance, opinion) == pytest.approx(stats.pearsonr(mapped, opinion)[0])
+  assert rmse(distance, opinion) == pytest.approx(np.sqrt(np.mean((mapped - opinion)**2)))
 
 
 @pytest.mark.parametrize("score", CORRELATIONS)
@@ -58,9 +63,15 @@ def test_the_direction_of_the_opinions_is_told(score, judged):
   assert score(distance, -opinion) == pytest.approx(-expected, abs=1e-6)
 
 
+def test_the_direction_of_the_opinions_must_be_told():
+  for score in (*CORRELATIONS, rmse, opinion_pairs_score):
+    with pytest.raises(TypeError, match="higher_is_better"):
+      score.func(np.arange(20), np.arange(20), np.zeros(20, int))
+
+
 def test_rank_correlations_ask_for_the_order_alone(judged):
   distance, opinion, _ = judged
-  for score in (scores.srcc, scores.krcc):
+  for score in (srcc, krcc):
     assert score(np.exp(distance), opinion) == pytest.approx(score(distance, opinion))
 
 
@@ -76,7 +87,7 @@ def test_the_logistic_that_made_the_opinions_is_found():
   fit = scores.fit_logistic(distance, curve(distance))
   assert (fit.at_near, fit.at_far, fit.midpoint, fit.scale) == pytest.approx(
       (4.5, 1.2, 0.3, 0.05), rel=1e-3)
-  assert scores.rmse(distance, curve(distance)) == pytest.approx(0, abs=1e-4)
+  assert rmse(distance, curve(distance)) == pytest.approx(0, abs=1e-4)
 
 
 @pytest.mark.filterwarnings("ignore:overflow")  # of SciPy's search
@@ -94,8 +105,8 @@ def test_the_fit_is_at_least_as_good_as_scipys():
 @pytest.mark.parametrize("factor, offset", [(1e-6, 0), (1e6, 3e6), (-1, 0)])
 def test_the_scale_of_distances_plays_no_part(judged, factor, offset):
   distance, opinion, _ = judged
-  assert scores.rmse(distance * factor + offset, opinion) == pytest.approx(
-      scores.rmse(distance, opinion), rel=1e-5)
+  assert rmse(distance * factor + offset, opinion) == pytest.approx(
+      rmse(distance, opinion), rel=1e-5)
 
 
 def test_the_fit_is_monotone_and_outlives_an_outlier(judged):
@@ -103,12 +114,12 @@ def test_the_fit_is_monotone_and_outlives_an_outlier(judged):
   distance = np.append(distance, -np.finfo(np.float32).max)  # the PSNR of an image with itself
   fit = scores.fit_logistic(distance, np.append(opinion, opinion.max()))
   assert (np.diff(fit(np.linspace(-10, 20, 500))) <= 0).all()
-  assert scores.plcc(distance[:-1], opinion) == pytest.approx(
-      scores.plcc(distance, np.append(opinion, opinion.max())), abs=0.02)
+  assert plcc(distance[:-1], opinion) == pytest.approx(
+      plcc(distance, np.append(opinion, opinion.max())), abs=0.02)
 
 
 def test_distances_that_say_nothing_of_opinions_have_no_plcc_to_speak_of():
-  assert scores.plcc(np.tile([0, 1], 10), np.repeat([1, 2], 10)) == 0.0
+  assert plcc(np.tile([0, 1], 10), np.repeat([1, 2], 10)) == 0.0
 
 
 # Within references
@@ -117,23 +128,23 @@ def test_distances_that_say_nothing_of_opinions_have_no_plcc_to_speak_of():
 def test_within_references_is_the_mean_of_each(judged):
   distance, opinion, references = judged
   groups = [references == reference for reference in range(12)]
-  assert scores.srcc(distance, opinion, references) == pytest.approx(
+  assert srcc(distance, opinion, references) == pytest.approx(
       np.mean([stats.spearmanr(-distance[g], opinion[g])[0] for g in groups]))
-  assert scores.krcc(distance, opinion, references) == pytest.approx(
+  assert krcc(distance, opinion, references) == pytest.approx(
       np.mean([stats.kendalltau(-distance[g], opinion[g])[0] for g in groups]))
   mapped = logistic.fit(distance, opinion)(distance)
-  assert scores.plcc(distance, opinion, references) == pytest.approx(
+  assert plcc(distance, opinion, references) == pytest.approx(
       np.mean([stats.pearsonr(mapped[g], opinion[g])[0] for g in groups]))
-  assert scores.rmse(distance, opinion, references) == pytest.approx(
+  assert rmse(distance, opinion, references) == pytest.approx(
       np.mean([np.sqrt(np.mean((mapped[g] - opinion[g])**2)) for g in groups]))
 
 
 def test_offsets_of_references_play_no_part_within_them(judged):
   distance, opinion, references = judged
   shifted = opinion + 100 * references
-  assert scores.srcc(distance, shifted, references) == pytest.approx(
-      scores.srcc(distance, opinion, references))
-  assert abs(scores.srcc(distance, shifted)) < 0.3
+  assert srcc(distance, shifted, references) == pytest.approx(
+      srcc(distance, opinion, references))
+  assert abs(srcc(distance, shifted)) < 0.3
 
 
 def test_references_that_tell_nothing():
@@ -142,11 +153,11 @@ def test_references_that_tell_nothing():
   references = list("aaabbbbcccdd")
   # a: 1; b: nearly constant; c: one opinion, left out; d: two versions, left out.
   within_b = stats.spearmanr([-4, -5, -5, -5], [3, 2, 3, 2])[0]
-  assert scores.srcc(distance, opinion, references) == pytest.approx((1 + within_b) / 2)
+  assert srcc(distance, opinion, references) == pytest.approx((1 + within_b) / 2)
   distance[3] = 5  # constant within b: counts 0
-  assert scores.srcc(distance, opinion, references) == pytest.approx(1 / 2)
+  assert srcc(distance, opinion, references) == pytest.approx(1 / 2)
   with pytest.raises(errors.UserError, match="No reference has 3 images"):
-    scores.srcc(np.arange(12), np.arange(12), np.arange(12))
+    srcc(np.arange(12), np.arange(12), np.arange(12))
 
 
 # Pairs of opinions
@@ -168,26 +179,26 @@ def brute_force_pairs(distance, opinion, references, votes):
 def test_pairs_of_opinions_equal_brute_force(judged):
   distance, opinion, references = judged
   votes = np.random.default_rng(2).integers(1, 30, size=180)
-  assert scores.opinion_pairs_score(distance, opinion, references, votes=votes) == pytest.approx(
+  assert opinion_pairs_score(distance, opinion, references, votes=votes) == pytest.approx(
       brute_force_pairs(distance, opinion, references, votes))
-  assert scores.opinion_pairs_score(distance, opinion, references) == pytest.approx(
+  assert opinion_pairs_score(distance, opinion, references) == pytest.approx(
       brute_force_pairs(distance, opinion, references, np.ones(180)))
 
 
 def test_pairs_of_opinions_in_closed_form(judged):
   _, opinion, references = judged
-  assert scores.opinion_pairs_score(-opinion, opinion, references) == 100
-  assert scores.opinion_pairs_score(opinion, opinion, references) == 0
-  assert scores.opinion_pairs_score(opinion, opinion, references, higher_is_better=False) == 100
-  assert scores.opinion_pairs_score(np.ones(180), opinion, references) == 50
+  assert opinion_pairs_score(-opinion, opinion, references) == 100
+  assert opinion_pairs_score(opinion, opinion, references) == 0
+  assert opinion_pairs_score(opinion, opinion, references, higher_is_better=False) == 100
+  assert opinion_pairs_score(np.ones(180), opinion, references) == 50
   names = np.array([f"photo {reference}" for reference in references])
-  assert scores.opinion_pairs_score(-opinion, opinion, names) == 100
+  assert opinion_pairs_score(-opinion, opinion, names) == 100
 
 
 # Errors
 
 
-@pytest.mark.parametrize("score", [*CORRELATIONS, scores.rmse])
+@pytest.mark.parametrize("score", [*CORRELATIONS, rmse])
 @pytest.mark.parametrize("distance, opinion, message", [
     (np.ones(20), np.arange(20), "Every distance is 1: its correlation is undefined"),
     (np.arange(20), np.full(20, -2), "Every opinion is -2: its correlation is undefined"),
@@ -210,11 +221,11 @@ def test_undefined_correlations_are_no_numbers(score, distance, opinion, message
     ([None] * 20, "references must be one axis of names"),
 ])
 def test_references_are_names_or_whole_numbers(references, message):
-  for score in (scores.srcc, scores.opinion_pairs_score):
+  for score in (srcc, opinion_pairs_score):
     with pytest.raises(errors.UserError, match=message):
       score(np.arange(20), np.arange(20), references)
 
 
 def test_pairs_need_different_opinions_of_one_reference():
   with pytest.raises(errors.UserError, match="there is no pair"):
-    scores.opinion_pairs_score(np.arange(20), np.arange(20), np.arange(20))
+    opinion_pairs_score(np.arange(20), np.arange(20), np.arange(20))

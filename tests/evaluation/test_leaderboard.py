@@ -132,12 +132,14 @@ def test_a_size_of_its_own_for_each_set_and_one_leaderboard(data_dir, tmp_path, 
 
 def test_every_distance_and_tap_of_a_network_in_one_pass(data_dir, tmp_path):
   with pytest.raises(SystemExit) as stopped:
-    cli.main(["evaluate", "--metric=gaussian-resnet3", "--dataset=judged/triplets", "--by_tap",
+    cli.main(["evaluate", "--metric=gaussian-resnet3:distance=local,seed=1",
+              "--dataset=judged/triplets", "--by_tap",
               "--distances=local,style", f"--data_dir={data_dir}", f"--output_dir={tmp_path}",
               "--noreport"])
   assert not stopped.value.code
   _, distances, ranked, _ = distance_files.read(tmp_path)
-  assert ranked == ["gaussian-resnet3", "gaussian-resnet3:distance=style"]
+  assert ranked == [
+      f"gaussian-resnet3:distance={distance},seed=1" for distance in ("local", "style")]
   assert set(distances) - set(ranked) == {f"{label}/reduction_1" for label in ranked}
   for label in ranked:  # a label is what loads the metric
     expected = _distances(prepared.load_judged("triplets", data_dir), perceptual.load_metric(label))

@@ -151,7 +151,7 @@ def _message(files, params):
     ("network.name = 'resnet7'", ["Unknown network 'resnet7'. Available: resnet2, resnet3"]),
     ("network.name = None", ["network.name is not given. Available: resnet2"]),
     ("network.depth = 6", ["Unknown option of resnet6 'depth'. Available: width, skip_conn"]),
-    ("network.num_classes = 6", ["network.num_classes is not for gin: it is the number of"]),
+    ("network.num_classes = 6", ["network.num_classes cannot be bound: it is the number of"]),
     ("augmentation.crop = 'corner'", ["Unknown crop 'corner'. Available: pad, inception"]),
     ("step_decay.decay_epochs = 30", ["decay_epochs must be a list of epochs, not 30."]),
 ])

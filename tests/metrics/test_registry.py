@@ -38,6 +38,17 @@ def test_the_options_are_those_of_the_builder(name):
   assert set(_ROWS[name].options) == taken
 
 
+@pytest.mark.parametrize("name", _BUILDERS)
+def test_the_defaults_are_those_of_the_builder(name):
+  parameters = inspect.signature(_BUILDERS[name]).parameters
+  for option, kind in _ROWS[name].options.items():
+    default = parameters[option].default
+    if default is None:
+      assert kind.default not in ("", "none")
+    else:
+      assert kind.read(kind.default) == default
+
+
 @pytest.mark.parametrize("name", [
     "perceptual", *classical.METRICS])
 def test_a_row_says_what_the_metric_is(name):
@@ -90,6 +101,7 @@ def test_an_alias_is_the_same_metric():
     ("https://x/y:z", ("https://x/y:z", {}))])
 def test_options_follow_a_colon(source, expected):
   assert options.split(source) == expected
+  assert options.split(options.joined(*expected)) == expected
 
 
 @pytest.mark.parametrize("source", ["psnr:luma", "psnr:=4", "psnr:crop=", "psnr:crop=1,crop=1"])

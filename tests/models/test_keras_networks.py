@@ -103,7 +103,7 @@ def test_what_is_no_file_of_keras_is_refused(saved, tmp_path):
   for options, message in (
       ({"path": None}, "keras_file needs the option path."),
       ({"preprocessing": None}, "keras_file needs the option preprocessing."),
-      ({"path": "nowhere.keras"}, "path: there is not a file nowhere.keras (from /"),
+      ({"path": "nowhere.keras"}, "path: there is no file nowhere.keras (from /"),
       ({"path": str(other)}, f"{other} cannot be read as a Keras model: "),
       ({"path": str(weights)}, f"{weights} cannot be read as a Keras model: "),
       ({"weights": "imagenet"}, "Unknown kind of weights 'imagenet'. Available: 'file', None."),
@@ -200,7 +200,7 @@ def test_nothing_is_downloaded_and_other_weights_are_refused(application, saved,
   saved[0].save_weights(path)
   for weights, message in (
       ("imagenet", "weights must be a file: nothing is downloaded here. Where a download"),
-      ("nowhere.h5", r"weights: there is not a file nowhere.h5 \(from /"),
+      ("nowhere.h5", r"weights: there is no file nowhere.h5 \(from /"),
       (path, "small.weights.h5 does not hold weights of Numbered: ")):
     with pytest.raises(errors.UserError, match=message) as error:
       application(weights=weights)

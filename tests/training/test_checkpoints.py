@@ -260,7 +260,7 @@ def test_the_older_checkpoint_is_taken_where_the_newer_is_damaged(folder, saved,
   damage(lambda suffix: saved / f"step-20{suffix}")
   trainer = _trainer()
   kept = checkpoints.Checkpoints(folder, trainer)
-  with pytest.warns(UserWarning, match=r"last/step-20 is damaged: .* is taken up at step 10 inst"):
+  with pytest.warns(UserWarning, match=r"last/step-20 is damaged: .* is resumed from step 10 inst"):
     assert kept.restore() == 10
   assert all((weight.numpy() == 0.5).all() for weight in trainer.model.weights)
   folder.write_network(*NETWORK)

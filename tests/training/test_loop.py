@@ -588,7 +588,7 @@ def test_a_lost_last_checkpoint_is_not_started_over(make, trained):
   make(train_steps=8).train()
   shutil.rmtree(trained / "checkpoints" / "last")
   before = _contents(trained)
-  with pytest.raises(UserError, match=r"has lost checkpoints/last: metrics.csv tells of step 8"):
+  with pytest.raises(UserError, match=r"has lost checkpoints/last: metrics.csv has step 8"):
     make(train_steps=12)
   assert _contents(trained) == before
 
@@ -598,7 +598,7 @@ def test_a_damaged_newer_checkpoint_costs_an_interval_and_nothing_else(make):
   run.train()
   last = run.folder.checkpoint("last") / "step-8.data-00000-of-00001"
   last.write_bytes(last.read_bytes()[:-1])
-  with pytest.warns(UserWarning, match="step-8 is damaged: .* taken up at step 4 instead"):
+  with pytest.warns(UserWarning, match="step-8 is damaged: .* resumed from step 4 instead"):
     resumed = make(train_steps=12)
   assert _without_speed(resumed.train()) == _without_speed(whole.train())
   _assert_same(_weights(resumed), _weights(whole))

@@ -101,7 +101,7 @@ def test_the_rest_of_another_file_is_refused_and_nothing_kept(fetch, path):
 
 def test_a_file_that_is_not_there(fetch, path, server):
   server.files.clear()
-  assert _refused(fetch).endswith("/file.pth cannot be had: HTTP 404 Not Found.")
+  assert _refused(fetch).endswith("/file.pth cannot be downloaded: HTTP 404 Not Found.")
   assert not path.parent.exists()
 
 

@@ -84,7 +84,7 @@ def test_the_cache_is_where_pytorch_has_it(monkeypatch, tmp_path):
 def test_another_file_of_that_name_is_passed_over(published, machine):
   entry, _ = published
   path = _put(machine[entry.role] / entry.path, _npz(x=np.ones(3)))
-  with pytest.warns(UserWarning, match=rf"^Passed over: {path} is not the published {entry.file}"):
+  with pytest.warns(UserWarning, match=rf"^Ignored: {path} is not the published {entry.file}"):
     assert published_files.find(entry) is None
 
 

@@ -92,7 +92,7 @@ def in_turns(tasks, *, rounds, seconds):
 
   Returns:
     `{label: seconds of a call}`, medians over the rounds. Each task is called twice before, so that
-    what is compiled, traced and allocated on the way plays no part.
+    compiling, tracing and allocating are not measured.
   """
   for side, task in tasks.values():
     side.result(task)

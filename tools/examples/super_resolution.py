@@ -14,7 +14,7 @@ three minutes on two cores. What is to be seen, at 60 crops a photograph and 6 e
 Fur and gravel come out sharper with PerceptualLoss, nearer to the original's; smooth shapes hardly
 differ, and strong edges have a faint fringe that MSE does not give them. PSNR and SSIM go to MSE,
 as the distance goes to PerceptualLoss: each wins by what it was trained on. The embedded
-photographs are few: this shows how the losses differ, and is no benchmark.
+photographs are few: this shows how the losses differ, and is not a benchmark.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def network():
   for _ in range(3):
     inner = layers.Conv2D(32, 3, padding="same", activation="relu")(x)
     x = x + layers.Conv2D(32, 3, padding="same")(inner)
-  # Enlarged before the last two layers, which thus know no grid of small pixels to show.
+  # Enlarged before the last two layers, so that these cannot show the grid of small pixels.
   x = layers.Conv2D(16, 3, padding="same", activation="relu")(layers.UpSampling2D(FACTOR)(x))
   details = layers.Conv2D(3, 3, padding="same", kernel_initializer="zeros")(x)
   enlarged = layers.UpSampling2D(FACTOR, interpolation="bicubic")(small)

@@ -97,8 +97,7 @@ def run(name, workplace, bucket, objects, crashes_wanted):
     again = 0 if left() == expected else forks.in_child(command)
     differing = contents.differences(left(), expected)
     outcome = "ends equal"
-    refused = again != 0 and not name.startswith("prepare")  # which does so where all was done
-    if status != -signal.SIGKILL or refused or differing:
+    if status != -signal.SIGKILL or again != 0 or differing:
       outcome = f"status {status}, then {again}, {differing[:4]} differ"
       faults.append(f"{name} killed at change {change} of {changes}: {outcome}")
     print(f"{name} killed at change {change} of {changes}: {outcome}", flush=True)

@@ -1,4 +1,4 @@
-"""What must be equal of two runs of a command: its files, but for what tells of time and place."""
+"""What must be equal in two runs of a command: its files, apart from times and places in them."""
 
 import hashlib
 import json

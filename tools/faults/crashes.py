@@ -4,8 +4,8 @@
 
 Each command is run once undisturbed. Then, for changes of the disk spread over the whole run, it is
 ended there (every other time with half of a write done), given again, and what it leaves is
-compared with what the undisturbed run left: bit for bit, and no file more, but for what tells of
-time. Prints a table. FAULTS_LOG names a file for what the commands print.
+compared with what the undisturbed run left: bit for bit, and no file more, apart from times.
+Prints a table. FAULTS_LOG names a file for what the commands print.
 """
 
 import argparse

@@ -17,7 +17,7 @@ import pathlib
 import re
 import time
 
-# Names of a topology: chips of one host, as few as the compiler knows of.
+# Names of a topology: chips of one host, the fewest that the compiler has.
 TOPOLOGIES = {"v4": "v4:2x2x1", "v5e": "v5e:2x2", "v5p": "v5p:2x2x1", "v6e": "v6e:2x2"}
 # libtpu asks the metadata of a Google machine for its place, unless it is told.
 _ENVIRONMENT = {"TPU_SKIP_MDS_QUERY": "1", "JAX_PLATFORMS": "cpu", "TPU_WORKER_ID": "0",

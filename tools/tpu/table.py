@@ -3,8 +3,8 @@
     python -m tools.tpu.table --folder=DIR
 
 DIR is that of `tools.tpu.campaign`. Writes `perceptual/studies/tpu_costs.csv`, from which
-`perceptual study plan` tells the memory of a TPU, and between two marks in docs/tpu.md the same for
-people.
+`perceptual study plan` takes the memory of a TPU, and the same as a table between two marks in
+docs/tpu.md.
 """
 
 import argparse

@@ -19,8 +19,8 @@ _EXPONENTS = {4: 2.2, 5: 2.8, 8: 1.0}
 _LIKE_SRGB = (1, _UNSPECIFIED, 6, 13, 14, 15)  # the curves of video are shown as sRGB's is
 _HDR = {16: "PQ", 18: "HLG"}
 
-# Of gAMA: encoders write 0.45455 for sRGB, whose curve is no power (PNG, third edition, 11.3.2.5),
-# and libpng takes what lies within 5% for the same.
+# gAMA: encoders write 0.45455 for sRGB, whose curve is not a power (PNG, third edition, 11.3.2.5),
+# and libpng treats values within 5% of it as the same.
 _SRGB_GAMMA, _GAMMA_TOLERANCE = 0.45455, 0.05
 
 

@@ -1,7 +1,7 @@
 """Decoding image files: strictly, into sRGB, upright, at their depth, with a note of each change.
 
-What a file's head tells is read into a `Head`, which both the decoder and whoever wants the notes
-alone go by.
+The head of a file is read into a `Head`, which serves both the decoder and callers that want only
+the notes.
 """
 
 import contextlib
@@ -44,7 +44,7 @@ class UnreadableImage(UserError):
 
 
 class Head(NamedTuple):
-  """What the head of an image file tells.
+  """What the header of an image file says.
 
   Attributes:
     size: height and width in pixels, upright.
@@ -89,11 +89,11 @@ def read_head(stream, name):
   """Returns the `Head` of an image file, none of whose pixels are decoded.
 
   Args:
-    stream: a binary file that can be sought in.
+    stream: a seekable binary file.
     name: its name, for the error.
 
   Raises:
-    UnreadableImage: if it is no image, or one that is not read.
+    UnreadableImage: if it is not an image, or of a kind that is not read.
   """
   with _reasons(name), formats.open_image(stream) as image:
     return _head(image, stream)
@@ -160,7 +160,7 @@ def _reasons(name):
 
 
 def _check_whole(image, data):
-  """Looks at what decoding alone does not look at."""
+  """Checks what decoding alone does not check."""
   if image.format == "PNG":
     png.check(io.BytesIO(data))
   elif image.format == "JPEG2000":

@@ -23,7 +23,7 @@ _BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANAR_CONFIGURATION = 258, 262, 284  # tags of
 _WHITE_IS_ZERO, _SEPARATE_PLANES = 0, 2
 
 # A 16-bit file that uses less than a sixteenth of its range holds 12 bits or fewer, or a black
-# picture: nobody but its maker knows which, and the values differ by that factor.
+# picture: only its maker knows which, and the values differ by that factor.
 _SUSPECT_BITS = 12
 
 

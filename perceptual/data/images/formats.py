@@ -49,7 +49,7 @@ FORMATS = (
     _format("AVIF", "AVIF", (".avif", ".avifs"), rb"....ftyp(avif|avis|mif1|msf1)"),
     _format("JPEG 2000", "JPEG2000", (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
             rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51"),
-    # TGA has no signature. Its header tells of a palette or has zeros there, and ends with a depth.
+    # TGA has no signature. Its header has a palette or zeros in its place, and ends with a depth.
     _format("TGA", "TGA", (".tga",),
             rb".(\x00[\x02\x03\x0a\x0b]\x00{5}|\x01[\x01-\x03\x09-\x0b].{5})"
             rb".{8}[\x01\x08\x0f\x10\x18\x20]"),
@@ -72,7 +72,7 @@ def open_image(stream):
   """Opens an image of one of `FORMATS` and decodes none of its pixels.
 
   Args:
-    stream: a binary file that can be sought in, at least as long as it takes to identify it.
+    stream: a seekable binary file, at least until it is identified.
 
   Returns:
     A `PIL.ImageFile.ImageFile`.

@@ -1,7 +1,7 @@
 """Image files of a folder or a tar archive: their names, their bytes, their pixels.
 
 Names are relative, with forward slashes: `train/n01443537/n01443537_0.JPEG`. Hidden files and
-folders (`.DS_Store`, `__MACOSX`) are passed over.
+folders (`.DS_Store`, `__MACOSX`) are skipped.
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ class ImageFile:
 
   Attributes:
     name: its relative name.
-    read: returns its bytes; raises `OSError` or `UnreadableImage` where they cannot be had.
+    read: returns its bytes; raises `OSError` or `UnreadableImage` if they cannot be read.
   """
 
   name: str

@@ -13,7 +13,7 @@ def load_image(path, *, bit_depth=None):
   """Reads an image file, in sRGB and upright.
 
   The format is told by the content: PNG, JPEG, GIF, BMP, WebP, TIFF, PPM, AVIF, JPEG 2000 or TGA.
-  `read_image` tells what was altered: colours converted, transparency laid over white, and so on.
+  `read_image` reports what was altered: colours converted, transparency laid over white, and so on.
 
   Args:
     path: of the file.

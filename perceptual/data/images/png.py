@@ -10,7 +10,7 @@ _CHECKSUM = 4
 
 
 def check(stream):
-  """Raises `ValueError` unless a file is whole, which Pillow's decoding alone does not look at."""
+  """Raises `ValueError` unless a file is whole, which Pillow's decoder does not check."""
   kind = None
   for kind, length in _chunks(stream):
     content = stream.read(length)

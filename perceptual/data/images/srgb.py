@@ -96,7 +96,7 @@ def primaries_in_xyz(chromaticities):
 
 
 def is_srgb(space, mode):
-  """Whether a `Space` leaves images of a mode, L or RGB, as they are, but for rounding."""
+  """Whether a `Space` leaves images of a mode, L or RGB, as they are, apart from rounding."""
   if mode == "L":
     probe = np.arange(256, dtype=np.uint8)[np.newaxis]
   else:

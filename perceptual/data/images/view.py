@@ -1,4 +1,4 @@
-"""At which size an image is looked at: resized, then cropped, as a function of its pixels alone."""
+"""The size at which an image is compared: resized, then cropped, from its pixels alone."""
 
 import dataclasses
 

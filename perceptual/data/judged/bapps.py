@@ -21,7 +21,7 @@ from perceptual import errors
 from perceptual.common import folders
 from perceptual.common.files import expanded, is_remote, place
 from perceptual.common.in_order import map_in_order
-from perceptual.data import tfds_files
+from perceptual.data import already_there, tfds_files
 from perceptual.data.images import archives
 from perceptual.data.judged import bapps_files, tfds_sets
 
@@ -75,7 +75,7 @@ class Bapps(tfds.core.GeneratorBasedBuilder):
 
 
 def _local_folders(dl_manager, kind):
-  """The subsets' folders below `manual_dir`, unpacked from the archives there where need be."""
+  """The subsets' folders below `manual_dir`, unpacked from the archives there if necessary."""
   try:
     folder = dl_manager.manual_dir
   except AssertionError:  # there is none, or it is empty
@@ -123,8 +123,8 @@ class Report:
 
   def __str__(self):
     return "\n".join(
-        f"{'Already complete, nothing to do: ' if kind in self.found else ''}bapps/{kind}: "
-        + ", ".join(f"{split} {size:,}" for split, size in sizes.items())
+        f"{already_there.NOTHING_TO_DO if kind in self.found else ''}bapps/{kind}: "
+        + _counted(sizes)
         for kind, sizes in self.sizes.items())
 
 
@@ -141,8 +141,8 @@ def prepare(source, data_dir, *, configs=None, overwrite=False):
     A `Report`.
 
   Raises:
-    UserError: if a kind is unknown, the source does not hold it or is not whole, or the download
-      fails.
+    UserError: if a kind is unknown, the source does not hold it or is not whole, the download
+      fails, or a data set is there already that has other subsets than the folders of the source.
   """
   for kind in configs or ():
     if kind not in KINDS:
@@ -158,7 +158,22 @@ def prepare(source, data_dir, *, configs=None, overwrite=False):
       _build(kind, source, data_dir, overwrite=overwrite)
     splits = open_prepared(kind, data_dir).info.splits
     sizes[kind] = {split: info.num_examples for split, info in splits.items()}
+    if kind in found and source is not None:
+      _require_same_subsets(kind, source, sizes[kind], _directory(kind, data_dir))
   return Report(sizes, found)
+
+
+def _require_same_subsets(kind, source, sizes, directory):
+  """Raises `UserError` if a source has folders of other subsets; what archives hold is not seen."""
+  asked = {split: bapps_files.count_answers(kind, folder)
+           for split, folder in bapps_files.find(source, kind).items()}
+  if asked:
+    already_there.require_made_alike(
+        directory, {"subsets": _counted(asked)}, {"subsets": _counted(sizes)})
+
+
+def _counted(sizes):
+  return ", ".join(f"{split} {size:,}" for split, size in sizes.items())
 
 
 def _configs_there(source, configs):
@@ -187,7 +202,7 @@ def _build(kind, source, data_dir, *, overwrite):
     if is_remote(downloads):
       downloads = folders.staging_dir(downloads)
     try:
-      with contextlib.redirect_stdout(io.StringIO()):  # it tells of directories that will not be
+      with contextlib.redirect_stdout(io.StringIO()):  # it names directories that are moved
         builder.download_and_prepare(download_dir=downloads, download_config=config)
     except (OSError, ExtractError, DownloadError) as error:
       reason = (str(error) or repr(error)).splitlines()[0]

@@ -107,11 +107,16 @@ def find(folder, kind):
   return found
 
 
+def count_answers(kind, folder):
+  """Returns how many examples the folder of a subset has answers of, whole or not."""
+  return len(_by_stem(folder / ANSWER[kind], (".npy",)))
+
+
 def check(kind, split, folder):
   """Checks that every example of a subset has all its parts and a legal answer.
 
   What can be scored but is not as published gives a warning: the number of examples, and answers
-  that are no fraction of the number of judges.
+  that are not multiples of one over the number of judges.
 
   Args:
     kind: `2afc` or `jnd`.
@@ -173,7 +178,7 @@ def _read_answer(path):
   if value.size != 1 or not np.issubdtype(value.dtype, np.number):
     raise UserError(f"{path} should hold one number, holds {value.dtype} {value.shape}.")
   answer = float(value.item())
-  if not 0 <= answer <= 1:  # also where it is not a number
+  if not 0 <= answer <= 1:  # NaN too
     raise UserError(f"{path} should hold a fraction from 0 to 1, holds {answer}.")
   return answer
 

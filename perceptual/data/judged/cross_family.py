@@ -44,7 +44,7 @@ def triplets(images, *, seed, per_image, counts=None):
     `cross-<image index>-<triplet index>`.
 
   Raises:
-    UserError: a number is out of range, or (once it is reached) an image is not as said above.
+    UserError: a number is out of range, or (once it is reached) an image is malformed.
   """
   check(seed=seed, per_image=per_image)
   return _triplets(images, seed, per_image, collections.Counter() if counts is None else counts)

@@ -5,9 +5,9 @@
 * `nuisance`: a change that no viewer minds against plain damage; the harmless one is closer. On
   shifts and rotations L2 does worse than guessing, so the set tells metrics apart.
 
-Nobody judged these triplets, and a score on them is no score on BAPPS: `LABEL` goes wherever one
-is shown. On 64x64 Tiny-ImageNet validation images L2 gets about 99 on `monotone` and 65 on
-`nuisance`.
+No human judged these triplets, and a score on them is not a score on BAPPS: `LABEL` accompanies
+every one that is shown. On 64x64 Tiny-ImageNet validation images L2 gets about 99 on `monotone` and
+65 on `nuisance`.
 """
 
 import collections

@@ -60,7 +60,7 @@ class JudgedSet:
   Attributes:
     name: one of `DATASETS`; of what is to be learned from, with `(train)` behind it.
     kind: `2afc` or `jnd`.
-    note: where the answers come from; stands wherever a score on this set is shown.
+    note: where the answers come from; shown with every score on this set.
     subsets: the subsets, in the papers' order.
     by_people: whether people judged. Only then do the human ceiling and the averages over subsets
       mean something.

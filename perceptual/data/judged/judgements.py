@@ -52,7 +52,7 @@ class Judgements:
     kind: one of `KINDS`.
     rows: the `Judgement`s.
     tables: names of the files that they are from.
-    note: who judged what, in a line; stands wherever a score on the set is shown.
+    note: who judged what, in a line; shown with every score on the set.
     higher_is_better: of `opinions`, whether a higher rating is a better image; otherwise None.
     itself: `opinions` of a reference compared with itself, which `checked` puts here.
   """

@@ -59,7 +59,7 @@ class _Images:
       one = sum(image.nbytes for image in found.values())
       if one * self._count <= self._cache_bytes:
         kept.append(found)
-      if len(kept) == self._count:  # before the last one is given: nobody may ask for more
+      if len(kept) == self._count:  # before the last one is given: the caller may stop there
         self._kept = kept
       yield found
 

@@ -11,7 +11,7 @@ import dataclasses
 import pathlib
 
 from perceptual.common.in_order import map_in_order
-from perceptual.data import tfds_files
+from perceptual.data import already_there, tfds_files
 from perceptual.data.images import image_files
 from perceptual.data.judged import graded, references, tfds_sets, triplet_records
 from perceptual.errors import UserError, unknown
@@ -34,6 +34,7 @@ class Report:
     images: the number of references read.
     unreadable: the name of each image that could not be read, with the reason.
     altered: what was altered on reading -> in how many images.
+    found: the kinds that were complete already, for which nothing was done.
   """
 
   directories: dict[str, pathlib.Path]
@@ -41,17 +42,21 @@ class Report:
   images: int
   unreadable: dict[str, str]
   altered: dict[str, int]
+  found: tuple[str, ...] = ()
 
   def __str__(self):
-    lines = [graded.LABEL]
+    lines = []
     for kind, directory in self.directories.items():
       counts = self.counts[kind]
       lines.append(
+          f"{already_there.NOTHING_TO_DO if kind in self.found else ''}"
           f"{NAME}/{kind}: {counts['triplets']} triplets from {self.images} images "
           f"({counts['skipped']} skipped: the image shows too little of the distortions) "
           f"in {directory}")
+    if len(self.found) == len(self.directories):
+      return "\n".join(lines)
     lines += [f"could not read {name}: {reason}" for name, reason in self.unreadable.items()]
-    return "\n".join([*lines, *image_files.altered_lines(self.altered)])
+    return "\n".join([graded.LABEL, *lines, *image_files.altered_lines(self.altered)])
 
 
 def open_prepared(kind, data_dir):
@@ -88,56 +93,49 @@ def prepare(source, data_dir, *, kinds=graded.KINDS, seed=0, per_image=1, image_
     overwrite: whether to replace sets that are already there.
 
   Returns:
-    A `Report`.
+    A `Report`. Nothing is done for a set that is there already and was made from the same images
+    with the same options.
 
   Raises:
-    UserError: an option is illegal, the source is missing or has no readable image, all sets are
-      already there, or one is that was made otherwise, or no image shows the distortions. No
-      half-written set is left, but a kind that was complete by then stays: the same call, given
-      again, goes on with the other.
+    UserError: an option is illegal, the source is missing or has no readable image, a set is there
+      already that was made otherwise, or no image shows the distortions. No half-written set is
+      left, but a kind that was complete by then stays: the same call, given again, goes on with the
+      other.
   """
   _check_kinds(kinds, seed=seed, per_image=per_image)
   references.check(source, image_size=image_size, limit=limit, under=under)
   directories = {kind: _directory(kind, data_dir) for kind in kinds}
-  there = {kind: directory for kind, directory in directories.items()
+  options = {"seed": seed, "per_image": per_image, "image_size": image_size, "under": under}
+  there = {kind: already_there.made_with(directory) for kind, directory in directories.items()
            if tfds_files.is_kept(directory, overwrite=overwrite)}
-  if len(there) == len(kinds):
-    tfds_files.require_free(directories[kinds[0]], overwrite=overwrite)
+  for kind, made_with in there.items():
+    already_there.require_made_alike(directories[kind], options, made_with)
   limit = limit or -(-DEFAULT_TRIPLETS // per_image)
   images, unreadable, altered = references.read(
       source, data_dir, image_size=image_size, limit=limit, under=under)
   made_from = {
       "label": graded.LABEL,
-      "seed": seed,
-      "per_image": per_image,
-      "image_size": image_size,
+      **options,
       "source": str(source),
-      "under": under,
       "images": len(images),
       "images_sha256": references.sha256(images),
       "unreadable": unreadable,
       "altered": altered,
   }
-  for kind, directory in there.items():
-    if not _is_made_from(kind, data_dir, made_from):
-      tfds_files.require_free(directory, overwrite=overwrite)
+  for kind, made_with in there.items():
+    already_there.require_made_alike(
+        directories[kind], references.described(made_from), references.described(made_with))
   counts = {
-      kind: open_prepared(kind, data_dir).info.metadata["counts"] if kind in there else
+      kind: there[kind]["counts"] if kind in there else
       _write(images, kind, data_dir, made_from, seed=seed, per_image=per_image,
              image_size=image_size, overwrite=overwrite)
       for kind in kinds
   }
-  return Report(directories, counts, len(images), unreadable, altered)
+  return Report(directories, counts, len(images), unreadable, altered, tuple(there))
 
 
 def _directory(kind, data_dir):
   return tfds_sets.directory(f"{NAME}/{kind}", data_dir)
-
-
-def _is_made_from(kind, data_dir, made_from):
-  """Whether the set that is there was made by the same call, cut short before the next set."""
-  metadata = open_prepared(kind, data_dir).info.metadata
-  return all(metadata.get(key) == value for key, value in made_from.items())
 
 
 def _check_kinds(kinds, *, seed, per_image):

@@ -19,7 +19,7 @@ import numpy as np
 from perceptual.common import files
 from perceptual.common.in_order import map_in_order
 from perceptual.common.progress import progress
-from perceptual.data import tfds_files
+from perceptual.data import already_there, tfds_files
 from perceptual.data.images import image_files
 from perceptual.data.judged import (
   from_table,
@@ -40,11 +40,13 @@ class Report:
     judged: the set, as `prepared.load_judged` gives it.
     unused: how many images of the source no judgement names.
     altered: what is altered when images are read -> in how many; the files are copied as they are.
+    found: whether the set was complete already and nothing was done.
   """
 
   judged: prepared.PreparedJudgements
   unused: int
   altered: dict[str, int]
+  found: bool = False
 
   def __str__(self):
     judged = self.judged
@@ -60,6 +62,8 @@ class Report:
       counts.append(f"scores {low:g} to {high:g}, "
                     f"{'higher' if judged.higher_is_better else 'lower'} is better")
     lines = [f"judged/{judged.name}: {'; '.join(counts)}; in {judged.directory}"]
+    if self.found:
+      return f"{already_there.NOTHING_TO_DO}{lines[0]}"
     if self.unused:
       lines.append(f"in no judgement, and left in the source: {counted(self.unused, 'images')}")
     return "\n".join([*lines, *image_files.altered_lines(self.altered)])
@@ -81,19 +85,19 @@ def prepare(source, data_dir, *, name, layout=None, table=None, columns=None, di
     accept_reversed: whether answers that look reversed give a warning, and no error.
 
   Returns:
-    A `Report`.
+    A `Report`. Nothing is done if the set is there already and holds the same judgements of images
+    of the same names and sizes.
 
   Raises:
-    UserError: an option is illegal, the set is there already, the judgements are not as they should
-      be or look reversed, an image is missing or does not decode, or the images of an example
-      differ in size.
+    UserError: an option is illegal, another set of this name is there already, the judgements are
+      not as they should be or look reversed, an image is missing or does not decode, or the images
+      of an example differ in size.
   """
   directory = prepared.directory_of(name, data_dir)
-  if tfds_files.is_kept(directory, overwrite=overwrite, completed_by=prepared.INFO):
-    raise UserError(f"{directory} already holds a judged set: choose another --name, or give "
-                    "--overwrite.")
   found = source_files.SourceFiles(source)
   judged = judgements.checked(_read(found, layout, table, columns, direction))
+  if tfds_files.is_kept(directory, overwrite=overwrite, completed_by=prepared.INFO):
+    return _found(_there(name, data_dir), judged, found)
   provenance = _provenance(found, judged, layout)
   made = [] if files.is_remote(directory) else [
       folder for folder in (directory.parent, files.place(data_dir)) if not folder.exists()]
@@ -109,10 +113,37 @@ def prepare(source, data_dir, *, name, layout=None, table=None, columns=None, di
   except UserError:
     _remove_empty(made)
     raise
-  result = prepared.load_judged(name, data_dir)
+  return Report(prepared.load_judged(name, data_dir), _unused(judged, found), altered)
+
+
+def _there(name, data_dir):
+  """Returns the set that is there; the `UserError` of a damaged one says how to replace it."""
+  try:
+    return prepared.load_judged(name, data_dir)
+  except UserError as error:
+    raise UserError(f"{error} To replace it: --overwrite.") from None
+
+
+def _found(there, judged, files_found):
+  """Returns the report of the set there; `UserError` if it is not the one asked for."""
+  asked = {image: files_found.size(image) for image in judged.image_names}
+  other = [
+      what for what, is_other in (
+          ("another direction", there.higher_is_better != judged.higher_is_better),
+          ("other judgements", there.note != judged.note or not prepared.has_rows(
+              there, judged.kind, _rows(judged))),
+          ("other images", {image.name: image.bytes for image in there.images} != asked))
+      if is_other]
+  if other:
+    raise UserError(
+        f"{there.directory} already holds a judged set, with {' and '.join(other)} than "
+        f"{files_found.path}: choose another --name, or give --overwrite.")
+  return Report(there, _unused(judged, files_found), {}, found=True)
+
+
+def _unused(judged, found):
   named = set(judged.image_names)
-  return Report(result, sum(image_files.is_image_name(file) and file not in named
-                            for file in found.names), altered)
+  return sum(image_files.is_image_name(file) and file not in named for file in found.names)
 
 
 def _check_direction(judged, itself, accept_reversed):
@@ -146,15 +177,25 @@ def _provenance(found, judged, layout):
 
 def _write(building, judged, source, provenance):
   """Writes the set; returns what is altered when its images are read -> in how many."""
-  places = {name: index for index, name in enumerate(judged.image_names)}
+  places = _places(judged)
   images, altered = _copy(building, source, places)
   _check_sizes(judged.rows, images, places)
   prepared.write(
       building, kind=judged.kind, note=judged.note, higher_is_better=judged.higher_is_better,
-      rows=[([places[name] for name in row.images], row.answer, row.votes, row.part)
-            for row in judged.rows],
-      images=images, provenance=provenance)
+      rows=_rows(judged), images=images, provenance=provenance)
   return altered
+
+
+def _places(judged):
+  """Returns `{name of an image: its number in the set}`."""
+  return {name: index for index, name in enumerate(judged.image_names)}
+
+
+def _rows(judged):
+  """Returns the examples as `prepared.write` takes them."""
+  places = _places(judged)
+  return [([places[name] for name in row.images], row.answer, row.votes, row.part)
+          for row in judged.rows]
 
 
 def _copy(building, source, places):

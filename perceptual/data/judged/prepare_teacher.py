@@ -10,7 +10,9 @@ other photographs, with other draws.
 
 import collections
 import dataclasses
+import hashlib
 import itertools
+import json
 import pathlib
 
 import numpy as np
@@ -18,7 +20,7 @@ import tensorflow_datasets as tfds
 from keras import ops
 
 from perceptual.common.in_order import map_in_order
-from perceptual.data import tfds_files
+from perceptual.data import already_there, tfds_files
 from perceptual.data.images import image_files
 from perceptual.data.judged import cross_family, references, tfds_sets, triplet_records
 from perceptual.errors import UserError, unknown
@@ -50,6 +52,7 @@ class Report:
     images: the number of references read.
     unreadable: the name of each image that could not be read, with the reason.
     altered: what was altered on reading -> in how many images.
+    found: whether the set was complete already and nothing was done.
   """
 
   directory: pathlib.Path
@@ -58,20 +61,23 @@ class Report:
   images: int
   unreadable: dict[str, str]
   altered: dict[str, int]
+  found: bool = False
 
   def __str__(self):
     counts = self.counts
-    lines = [
-        self.label,
+    made = (
         f"{NAME}/{self.directory.parent.name}: {counts['triplets']} triplets from {self.images} "
         f"images (dropped: {counts['identical']} with identical images, {counts['ties']} ties) "
-        f"in {self.directory}"]
+        f"in {self.directory}")
+    if self.found:
+      return f"{already_there.NOTHING_TO_DO}{made}; {self.label}"
+    lines = [self.label, made]
     lines += [f"could not read {name}: {reason}" for name, reason in self.unreadable.items()]
     return "\n".join([*lines, *image_files.altered_lines(self.altered)])
 
 
 def label(teacher):
-  """Returns who judged, in words that stand wherever a score on the set is shown."""
+  """Returns who judged, in words that are shown with every score on the set."""
   return f"judged by {teacher}, a stand-in for people: no human judged"
 
 
@@ -88,8 +94,8 @@ def prepare(source, data_dir, metric, *, split="val", seed=0, per_image=1, image
             limit=None, under=None, overwrite=False):
   """Makes triplets, has a metric judge them, and writes one of `CONFIGS` below `data_dir/teacher`.
 
-  The same images, options and metric give the same triplets, and the same answers but for what is
-  nearly a tie on a machine that rounds otherwise.
+  The same images, options and metric give the same triplets and the same answers. Only near ties
+  may be decided otherwise on a machine that rounds differently.
 
   Args:
     source: as `references.read` takes it: files, `'imagenet64'` or `'demo'`.
@@ -108,47 +114,67 @@ def prepare(source, data_dir, metric, *, split="val", seed=0, per_image=1, image
     overwrite: whether to replace a set that is already there.
 
   Returns:
-    A `Report`.
+    A `Report`. Nothing is done if the set is there already and was made from the same images, with
+    the same options and teacher.
 
   Raises:
     UserError: an option is illegal, the source is missing or has no readable image, the set is
-      already there, the other split was made from some of the same images, the teacher's answer is
-      not finite, or no triplet is left. Nothing is then left behind.
+      there already and was made otherwise, the other split was made from some of the same images,
+      the teacher's answer is not finite, or no triplet is left. Nothing is then left behind.
   """
   if split not in CONFIGS:
     raise unknown("split of teacher", split, CONFIGS)
   cross_family.check(seed=seed, per_image=per_image)
   references.check(source, image_size=image_size, limit=limit, under=under)
-  tfds_files.require_free(_directory(data_dir, split), overwrite=overwrite)
+  directory = _directory(data_dir, split)
+  options = {"seed": seed, "per_image": per_image, "image_size": image_size, "under": under}
+  there = None
+  if tfds_files.is_kept(directory, overwrite=overwrite):
+    there = already_there.made_with(directory)
+    already_there.require_made_alike(
+        directory, {**options, **_described(metric.fingerprint)},
+        {**there, **_described(there["teacher"])})
   images, unreadable, altered = references.read(
       source, data_dir, image_size=image_size, under=under, split=_SOURCE_SPLITS[split],
       limit=limit or -(-DEFAULT_TRIPLETS[split] // per_image))
+  made_from = {
+      "label": label(metric.name), "teacher": metric.fingerprint, **options, "source": str(source),
+      "images": len(images), "images_sha256": references.sha256(images),
+      "unreadable": unreadable, "altered": altered}
+  if there is None:
+    counts = _write(images, data_dir, metric, made_from, split=split, overwrite=overwrite)
+  else:
+    already_there.require_made_alike(
+        directory, references.described(made_from), references.described(there))
+    counts = there["counts"]
+  return Report(directory, label(metric.name), counts, len(images), unreadable, altered,
+                found=there is not None)
+
+
+def _write(images, data_dir, metric, made_from, *, split, overwrite):
+  """Writes the set of a split; returns what was counted."""
   for other in CONFIGS.keys() - {split}:
     _require_disjoint(images, data_dir, other)
   counts = collections.Counter(triplets=0, identical=0, ties=0)
   made = cross_family.triplets(
-      images, seed=seed + _SEED_OFFSETS[split], per_image=per_image, counts=counts)
-  directory = tfds_files.write_dataset(
+      images, seed=made_from["seed"] + _SEED_OFFSETS[split], per_image=made_from["per_image"],
+      counts=counts)
+  tfds_files.write_dataset(
       data_dir, name=NAME, config=CONFIGS[split], version=tfds_sets.VERSION, overwrite=overwrite,
-      features=triplet_records.features(image_size),
+      features=triplet_records.features(made_from["image_size"]),
       splits={split: _examples(judged(made, metric, counts), counts)},
-      description=f"{label(metric.name)}. Made from {source}, seed {seed}.",
+      description=f"{made_from['label']}. Made from {made_from['source']}, "
+                  f"seed {made_from['seed']}.",
       # The writer takes the metadata after the last example, when the counts are complete.
-      metadata={
-          "label": label(metric.name),
-          "teacher": metric.fingerprint,
-          "seed": seed,
-          "per_image": per_image,
-          "image_size": image_size,
-          "source": str(source),
-          "under": under,
-          "images": len(images),
-          "images_sha256": references.sha256(images),
-          "unreadable": unreadable,
-          "altered": altered,
-          "counts": counts,
-      })
-  return Report(directory, label(metric.name), dict(counts), len(images), unreadable, altered)
+      metadata={**made_from, "counts": counts})
+  return dict(counts)
+
+
+def _described(fingerprint):
+  """Returns which metric judged, apart from the versions of libraries, as an option to compare."""
+  lasting = {key: value for key, value in fingerprint.items() if key != "versions"}
+  digest = hashlib.sha256(json.dumps(lasting, sort_keys=True).encode()).hexdigest()
+  return {"teacher": f"{fingerprint['name']} (fingerprint {digest[:12]})"}
 
 
 def judged(triplets, metric, counts):
@@ -202,7 +228,7 @@ def _require_disjoint(images, data_dir, split):
   there = references.sha256_of_each(e["reference"] for e in examples.as_numpy_iterator())
   common = len(there & references.sha256_of_each(images))
   if common:
-    raise UserError(f"{common} of the images stand in {_directory(data_dir, split)} already: "
+    raise UserError(f"{common} of the images are in {_directory(data_dir, split)} already: "
                     "what is learned from and what is scored must be made from different images.")
 
 

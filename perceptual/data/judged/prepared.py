@@ -66,7 +66,7 @@ class PreparedJudgements:
   Attributes:
     name: of the set.
     kind: `2afc`, `jnd` or `opinions`.
-    note: who judged what; stands wherever a score on this set is shown.
+    note: who judged what; shown with every score on this set.
     higher_is_better: of `opinions`, whether a higher one is a better image; otherwise None.
     examples: `[examples, 1 + candidates]` int64, indices of images: the reference, then its
       candidates, two for `2afc` and one otherwise.
@@ -231,9 +231,7 @@ def write(directory, *, kind, note, higher_is_better, rows, images, provenance):
     provenance: plain data for JSON.
   """
   texts = {
-      _EXAMPLES: _as_csv(_head(kind), (
-          (*indices, repr(float(answer)), "" if votes is None else votes, part)
-          for indices, answer, votes, part in rows)),
+      _EXAMPLES: _examples_text(kind, rows),
       _IMAGES: _as_csv([field.name for field in dataclasses.fields(StoredImage)],
                        (dataclasses.astuple(image) for image in images))}
   for name, text in texts.items():
@@ -242,6 +240,24 @@ def write(directory, *, kind, note, higher_is_better, rows, images, provenance):
           "provenance": provenance}
   info["sha256"] = _sha256(texts, info)
   files.write_text(directory / INFO, json.dumps(info, indent=2, ensure_ascii=False) + "\n")
+
+
+def has_rows(judged, kind, rows):
+  """Whether a `PreparedJudgements` has the same examples as `write` would write.
+
+  Args:
+    judged: the set.
+    kind: as `write` takes it.
+    rows: as `write` takes them.
+  """
+  text = (judged.directory / _EXAMPLES).read_text("utf-8")
+  return judged.kind == kind and text == _examples_text(kind, rows)
+
+
+def _examples_text(kind, rows):
+  return _as_csv(_head(kind), (
+      (*indices, repr(float(answer)), "" if votes is None else votes, part)
+      for indices, answer, votes, part in rows))
 
 
 def _head(kind):

@@ -72,6 +72,15 @@ def sha256(images):
   return digest.hexdigest()
 
 
+def described(metadata):
+  """Returns which images a set was made from, for `already_there.require_made_alike`.
+
+  Args:
+    metadata: of the set, a dict with `images`, their number, and `images_sha256`.
+  """
+  return {"images": f"{metadata['images']:,} of SHA-256 {metadata['images_sha256'][:12]}"}
+
+
 def _read_files(source, under, limit):
   sizes, _ = image_files.list_files(source)
   names = sorted(

@@ -7,7 +7,7 @@ set hardly ever the wrong way round.
 
 import numpy as np
 
-# At most so many references are looked at, and so many examples of each, spread evenly.
+# The most references that are examined, and the most examples of each, spread evenly.
 REFERENCES = 40
 EXAMPLES = 12
 

@@ -16,8 +16,8 @@ MAX_TABLE_BYTES = 256 * 2**20
 class SourceFiles:
   """The names of all files, and the bytes of the tables.
 
-  Names are found whatever their capitals and their form of accents, since sets are copied between
-  file systems that do not tell these apart: TID2013 comes with `I01.BMP` and `i01_01_1.bmp`.
+  Names are matched regardless of case and of the form of accents, since sets are copied between
+  file systems that do not distinguish these: TID2013 comes with `I01.BMP` and `i01_01_1.bmp`.
 
   Attributes:
     path: the folder or archive, as given.
@@ -40,6 +40,10 @@ class SourceFiles:
     for name in self.names:
       self._by_path.setdefault(_key(name), []).append(name)
       self._by_base.setdefault(_key(posixpath.basename(name)), []).append(name)
+
+  def size(self, name):
+    """Returns the bytes of a file by its relative name."""
+    return self._sizes[name]
 
   def find(self, name, *, folder=""):
     """Returns the file of a relative name, or None.
@@ -113,7 +117,7 @@ def csv_rows(text, name):
 
   Raises:
     UserError: the table is empty, a column is there twice, a row has too few or too many cells, or
-      the text is no CSV at all.
+      the text is not CSV.
   """
   try:
     yield from _csv_rows(text, name)

@@ -3,7 +3,7 @@
 from perceptual.data import tfds_files
 
 VERSION = "1.0.0"
-TEACHER_CONFIGS = {"val": "cross", "train": "cross_train"}  # split -> where it stands alone
+TEACHER_CONFIGS = {"val": "cross", "train": "cross_train"}  # split -> its configuration
 
 _PREPARED_BY = {
     "bapps/2afc": "bapps",

@@ -1,4 +1,4 @@
-"""How a made 2AFC triplet stands in a data set of TFDS."""
+"""How a made 2AFC triplet is stored in a data set of TFDS."""
 
 from perceptual.data.images import image_files
 

@@ -25,7 +25,7 @@ LAYOUTS = "<split>/<class>/<image> (splits train and val) or <class>/<image>"
 
 
 def assign(names, *, annotations=None, seed=0, held_out=None):
-  """Tells the split and the class of every image.
+  """Finds the split and the class of every image.
 
   Args:
     names: relative names of images, with forward slashes.
@@ -72,7 +72,7 @@ def _split_depth(folders):
 
 
 def _class_depth(folders):
-  """The place of the class in the folders' paths: below whatever wraps all of them."""
+  """The place of the class in the folders' paths: below the folders that all of them share."""
   if len(folders) == 1:
     return max(len(_parts(folders[0])) - 1, 0)
   return len(_parts(posixpath.commonpath(folders)))
@@ -87,7 +87,7 @@ def _class_of(folder, depth):
 
 
 def _by_split(names, folders, depth, annotations, seed, held_out):
-  """Assigns the images below split folders, whose names stand at `depth` in the paths."""
+  """Assigns the images below split folders, whose names are at `depth` in the paths."""
   split_folders = {f: _parts(f)[depth] for f in folders if len(_parts(f)) > depth}
   present = set(split_folders.values())
   validation = next((name for name in VALIDATION_NAMES if name in present), None)
@@ -110,7 +110,7 @@ def _by_split(names, folders, depth, annotations, seed, held_out):
 
 
 def _annotated(annotations):
-  """Returns `{name of an image: class}`, as the files called `val_annotations.txt` tell it."""
+  """Returns `{name of an image: class}`, as the files called `val_annotations.txt` give it."""
   classes = {}
   for name, content in annotations.items():
     for line in content.decode(errors="replace").splitlines():

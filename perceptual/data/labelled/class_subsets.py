@@ -1,4 +1,4 @@
-"""Some of the classes of a data set: at random, or those that a network tells best or worst.
+"""Some of the classes of a data set: at random, or those that a network recognises best or worst.
 
 Kumar et al. train on 50 to 900 of ImageNet's 1000 classes, chosen at random or by the accuracy of
 their ResNet-6 on each class. That accuracy is the result of a training run, which leaves it in its

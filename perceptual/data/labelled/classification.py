@@ -27,7 +27,7 @@ class LabelledImages:
 
   Attributes:
     name: where they come from.
-    note: one line that must stand wherever results on them are shown; may be empty.
+    note: one line that is shown with all results on them; may be empty.
     num_classes: labels are 0 to `num_classes - 1`.
     image_size: height and width in pixels.
     sizes: number of examples, for `train` and `validation`.

@@ -1,14 +1,14 @@
 """Where labelled images come from: class folders, loose or in an archive, or ImageNet's npz zips.
 
-A source is looked through first - names, classes and counts, no pixels - and then gives its
+A source is scanned first - names, classes and counts, no pixels - and then gives its
 examples in one fixed order, from any place on. Sources have in common:
 
   sizes: number of examples of each split, `train` and `validation`.
   label_names: the name of each label, in the order of the labels.
   class_names: label name -> words for people, where the source has them.
   notes: what a person should know about how the source was understood.
-  ignored: names of files that were taken for no images.
-  fingerprint: what tells this source from others.
+  ignored: names of files that were not taken for images.
+  fingerprint: what distinguishes this source from others.
   examples(start): an iterator over `Example`s.
 """
 
@@ -64,7 +64,7 @@ class Example:
 
 
 def open_source(path, *, imagenet_labels, seed=0):
-  """Looks through a source of labelled images.
+  """Scans a source of labelled images.
 
   Args:
     path: the folder of the three npz zips of ImageNet at 64x64, or a folder or tar archive of
@@ -134,7 +134,7 @@ def _called(file_name, contents):
 
 
 def _class_names(contents, classes):
-  """Returns `{class: words}` for those of `classes` that a file of class names tells of."""
+  """Returns `{class: words}` for those of `classes` that a file of class names lists."""
   words = {}
   for file_name in _CLASS_NAME_FILES:
     for content in _called(file_name, contents).values():
@@ -152,8 +152,8 @@ def _folder_notes(classes, strangers, untrained, *, images_left_out):
     notes.append(f"{images_left_out} images outside the train and validation folders are left out.")
   if strangers:
     notes.append(
-        f"{len(strangers)} of {len(classes)} class folders, such as {strangers[0]!r}, are no "
-        "ImageNet labels, so the labels are the class folders in sorted order. TFDS knows their "
+        f"{len(strangers)} of {len(classes)} class folders, such as {strangers[0]!r}, are "
+        "not ImageNet labels, so the labels are the class folders in sorted order. TFDS has their "
         "names by tfds.builder_from_directory or tfds.load('imagenet_resized/64x64:0.1.0', ...); "
         "without the version it shows the same numbers under ImageNet's names.")
   return notes
@@ -266,7 +266,7 @@ def _examples_in(path, member, num_classes):
 
 
 def _shape_and_dtype(arrays, key, where):
-  """Returns what the header of an array tells, without reading the array.
+  """Returns what the header of an array says, without reading the array.
 
   Raises:
     UserError: if the array has another size than its header says, or grows out of all proportion.

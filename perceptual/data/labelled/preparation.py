@@ -3,9 +3,9 @@
 Images are box-resized whole and stored as PNG, which keeps every pixel; those of the right size
 already are stored as they are.
 
-Examples are written in a random order given by a seed. A run that was killed is taken up by the
-next one with the same arguments, which loses no more than `COMMIT_EVERY` images of work and writes
-the same bytes as an uninterrupted one. Until the last file is whole there is nothing to read by
+Examples are written in a random order given by a seed. A killed run is resumed by the next one
+with the same arguments, which loses at most `COMMIT_EVERY` images of work and writes the same bytes
+as an uninterrupted one. Until the last file is whole there is nothing to read by
 mistake.
 """
 
@@ -22,7 +22,7 @@ from PIL import Image
 from perceptual.common import files
 from perceptual.common.in_order import map_in_order
 from perceptual.common.progress import progress
-from perceptual.data import tfds_files
+from perceptual.data import already_there, tfds_files
 from perceptual.data.images import image_files
 from perceptual.data.labelled import labelled_sources
 from perceptual.data.labelled.shuffled_writer import ShuffledWriter
@@ -49,7 +49,7 @@ class Report:
     class_names: label name -> words for people, where the source has them.
     resized: number of images that were not of that size.
     unreadable: `(name, reason)` of every image that could not be read.
-    ignored: names of the first files that were taken for no images.
+    ignored: names of the first files that were not taken for images.
     notes: what a person should know about how the source was understood.
     altered: what was altered on reading, for instance `laid over white` -> in how many images.
     made_with: what the data set depends on beside its source, option -> value.
@@ -72,13 +72,14 @@ class Report:
   found: bool = False
 
   def summary(self):
-    """Returns the report as a few lines of text."""
+    """Returns the report as a few lines of text; as one where nothing was done."""
     counts = ", ".join(
         f"{size:,} {split} images of {len(self.class_counts[split])} classes"
         for split, size in self.sizes.items())
-    head = "Already complete, nothing to do: " if self.found else ""
     resized = f"; {self.resized:,} of them resized" if self.resized else ""
-    lines = [f"{head}{self.dataset} from {self.source}: {counts}{resized}."]
+    lines = [f"{self.dataset} from {self.source}: {counts}{resized}."]
+    if self.found:
+      return f"{already_there.NOTHING_TO_DO}{lines[0]}"
     if self.unreadable:
       name, reason = self.unreadable[0]
       lines.append(
@@ -142,16 +143,11 @@ def _found(directory, source, made_with):
   """Returns the report of the data set there; `UserError` if it was made otherwise."""
   report = _report_in(directory)
   if report is None:
-    raise UserError(f"{directory} already holds a data set, made by another tool: to replace it, "
-                    "overwrite (--overwrite).")
-  asked = {"source": pathlib.Path(source).name, **made_with}
-  there = {"source": report.source, "image_size": report.image_size, "seed": report.seed,
-           **report.made_with}
-  other = [f"{option} {there[option]}, not {value}" for option, value in asked.items()
-           if option in there and there[option] != value]
-  if other:
-    raise UserError(f"{directory} already holds a data set, made with {'; '.join(other)}: to "
-                    "replace it, overwrite (--overwrite).")
+    raise already_there.by_another_tool(directory)
+  already_there.require_made_alike(
+      directory, {"source": pathlib.Path(source).name, **made_with},
+      {"source": report.source, "image_size": report.image_size, "seed": report.seed,
+       **report.made_with})
   return dataclasses.replace(report, found=True)
 
 
@@ -270,7 +266,7 @@ def builder(dataset, data_dir, *, prepared_by):
   Args:
     dataset: its `tfds_files.DatasetName`.
     data_dir: the folder of all TFDS data sets.
-    prepared_by: the arguments of `perceptual prepare` that write it, but for --data_dir.
+    prepared_by: the arguments of `perceptual prepare` that write it, without --data_dir.
 
   Raises:
     UserError: if `data_dir` does not hold it, or a half-written one.

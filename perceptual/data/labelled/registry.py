@@ -19,7 +19,7 @@ class Source:
 
   Attributes:
     module: its module beside this one.
-    prepared_by: the arguments of `perceptual prepare` that write it, but for --data_dir; None for a
+    prepared_by: the arguments of `perceptual prepare` that write it, without --data_dir; None for a
       data set that needs no preparation.
     summary: what it is, in a few words.
   """
@@ -45,7 +45,7 @@ SOURCES = {
 
 
 def prepared_by(source, name="NAME"):
-  """Returns the arguments of `perceptual prepare` that write a data set, but for --data_dir.
+  """Returns the arguments of `perceptual prepare` that write a data set, without --data_dir.
 
   Args:
     source: one of `SOURCES` that is prepared.

@@ -46,7 +46,7 @@ class ShuffledWriter:
       dataset: a `tfds_files.DatasetName`.
       sizes: number of inputs of each split, at most.
       seed: of the order.
-      fingerprint: tells what is being written; the leftovers of anything else are removed.
+      fingerprint: identifies what is being written; leftovers of anything else are removed.
     """
     self._directory = pathlib.Path(directory)
     self._work = self._directory / "work"

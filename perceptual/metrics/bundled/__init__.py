@@ -3,8 +3,8 @@
     from perceptual.metrics import bundled
     distance = bundled.metric()(reference, candidate)  # [batch, height, width, 3] each -> [batch]
 
-Nothing is downloaded and nothing else is needed. What it was trained on, how good it is and where
-it is not stand in MODEL_CARD.md, beside the weights.
+Nothing is downloaded and nothing else is needed. MODEL_CARD.md, beside the weights, says what it
+was trained on, how good it is and where it is not.
 """
 
 from perceptual.metrics.bundled.package import FOLDER, metric, write

@@ -1,9 +1,10 @@
 """A network whose weights are drawn from a Gaussian, as a metric.
 
-The row "Gaussian" of Zhang et al. (CVPR 2018) is AlexNet so drawn. They do not state the variance.
-Taken is He et al.'s (ICCV 2015), 2 / fan-in, which keeps the size of features from layer to layer
-through ReLUs. For a network of convolutions and ReLUs alone, as AlexNet, it plays no part in a
-distance of normalised features: another variance multiplies all features of a tap by one number.
+The row "Gaussian" of Zhang et al. (CVPR 2018) is AlexNet with such weights. They do not state the
+variance. Here it is He et al.'s (ICCV 2015), 2 / fan-in, which keeps the size of features from
+layer to layer through ReLUs. In a network of convolutions and ReLUs alone, such as AlexNet, it does
+not affect distances of normalised features: another variance multiplies all features of a tap by
+one number.
 """
 
 import math

@@ -41,7 +41,7 @@ def kmeans(network="alexnet", *, images=None, seed=0, distance="local", taps=Non
   """Returns the metric of a network fitted by stacked k-means.
 
   That takes about 10 seconds of one CPU core for the default images. On one machine, equal
-  arguments give equal weights, whatever the number of its cores.
+  arguments give equal weights with any number of cores.
 
   Args:
     network: one of `NETWORKS`.
@@ -139,7 +139,7 @@ def _centroids(patches, count, seed):
   import threadpoolctl
   from sklearn import cluster, decomposition
 
-  # One thread, since sums in another order have k-means stop elsewhere; here it is no slower.
+  # One thread: sums in another order would make k-means stop elsewhere. It is as fast here.
   with threadpoolctl.threadpool_limits(1):
     pca = decomposition.PCA(
         min(count, patches.shape[1]), whiten=True, svd_solver="randomized", random_state=seed)
@@ -162,6 +162,6 @@ def _normalise(convolution, outputs):
 
 
 def _hash(images):
-  """What tells one array of images from another, for the fingerprint."""
+  """A hash of an array of images, for the fingerprint."""
   images = ops.convert_to_numpy(images)
   return hashlib.sha256(np.ascontiguousarray(images).tobytes()).hexdigest()

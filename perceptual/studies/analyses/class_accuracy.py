@@ -22,7 +22,7 @@ def class_accuracy(predicted, labels, num_classes, *, confidence=0.95):
     a class without images None, and last), low, high.
 
   Raises:
-    UserError: if arrays differ in length, or a label is no class.
+    UserError: if arrays differ in length, or a label is not a class.
   """
   predicted, labels = np.asarray(predicted), np.asarray(labels)
   if predicted.shape != labels.shape or labels.ndim != 1:

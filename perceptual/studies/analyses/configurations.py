@@ -1,4 +1,4 @@
-"""Runs of a study by configuration: what was trained alike, but for the seed, is one point."""
+"""Runs of a study by configuration: networks that differ in the seed alone are one point."""
 
 import dataclasses
 
@@ -60,7 +60,7 @@ class View:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Configuration:
-  """Networks trained alike but for the seed.
+  """Networks trained alike, with different seeds.
 
   Attributes:
     network: the network's name.
@@ -169,8 +169,8 @@ def resampled(found, *, resamples=1000, seed=0, triplets=True):
 
   Seeds are drawn with replacement within each configuration. A score is then moved by a normal
   error of the size that its own interval over triplets tells, the same for all seeds, which share
-  the triplets. Configurations share them too, which the table does not tell of: their errors are
-  drawn apart, so that intervals of a difference between two are wider than they need be.
+  the triplets. Configurations share them too, but the table does not show how: their errors
+  are drawn independently, so that intervals of a difference between two are wider than necessary.
 
   Args:
     found: `Configuration`s.

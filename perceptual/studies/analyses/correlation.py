@@ -19,7 +19,7 @@ def correlations(found, *, resamples=1000, seed=0):
     found: a list of `configurations.Configuration`.
     resamples: resamples over configurations and seeds. Which points lie before and beyond the
       optimum stays as it is. Triplets are shared: an error that is common to all scores changes no
-      correlation, and the table does not tell of others.
+      correlation, and the table does not show other errors.
     seed: of the resamples.
 
   Returns:

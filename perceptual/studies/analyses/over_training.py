@@ -19,7 +19,7 @@ _SHARE_LEFT = 0.2  # a rate that falls to less than this from one evaluation to 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Curve:
-  """Networks trained alike but for the seed, over training.
+  """Networks trained alike, with different seeds, over training.
 
   Attributes:
     configuration: `configurations.Configuration`.

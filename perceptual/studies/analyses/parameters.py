@@ -17,7 +17,7 @@ class Parameter:
     joined: see `bindings`.
     log: whether a figure shows it on a logarithmic axis.
     on_axis: whether the network out of the box has a place among the values. It has none where its
-      recipe is of another kind: it crops at random, say, whatever the central fraction.
+      recipe is of another kind: for instance, it crops at random whatever the central fraction.
   """
 
   title: str

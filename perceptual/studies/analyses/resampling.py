@@ -2,7 +2,7 @@
 
 A seed is one of several networks trained alike; an example is a triplet or an image, which all
 seeds share. Both are drawn with replacement, independently of each other (the two-way bootstrap of
-Owen 2007, "The pigeonhole bootstrap"). Of a single seed, the interval tells of the examples alone.
+Owen 2007, "The pigeonhole bootstrap"). For a single seed the interval reflects the examples alone.
 """
 
 import numpy as np

@@ -45,7 +45,7 @@ class StudyData:
 
   @property
   def comparable(self):
-    """Whether published scores can stand beside these: only on BAPPS do people judge the same."""
+    """Whether published scores can be compared with these: only on BAPPS are they of one set."""
     return self.judged_set == configurations.BAPPS
 
   @property

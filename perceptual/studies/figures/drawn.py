@@ -34,7 +34,7 @@ def row(configuration, **about):
 
   Args:
     configuration: `configurations.Configuration`.
-    **about: further columns, which stand first.
+    **about: further columns, which come first.
   """
   (accuracy, score), (accuracy_error, score_error) = configuration.point, configuration.spread
   return {**about, "source": "measured", "network": configuration.network,

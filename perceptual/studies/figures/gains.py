@@ -46,5 +46,5 @@ def _cell(row):
 
 
 def _signed(value):
-  """Returns a number with its sign, but for what rounds to zero."""
+  """Returns a number with its sign; without one if it rounds to zero."""
   return f"${value:+.1f}$" if abs(value) >= 0.05 else "$0.0$"

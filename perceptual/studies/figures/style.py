@@ -144,7 +144,7 @@ def _covered(box, taken, frame):
 
 
 def value_ticks(panel, values):
-  """Puts a tick at each value of an axis, but for those that would stand too close.
+  """Puts a tick at each value of an axis, except those that would stand too close.
 
   Args:
     panel: with a horizontal axis whose scale and limits are final.

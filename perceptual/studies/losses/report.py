@@ -13,7 +13,7 @@ FOLDER = "losses"
 
 
 def write(study, folder, *, report=print):
-  """Writes everything that `collected_tasks.csv` tells into STUDY_DIR/losses.
+  """Writes everything that follows from `collected_tasks.csv` into STUDY_DIR/losses.
 
       table_TASK.csv      every measure of every loss
       ranks.csv, mean_ranks.csv, explained.csv, predicted.csv

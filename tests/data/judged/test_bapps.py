@@ -172,7 +172,11 @@ def test_complete_data_sets_are_kept(tmp_path, source):
   assert again.found == ["2afc", "jnd"]
   assert again.sizes == first.sizes
   assert str(again).count("Already complete") == 2
-  with pytest.raises(UserError, match="000003 lacks p0"):
+  (source / "2afc/val/cnn/judge/000003.npy").unlink()
+  with pytest.raises(UserError, match=r"made with subsets train_mix 4, val_cnn 8, .*, not "
+                                      r"train_mix 4, val_cnn 7, val_superres 4: to replace it"):
+    bapps.prepare(source, tmp_path / "data")
+  with pytest.raises(UserError, match="000003 lacks p0 and judge"):
     bapps.prepare(source, tmp_path / "data", overwrite=True)
   assert bapps.open_prepared("2afc", tmp_path / "data").info.splits["val_cnn"].num_examples == 8
 

@@ -148,8 +148,12 @@ def test_from_the_demo_photographs_at_another_size(tmp_path):
 def test_sets_that_are_there_are_kept_unless_overwritten(prepared, folder):
   data_dir, report = prepared
   before = files_hash(report.directories["monotone"])
-  with pytest.raises(UserError, match="already holds"):
-    prepare_graded.prepare(folder, data_dir, seed=6)
+  for options, told in (({"seed": 6, "under": "val"}, "seed 5, not 6"),
+                        ({"seed": 5}, "under val, not None"),
+                        ({"seed": 5, "under": "val", "limit": 4},
+                         "images 5 of SHA-256 .*, not 3 of SHA-256")):
+    with pytest.raises(UserError, match=f"already holds a data set, made with {told}.*: to replac"):
+      prepare_graded.prepare(folder, data_dir, per_image=3, **options)
   assert files_hash(report.directories["monotone"]) == before
   again = prepare_graded.prepare(folder, data_dir, seed=5, per_image=3, under="val", overwrite=True)
   assert files_hash(again.directories["monotone"]) == before
@@ -222,5 +226,8 @@ def test_killed_between_its_kinds_the_same_command_goes_on(prepared, folder, tmp
   assert report.counts == whole.counts
   for kind in graded.KINDS:
     assert files_hash(report.directories[kind]) == files_hash(whole.directories[kind])
-  with pytest.raises(UserError, match="already holds a data set"):
-    prepare_graded.prepare(folder, tmp_path, **options)
+  assert report.found == (first,)
+  again = prepare_graded.prepare(folder, tmp_path, **options)
+  assert again.found == graded.KINDS and again.counts == whole.counts
+  assert str(again).count("Already complete, nothing to do: graded/") == len(
+      str(again).splitlines()) == len(graded.KINDS)

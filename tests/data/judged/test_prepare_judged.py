@@ -118,16 +118,44 @@ def test_a_set_is_read_without_tensorflow(opinions, tmp_path):
 # Written whole, or not at all
 
 
+def test_the_same_source_again_is_nothing_to_do(opinions, tmp_path):
+  first = prepare(opinions, tmp_path / "data", direction=MOS)
+  (first.judged.directory / ".lock").touch()  # a killed process may leave one, here or there
+  lock = first.judged.directory.with_name("study.unfinished") / ".lock"
+  lock.parent.mkdir()
+  lock.touch()
+  before = files_below(tmp_path / "data")
+  moved = opinions.rename(tmp_path / "moved")
+  again = prepare(moved, tmp_path / "data", direction=MOS)
+  assert again.found and not first.found
+  assert str(again) == f"Already complete, nothing to do: {first}"
+  assert files_below(tmp_path / "data") == before
+
+
 def test_a_set_that_is_there_stays_unless_it_is_overwritten(opinions, tmp_path):
   prepare(opinions, tmp_path / "data", direction=MOS)
   before = files_below(tmp_path / "data")
-  with pytest.raises(UserError, match="already holds a judged set: choose another --name, or"):
+  with pytest.raises(UserError, match=f"already holds a judged set, with another direction than "
+                                      f"{opinions}: choose another --name, or"):
     prepare(opinions, tmp_path / "data", direction="lower_is_better")
-  assert files_below(tmp_path / "data") == before
+  studies.save(opinions / "photos/r2_3.png", studies.noisy(studies.reference(2), 99, seed=9))
+  with pytest.raises(UserError, match="already holds a judged set, with other images than "):
+    prepare(opinions, tmp_path / "data", direction=MOS)
   studies.change(opinions / "scores.csv", 2, ",5", ",4.5")
+  with pytest.raises(UserError, match="set, with other judgements and other images than "):
+    prepare(opinions, tmp_path / "data", direction=MOS)
+  assert files_below(tmp_path / "data") == before
   prepare(opinions, tmp_path / "data", direction=MOS, overwrite=True)
   assert prepared.load_judged("study", tmp_path / "data").answers[0] == 4.5
   assert prepared.available(tmp_path / "data") == ["study"]
+
+
+def test_a_damaged_set_is_replaced_when_it_is_overwritten(opinions, tmp_path):
+  judged = prepare(opinions, tmp_path / "data", direction=MOS).judged
+  (judged.directory / judged.images[0].file).unlink()
+  with pytest.raises(UserError, match=r"000000\.png is missing: .* To replace it: --overwrite\."):
+    prepare(opinions, tmp_path / "data", direction=MOS)
+  assert not prepare(opinions, tmp_path / "data", direction=MOS, overwrite=True).found
 
 
 def break_image(folder):

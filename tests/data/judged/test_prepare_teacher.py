@@ -117,7 +117,7 @@ def test_the_same_photographs_for_both_are_refused(tmp_path):
   for number, image in enumerate(images):
     (tmp_path / "files" / f"{number}.png").write_bytes(image_files.encode_png(image))
   prepare_teacher.prepare(str(tmp_path / "files"), tmp_path, Teacher(), per_image=3)
-  message = r"^3 of the images stand in .*/teacher/cross/1\.0\.0 already: "
+  message = r"^3 of the images are in .*/teacher/cross/1\.0\.0 already: "
   with pytest.raises(UserError, match=message):
     prepare_teacher.prepare(str(tmp_path / "files"), tmp_path, Teacher(), split="train")
   assert not (tmp_path / "teacher" / "cross_train" / "1.0.0").exists()
@@ -162,9 +162,28 @@ def test_mistakes_are_one_line_and_write_nothing(tmp_path, options, culprit):
   assert not list(tmp_path.iterdir())
 
 
-def test_a_set_that_is_there_stays_and_one_that_is_not_is_named(prepared, tmp_path):
-  with pytest.raises(UserError, match="already holds"):
-    prepare_teacher.prepare("demo", prepared[0], Teacher())
+def test_the_same_command_again_does_nothing(prepared):
+  data_dir, first = prepared
+  again = prepare_teacher.prepare("demo", data_dir, Teacher(), seed=2, limit=30)
+  assert again.found and again.counts == first.counts
+  assert str(again).startswith("Already complete, nothing to do: teacher/cross: ")
+  assert "\n" not in str(again) and "no human judged" in str(again)
+
+
+class Other(Teacher):
+  fingerprint = {"name": "other"}  # noqa: RUF012
+
+
+@pytest.mark.parametrize(("options", "told"), [
+    ({"seed": 0}, "seed 2, not 0"), ({"limit": 29}, "images 30 of SHA-256 .*, not 29 of SHA-256"),
+    ({"metric": Other()}, "teacher mean-difference .*, not other")])
+def test_a_set_that_was_made_otherwise_stays(prepared, options, told):
+  given = {"metric": Teacher(), "seed": 2, "limit": 30, **options}
+  with pytest.raises(UserError, match=f"already holds a data set, made with {told}.*: to replace"):
+    prepare_teacher.prepare("demo", prepared[0], given.pop("metric"), **given)
+
+
+def test_a_set_that_is_not_there_is_named(tmp_path):
   with pytest.raises(UserError, match=f"No data set in {tmp_path}/teacher/cross/1.0.0: prepare"):
     judged_sets.load("teacher", data_dir=tmp_path)
   with pytest.raises(UserError, match="teacher needs a data_dir"):

@@ -157,7 +157,7 @@ def test_class_names_for_people(tmp_path, folder):
 def test_class_folders_of_other_names_are_labels_of_their_own(tmp_path):
   images = make_folder(tmp_path / "pets", classes=("n01443537", "cat", "dog"))
   report = imagenet64.prepare(tmp_path / "pets", tmp_path / "data")
-  assert "2 of 3 class folders, such as 'cat', are no ImageNet labels" in report.summary()
+  assert "2 of 3 class folders, such as 'cat', are not ImageNet labels" in report.summary()
   loaded = read(tmp_path / "data", "imagenet_resized/64x64:0.1.0")
   expected = [(image, i) for i, name in enumerate(("cat", "dog", "n01443537"))
               for image in images["train"][name]]

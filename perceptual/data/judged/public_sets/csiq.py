@@ -4,7 +4,7 @@
                                        dmos_std, dmos
   src_imgs/1600.png                    dst_imgs/awgn/1600.AWGN.1.png: reference, distortion, level
 
-Distorted images that nobody rated have no row; they are left out.
+Distorted images without ratings have no row; they are left out.
 """
 
 import io
@@ -47,7 +47,7 @@ def _row(files, cells, where):
 
 
 def _sheet_rows(data, table):
-  """Yields (where, `{column: text}`) of the sheet's rows below its head, which stands within it."""
+  """Yields (where, `{column: text}`) of the sheet's rows below its head, wherever that is."""
   columns = None
   for place, values in enumerate(_values(data, table), 1):
     texts = [_text(value) for value in values]

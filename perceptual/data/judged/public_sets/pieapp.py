@@ -4,7 +4,7 @@
   reference_images/test/ref_1.png          distorted_images/test/ref_1/distort_1_*.png
 
 Forty people judged each pair. The columns are told by their place, as the authors' readme does.
-Pairs in which the reference stands as a candidate are left out: every metric gets them right.
+Pairs with the reference as a candidate are left out: every metric gets them right.
 """
 
 import re
@@ -34,7 +34,7 @@ def read(files):
 
 
 def _rows(files, table, text):
-  """Yields the rows of one reference, but for those with the reference as a candidate."""
+  """Yields the rows of one reference, except those with the reference as a candidate."""
   reference = f"{_TABLE.fullmatch(table)[1]}.png"
   for where, cells in csv_rows(text, table):
     values = list(cells.values())

@@ -149,7 +149,7 @@ def test_from_the_data_to_the_exported_metric(run, bucket, tmp_path, monkeypatch
   assert bucket.get(f"{RUN}/training.png").startswith(b"\x89PNG")
 
   bucket.remove(f"{RUN}/checkpoints/last/step-4.index")
-  with pytest.warns(UserWarning, match="step-4 is damaged: step-4.index is missing; the run is ta"):
+  with pytest.warns(UserWarning, match="step-4 is damaged: step-4.index is missing; the run is re"):
     out, _ = run(*train, f"--model_dir=gs://bucket/{RUN}")
   assert "resuming at step 2" in out
   np.testing.assert_equal(_tensors(found.latest("last")), _tensors(expected.latest("last")))

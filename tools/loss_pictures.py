@@ -1,7 +1,7 @@
 """Draws what networks trained with different losses make of one demo photograph.
 
   python -m tools.loss_pictures --study_dir=studies/super_resolution --data_dir=data \\
-      [--output=docs/super_resolution.png] [--seed=0]
+      [--output=docs/super_resolution.jpg] [--seed=0]
 
 Of a study of super-resolution (gin/studies/loss_networks_super_resolution_small.gin): a part of the
 photograph, what bicubic makes of it when it is shrunk to a quarter, and what each trained network
@@ -59,7 +59,7 @@ def draw(found, path):
       axis.set_xlabel("  ".join(
           text.format(float(metric(found[target][np.newaxis], picture[np.newaxis])[0]))
           for text, metric in metrics.items()), fontsize=9)
-  figure.savefig(path, dpi=110, pil_kwargs={"optimize": True})
+  figure.savefig(path, dpi=110, pil_kwargs={"quality": 88})
 
 
 def main():
@@ -68,7 +68,7 @@ def main():
       description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument("--study_dir", required=True, type=pathlib.Path)
   parser.add_argument("--data_dir", required=True)
-  parser.add_argument("--output", default="docs/super_resolution.png", type=pathlib.Path)
+  parser.add_argument("--output", default="docs/super_resolution.jpg", type=pathlib.Path)
   parser.add_argument("--seed", default=0, type=int)
   options = parser.parse_args()
   draw(pictures(options.study_dir, options.data_dir, options.seed), options.output)

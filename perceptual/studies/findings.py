@@ -59,8 +59,9 @@ def read(study_dir, *, judged_set=None):
   if not curves:
     raise errors.UserError(f"{path} has no run that was scored at two steps of training.")
   data.gather(study_dir)
-  return Findings(table["judged_set"][0], over_training.peaks(curves),
-                  over_training.rate_falls(curves), _paired(study_dir / data.ANALYSES_FILE))
+  scored_on = table["judged_set"][0]
+  return Findings(scored_on, over_training.peaks(curves), over_training.rate_falls(curves),
+                  _paired(study_dir / data.ANALYSES_FILE, scored_on))
 
 
 def as_text(found):
@@ -96,11 +97,14 @@ def write(found, study_dir):
   return folder
 
 
-def _paired(path):
-  """Returns the gathered rows of `peak_to_last`."""
+def _paired(path, judged_set):
+  """Returns the gathered rows of `peak_to_last` on a judged set."""
   if not path.exists():
     return []
   table = tables.read(path, ("analysis", "run")).where(analysis="peak_to_last")
+  if "judged_set" not in table:
+    return []
+  table = table.where(judged_set=judged_set)
   names = ("run", "distance", "tap", "triplets", "peak", "last", "last_less_peak", "low", "high")
   return [{name: table[name][i] for name in names} for i in range(len(table))]
 

@@ -12,7 +12,8 @@ from perceptual.studies.analyses import table as tables
 from perceptual.training import model_dir
 
 FOLDER = "analyses"  # of a run directory: what was found of it
-MARKS = ("analysis", "run", "network", "checkpoint", "step")  # columns that say of what rows are
+# Columns that say of what rows are.
+MARKS = ("analysis", "run", "network", "checkpoint", "step", "judged_set")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,10 +47,13 @@ def analyse(analysis, sources):
   Raises:
     UserError: as `inputs` and `registry.run`, or if there is nothing to analyse.
   """
-  rows = registry.run(analysis, inputs(analysis, sources))
+  given = inputs(analysis, sources)
+  rows = registry.run(analysis, given)
   if not rows:
     raise UserError(f"The table holds no run for the analysis {analysis}.")
   about = {"analysis": analysis, **identity(sources)}
+  if given.judged_set is not None:
+    about["judged_set"] = given.judged_set.name
   return [{**about, **row} for row in rows]
 
 

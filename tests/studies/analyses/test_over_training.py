@@ -95,13 +95,14 @@ def test_the_analyses_are_registered_and_findings_print_them(tmp_path):
       {name: None if value != value else value for name, value in row.items()}
       for row in [*rows_of("a", 0), *rows_of("a", 0, tap="block")]])
   tables.write_csv(tmp_path / "runs" / "a" / "analyses" / "peak_to_last.csv", [
-      {"analysis": "peak_to_last", "run": "a", "distance": "local", "tap": "sum", "seeds": 1,
-       "triplets": 2989, "peak": 80.5, "last": 76.5, "last_less_peak": -4.0, "low": -5.0,
-       "high": -3.0}])
+      {"analysis": "peak_to_last", "run": "a", "judged_set": judged_set, "distance": "local",
+       "tap": "sum", "seeds": 1, "triplets": triplets, "peak": 80.5, "last": 76.5,
+       "last_less_peak": -4.0, "low": -5.0, "high": -3.0}
+      for judged_set, triplets in (("teacher", 2989), ("graded/nuisance", 1234))])
   found = findings.read(tmp_path)
   text = findings.as_text(found)
   assert "80.0 [80.0, 80.0]" in text and "-5.0 [-5.0, -5.0]" in text
-  assert "2,989" in text and "-4.0 [-5.0, -3.0]" in text
+  assert "2,989" in text and "1,234" not in text and "-4.0 [-5.0, -3.0]" in text
   assert findings.write(found, tmp_path) == tmp_path / "findings"
   assert sorted(path.name for path in (tmp_path / "findings").iterdir()) == [
       "peak_to_last.csv", "peaks.csv", "rate_falls.csv"]

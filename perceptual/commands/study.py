@@ -167,10 +167,9 @@ def _plan():
 
 
 def _run():
-  from perceptual.studies import definition, execution, selection, status
+  from perceptual.studies import execution, status
 
-  study = definition.read(FLAGS.study)
-  runs = selection.select(study.runs, index=FLAGS.index, shard=FLAGS.shard)
+  study, runs = _chosen()
   folder = _folder(study)
   folder.open()
   states = execution.execute(
@@ -201,10 +200,9 @@ def _collect():
 def _score():
   if FLAGS.judged_set is None:
     raise command_line.UsageError("study score needs --judged_set.")
-  from perceptual.studies import definition, further_scores, selection
+  from perceptual.studies import further_scores
 
-  study = definition.read(FLAGS.study)
-  runs = selection.select(study.runs, index=FLAGS.index, shard=FLAGS.shard)
+  study, runs = _chosen()
   failed = further_scores.score_runs(
       runs, _existing(study), _judged(), unfinished=FLAGS.unfinished)
   return 1 if failed else 0
@@ -284,12 +282,11 @@ def _study_path():
 
 
 def _submit():
-  from perceptual.studies import definition, jobs, selection
+  from perceptual.studies import jobs
 
   if FLAGS.engine is None:
     raise command_line.UsageError("study submit needs --engine.")
-  study = definition.read(FLAGS.study)
-  runs = selection.select(study.runs, index=FLAGS.index, shard=FLAGS.shard)
+  study, runs = _chosen()
   job = jobs.Job(
       study=FLAGS.study, name=study.name, study_dir=FLAGS.study_dir, data_dir=FLAGS.data_dir,
       indices=tuple(run.index for run in runs), cpus=FLAGS.cpus, memory_gb=FLAGS.memory_gb,
@@ -300,6 +297,14 @@ def _submit():
                      "runtime_version": FLAGS.runtime_version, "bucket": FLAGS.bucket}}
   path, command = jobs.write(job, _folder(study).path, FLAGS.engine, **options[FLAGS.engine])
   print(f"{len(runs)} runs: {path}\nTo submit them: {command}")
+
+
+def _chosen():
+  """Returns the study, and the runs of it that --index or --shard chooses."""
+  from perceptual.studies import definition, selection
+
+  study = definition.read(FLAGS.study)
+  return study, selection.select(study.runs, index=FLAGS.index, shard=FLAGS.shard)
 
 
 def _folder(study):

@@ -8,6 +8,7 @@ these scores into the table, so that findings and figures are drawn of them as o
 """
 
 import dataclasses
+import functools
 import re
 
 import keras
@@ -73,7 +74,7 @@ class Prepared:
     """What the set is called in tables."""
     return _PREFIX + self._answers.name
 
-  @property
+  @functools.cached_property
   def _answers(self):
     return answers.of(self.judged, str(self.view))
 

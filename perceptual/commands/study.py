@@ -1,9 +1,10 @@
 """Plan, run and collect a study: many training runs, defined by one gin file.
 
   perceptual study plan --study=gin/studies/width_small.gin --data_dir=data
-      every run with its parameters, operations, memory, checkpoints and hours on --device; every
-      value is checked, so that a network that cannot be built is reported now. With --study_dir the
-      plan is written there as plan.csv. Without --data_dir, studies of ImageNet are planned with
+      every run with its parameters, operations, memory, checkpoints and hours on --device; of more
+      than 200 runs, subtotals by study and what varies. Every value is checked, so that a network
+      that cannot be built is reported now. With --study_dir the plan, every run of it, is written
+      there as plan.csv. Without --data_dir, studies of ImageNet are planned with
       the sizes that it was published with.
 
   perceptual study run --study=gin/studies/width_small.gin --study_dir=studies/width --data_dir=data
@@ -56,7 +57,7 @@
 
 from absl import flags
 
-from perceptual.commands import command_line, distribution, evaluate_judged
+from perceptual.commands import command_line, distribution
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("study", None, "The gin file of the study.", flag_values=FLAGS)
@@ -156,7 +157,9 @@ def _plan():
   peak = None if FLAGS.peak_gflops is None else 1e9 * FLAGS.peak_gflops
   device = devices.device(FLAGS.device, peak)
   print(plan_text.table(planned, FLAGS.device, device))
-  if FLAGS.study_dir:
+  if FLAGS.study_dir is None:
+    print("With --study_dir, every number of every run is written there, as plan.csv.")
+  else:
     folder = _folder(study)
     print(plan_text.check(planned, folder, FLAGS.device, device))
     path = folder.path / "plan.csv"
@@ -209,20 +212,14 @@ def _score():
 
 
 def _judged():
-  """Returns what scores on the judged set of the flags."""
-  from perceptual.data.judged import judged_sets, prepared
-  from perceptual.studies import further_scores
+  """Returns the judged set of the flags, of triplets or one of the user's own."""
+  from perceptual.studies.analyses import loading
 
-  if FLAGS.judged_set.startswith(evaluate_judged.PREFIX):
-    if FLAGS.data_dir is None:
-      raise command_line.UsageError(f"{FLAGS.judged_set} lies in --data_dir: give it.")
-    name, view = evaluate_judged.viewed(FLAGS.judged_set)
-    return further_scores.Prepared(prepared.load_judged(name, FLAGS.data_dir), view)
-  judged = judged_sets.load(FLAGS.judged_set, data_dir=FLAGS.data_dir, limit=FLAGS.limit)
-  if judged.kind != "2afc":
+  judged = loading.judged_set(FLAGS.judged_set, data_dir=FLAGS.data_dir, limit=FLAGS.limit)
+  if getattr(judged, "kind", "2afc") != "2afc":
     raise command_line.UsageError(f"--judged_set={judged.name} is of kind {judged.kind}: study "
                                   "score takes triplets, and judged/NAME.")
-  return further_scores.Triplets(judged)
+  return judged
 
 
 def _analyze():

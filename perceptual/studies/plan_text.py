@@ -8,15 +8,27 @@ from perceptual.studies import study_dir, tpu_costs
 from perceptual.studies.devices import DEVICES
 from perceptual.training import records
 
+_SHOWN = 200  # runs on screen; of more, their subtotals alone
+
 
 def table(planned, name, device):
-  """Returns the plan as text: a line a run, the totals, and what the numbers are.
+  """Returns the plan as text: a line a run, subtotals, the totals, and what the numbers are.
+
+  Of more than 200 runs that have subtotals no run has a line.
 
   Args:
     planned: `Planned`s.
     name: what the device is called.
     device: the `devices.Device` whose hours are estimated.
   """
+  by_sweep = subtotals(planned, device)
+  summary = [by_sweep, totals(planned, name, device)]
+  rows = [] if by_sweep and len(planned) > _SHOWN else [_rows(planned, name, device)]
+  return "\n\n".join(filter(None, [*rows, *summary]))
+
+
+def _rows(planned, name, device):
+  """Returns a line a run, and what the columns are."""
   lines = [["index", "run", "parameters", "MFLOPs", "steps", "batch", "PFLOPs", "memory GB",
             "checkpoints MB", "hours"]]
   for one in planned:
@@ -29,8 +41,7 @@ def table(planned, name, device):
   if tpu_costs.has(name):
     lines = [[*line, *cells] for line, cells in zip(lines, tpu_costs.columns(name, planned))]
     about += f"\n{tpu_costs.ABOUT}"
-  parts = [f"{aligned(lines)}\n{about}", subtotals(planned, device), totals(planned, name, device)]
-  return "\n\n".join(filter(None, parts))
+  return f"{aligned(lines)}\n{about}"
 
 
 def subtotals(planned, device):

@@ -70,6 +70,11 @@ class Table:
     """Returns the values of a column once each, in the order of their first row."""
     return list(dict.fromkeys(self[name].tolist()))
 
+  def rows(self):
+    """Returns the rows as dictionaries, for `as_csv`: an empty cell is ""."""
+    return [{name: "" if isinstance(column[i], float) and np.isnan(column[i]) else column[i]
+             for name, column in self.columns.items()} for i in range(len(self))]
+
   def bindings(self):
     """Returns the names of the bound parameters, such as `network.width`."""
     return [name.removeprefix(BINDING) for name in self.columns if name.startswith(BINDING)]

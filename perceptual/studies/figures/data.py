@@ -112,11 +112,15 @@ class StudyData:
   def analysis(self, name):
     """Returns the rows of an analysis, `tables.Table`, with the runs' final accuracy and score.
 
+    Those of an analysis of another judged set are left out.
+
     Raises:
       MissingData: if there are none.
     """
     rows = (self.analyses.where(analysis=name) if "analysis" in self.analyses
             else tables.Table({}))
+    if "judged_set" in rows:
+      rows = rows.take(np.isin(rows["judged_set"].astype(str), ["", self.judged_set]))
     final = {run: (c.network, bool(c.varied), c.accuracy[i], c.score[i])
              for c in self.configurations() for i, run in enumerate(c.runs)}
     known = np.array([run in final for run in rows["run"]], bool) if len(rows) else []
@@ -193,14 +197,7 @@ def gather(study_dir):
   for path in sorted(study_dir.glob("runs/*/analyses/*.csv")):
     table = tables.read(path, ("analysis", "run"))
     count += 1
-    for i in range(len(table)):
-      rows.append({name: _cell(column[i]) for name, column in table.columns.items()}
-                  | {"run": path.parts[-3]})
+    rows += [row | {"run": path.parts[-3]} for row in table.rows()]
   if count:
     files.write_text(study_dir / ANALYSES_FILE, tables.as_csv(rows))
   return count
-
-
-def _cell(value):
-  """Returns a cell as CSV has it: empty for NaN."""
-  return "" if isinstance(value, float) and np.isnan(value) else value

@@ -77,7 +77,7 @@ def test_checkpoints_are_compared_triplet_by_triplet():
   at_last = {name: values.copy() for name, values in at_peak.items()}
   at_last["a"][:, :200] = np.array(wrong)[:, None]
   row, = over_training.peak_to_last(at_peak, at_last, judges, [("local", "sum")])
-  assert (row["distance"], row["tap"], row["seeds"], row["triplets"]) == ("local", "sum", 2, 500)
+  assert (row["distance"], row["tap"], row["seeds"], row["examples"]) == ("local", "sum", 2, 500)
   assert (row["peak"], row["last"], row["last_less_peak"]) == (100, 75, -25)
   # The mean over two subsets, of which one varies: a binomial of 400.
   assert row["high"] - row["low"] == pytest.approx(2 * 1.96 * 50 / 20 / 2, rel=0.15)
@@ -96,7 +96,7 @@ def test_the_analyses_are_registered_and_findings_print_them(tmp_path):
       for row in [*rows_of("a", 0), *rows_of("a", 0, tap="block")]])
   tables.write_csv(tmp_path / "runs" / "a" / "analyses" / "peak_to_last.csv", [
       {"analysis": "peak_to_last", "run": "a", "judged_set": judged_set, "distance": "local",
-       "tap": "sum", "seeds": 1, "triplets": triplets, "peak": 80.5, "last": 76.5,
+       "tap": "sum", "seeds": 1, "examples": triplets, "peak": 80.5, "last": 76.5,
        "last_less_peak": -4.0, "low": -5.0, "high": -3.0}
       for judged_set, triplets in (("teacher", 2989), ("graded/nuisance", 1234))])
   found = findings.read(tmp_path)

@@ -279,6 +279,7 @@ def _study_path():
 
 
 def _submit():
+  from perceptual.common import progress
   from perceptual.studies import jobs
 
   if FLAGS.engine is None:
@@ -293,13 +294,15 @@ def _submit():
              "tpu": {"accelerator_type": FLAGS.accelerator_type, "zone": FLAGS.zone,
                      "runtime_version": FLAGS.runtime_version, "bucket": FLAGS.bucket}}
   path, command = jobs.write(job, _folder(study).path, FLAGS.engine, **options[FLAGS.engine])
-  print(f"{len(runs)} runs: {path}\nTo submit them: {command}")
+  print(f"{progress.plural(len(runs), 'run')}: {path}\nTo submit them: {command}")
 
 
 def _chosen():
   """Returns the study, and the runs of it that --index or --shard chooses."""
   from perceptual.studies import definition, selection
 
+  if FLAGS["index"].present and not FLAGS.index:
+    raise command_line.UsageError("--index is empty: it must be numbers, as 3 or 10-19.")
   study = definition.read(FLAGS.study)
   return study, selection.select(study.runs, index=FLAGS.index, shard=FLAGS.shard)
 

@@ -87,9 +87,9 @@ def _collect_scores(study, folder, chosen):
   if short := [run.name for run in chosen if _ends_early(folder.model_dir(run))]:
     warnings.warn(
         f"Further scores of {progress.plural(len(short), 'run')} ({', '.join(short[:3])}"
-        f"{', ...' if len(short) > 3 else ''}) end before their training does, and the last that "
-        "there are count as the end: the last step was not kept, or perceptual study score has more "
-        "to do.", stacklevel=2)
+        f"{', ...' if len(short) > 3 else ''}) end before their training does; the last that there "
+        "are count as the end. The last step was not kept, or perceptual study score has more to "
+        "do.", stacklevel=2)
   return [table, *_parquet(table)]
 
 

@@ -1,7 +1,7 @@
 """Scores of the checkpoints that runs have kept, on a judged set that they were not scored on.
 
     RUN/further_scores/NAME.csv   a file a judged set, of the columns of the run's scores.csv
-    RUN/further_scores/NAME.json  of which set they are, with the checksum of judgements of one's own
+    RUN/further_scores/NAME.json  of which set they are, by its size and checksum
 
 Training scores networks on the sets that its gin files name. Any other set, one that people judged
 since for instance, is scored afterwards, at the steps of `train.keep_checkpoints`. `collect` takes
@@ -104,8 +104,8 @@ def _score(folder, judged):
   if judged.name in known:
     return f"was scored on {judged.name} as it was trained"
   if not distances:
-    raise errors.UserError(f"{folder.scores} is missing or empty: it tells by which distances a run "
-                           "is scored.")
+    raise errors.UserError(f"{folder.scores} is missing or empty: it tells by which distances the "
+                           "run is scored.")
   path = path_of(folder, judged.name)
   _require_same_set(path, judged)
   found = step_scores.read(path)

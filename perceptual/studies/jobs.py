@@ -75,7 +75,8 @@ def write(job, folder, engine, **options):
     (path, command): the file, and the command that submits it.
 
   Raises:
-    UserError: if an option that the engine needs is missing, or the folder lies at an address.
+    UserError: if an option that the engine needs is missing, the folder lies at an address, or of
+      kubernetes what pods need does not lie on their volume.
   """
   for name, value in options.items():
     if not value:
@@ -122,6 +123,11 @@ def _slurm(job, folder):
 
 def _kubernetes(job, folder, *, image, volume_claim, mount):
   del folder
+  for name in ("study_dir", "data_dir"):
+    path = getattr(job, name)
+    if path is not None and not pathlib.PurePosixPath(path).is_relative_to(mount):
+      raise errors.UserError(f"--{name} must lie below --mount={mount}, where pods have the volume, "
+                             f"not at {path}.")
   indices = " ".join(map(str, job.indices))
   # The pod of completion index i takes the i-th of the study's indices.
   script = (f'set -eu\nset -- {indices}\nshift "$JOB_COMPLETION_INDEX"\n'

@@ -138,7 +138,7 @@ def test_a_job_file_is_written_and_nothing_submitted(run, flags, tmp_path):
   code, out, _ = run("submit", *flags, "--engine=slurm", "--shard=1/2", "--hours=3")
   assert code == 0
   path = tmp_path / "study" / "jobs" / "slurm.sbatch"
-  assert out == f"1 runs: {path}\nTo submit them: sbatch {path}\n"
+  assert out == f"1 run: {path}\nTo submit them: sbatch {path}\n"
   assert "#SBATCH --array=1%16\n" in path.read_text()
 
 
@@ -149,6 +149,7 @@ def test_a_job_file_is_written_and_nothing_submitted(run, flags, tmp_path):
     (("submit", "--engine=kubernetes"), 1, "study submit --engine=kubernetes needs --image."),
     (("plan", "--device=h300"), 1, "Unknown device 'h300'. Available: cpu, h200, h100"),
     (("run", "--index=2"), 1, "--index must be numbers from 0 to 1, as 3 or 10-19, not '2'."),
+    (("run", "--index="), 2, "--index is empty: it must be numbers, as 3 or 10-19."),
 ])
 def test_mistakes_are_one_line(run, flags, arguments, code, message):
   found = run(*arguments, *flags)

@@ -126,3 +126,8 @@ def test_what_an_engine_needs_is_asked_for(tmp_path, engine, options, flag):
   with pytest.raises(UserError, match=f"--engine={engine} needs --{flag}."):
     jobs.write(JOB, tmp_path, engine, **options)
   assert not (tmp_path / "jobs").exists()
+
+
+def test_what_pods_need_must_lie_on_their_volume(tmp_path):
+  with pytest.raises(UserError, match="--study_dir must lie below --mount=/data, .*not at /shared/"):
+    jobs.write(JOB, tmp_path, "kubernetes", **{**CLUSTER, "mount": "/data"})

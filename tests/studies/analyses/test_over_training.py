@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from perceptual import errors
+from perceptual.evaluation import clustered, paired
 from perceptual.studies import findings
 from perceptual.studies.analyses import over_training, registry
 from perceptual.studies.analyses import table as tables
@@ -83,6 +84,22 @@ def test_checkpoints_are_compared_triplet_by_triplet():
   assert row["high"] - row["low"] == pytest.approx(2 * 1.96 * 50 / 20 / 2, rel=0.15)
   same, = over_training.peak_to_last(at_peak, at_peak, judges, [("local", "sum")])
   assert (same["last_less_peak"], same["low"], same["high"]) == (0, 0, 0)
+
+
+def test_judgements_of_one_s_own_are_compared_by_reference():
+  """As `perceptual evaluate` compares two metrics; of networks that differ, over them as well."""
+  rng, references = np.random.default_rng(0), np.repeat(np.arange(20), 5)
+  right, others = np.zeros(100), [rng.uniform(-1, 0.5, 100) for _ in range(2)]
+  peak, *last = ({("local", "sum"): clustered.two_afc_by_reference(
+      margin, np.full(100, 0.25), np.zeros(100), references)} for margin in (right, *others))
+  row, = over_training.peak_to_last_by_reference([peak], last[:1], examples=100)
+  paired_alone = paired.paired_difference(last[0]["local", "sum"], peak["local", "sum"])
+  assert (row["seeds"], row["examples"], row["peak"]) == (1, 100, 100)
+  assert (row["last_less_peak"], row["low"], row["high"]) == (
+      paired_alone.value, paired_alone.low, paired_alone.high)
+  twice, = over_training.peak_to_last_by_reference([peak] * 2, [last[0], peak], examples=100)
+  assert twice["last_less_peak"] == pytest.approx(paired_alone.value / 2)
+  assert twice["low"] < paired_alone.value and twice["high"] == 0, "one network may be drawn twice"
 
 
 def test_the_analyses_are_registered_and_findings_print_them(tmp_path):

@@ -153,14 +153,14 @@ def _plan():
   if FLAGS.device not in devices.DEVICES:
     raise errors.unknown("device", FLAGS.device, devices.DEVICES)
   study = definition.read(FLAGS.study)
+  folder = _folder(study) if FLAGS.study_dir else None
   planned = planning.plan(study, folder=FLAGS.study_dir or "STUDY_DIR", data_dir=FLAGS.data_dir)
   peak = None if FLAGS.peak_gflops is None else 1e9 * FLAGS.peak_gflops
   device = devices.device(FLAGS.device, peak)
   print(plan_text.table(planned, FLAGS.device, device))
-  if FLAGS.study_dir is None:
+  if folder is None:
     print("With --study_dir, every number of every run is written there, as plan.csv.")
   else:
-    folder = _folder(study)
     print(plan_text.check(planned, folder, FLAGS.device, device))
     path = folder.path / "plan.csv"
     files.write_csv(path, *plan_text.as_csv_rows(planned))

@@ -126,8 +126,8 @@ def _kubernetes(job, folder, *, image, volume_claim, mount):
   for name in ("study_dir", "data_dir"):
     path = getattr(job, name)
     if path is not None and not pathlib.PurePosixPath(path).is_relative_to(mount):
-      raise errors.UserError(f"--{name} must lie below --mount={mount}, where pods have the volume, "
-                             f"not at {path}.")
+      raise errors.UserError(f"--{name} must lie below --mount={mount}, where pods have the "
+                             f"volume, not at {path}.")
   indices = " ".join(map(str, job.indices))
   # The pod of completion index i takes the i-th of the study's indices.
   script = (f'set -eu\nset -- {indices}\nshift "$JOB_COMPLETION_INDEX"\n'

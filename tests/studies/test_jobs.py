@@ -129,5 +129,5 @@ def test_what_an_engine_needs_is_asked_for(tmp_path, engine, options, flag):
 
 
 def test_what_pods_need_must_lie_on_their_volume(tmp_path):
-  with pytest.raises(UserError, match="--study_dir must lie below --mount=/data, .*not at /shared/"):
+  with pytest.raises(UserError, match=r"--study_dir must lie below --mount=/data, .*/shared/"):
     jobs.write(JOB, tmp_path, "kubernetes", **{**CLUSTER, "mount": "/data"})

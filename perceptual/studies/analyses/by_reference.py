@@ -62,13 +62,12 @@ class OwnSet:
                for name in distances}
     found = self._pairs.measure(metrics, per_tap=True)
     board = leaderboard.score(self._answers, found, ranked=())
-    scores = {}
-    for column, score in board.scores[several_sets.COLUMN[self._answers.kind]].items():
+    by_column = board.scores[several_sets.COLUMN[self._answers.kind]]
+    for score in by_column.values():
       if score.value is None:
         raise UserError(f"The score on {self.name} is {score.note}.")
-      distance, _, tap = column.partition("/")
-      scores[distance, tap or configurations.SUM] = score
-    return scores
+    return {(distance, tap or configurations.SUM): by_column[f"{distance}/{tap}".rstrip("/")]
+            for distance in distances for tap in (*metric.taps, "")}
 
 
 def load(dataset, data_dir):

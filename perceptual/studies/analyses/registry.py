@@ -32,9 +32,9 @@ NEEDS = {
     "metrics": "metrics (--metric or --model_dir)",
     "last_metrics": "run directories (--model_dir)",
     "classifiers": "trained classifiers (--model_dir)",
-    "judged_set": "judged triplets (--dataset)",
+    "judged_set": "judged triplets (--dataset; study analyze: --judged_set)",
     "images": "labelled images (--data_dir, or those of the run)",
-    "table": "the collected table of a study (--table)",
+    "table": "the collected table of a study (perceptual analyze --table)",
 }
 
 DISTANCES = ("local", "mean_pool", "style")  # those of the paper

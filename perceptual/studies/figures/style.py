@@ -16,8 +16,8 @@ from perceptual.common.figure_style import (
 )
 
 __all__ = [
-    "COLOURS", "COLUMN", "GREY", "MARKERS", "PAGE", "PUBLISHED", "PUBLISHED_LOOK", "context",
-    "family", "family_name", "legend", "marks", "name_points", "network_name", "order", "subplots",
+    "COLOURS", "COLUMN", "GREY", "MARKERS", "PAGE", "PUBLISHED", "PUBLISHED_LOOK",
+    "configuration_name", "context", "family", "family_name", "legend", "marks", "name_points", "network_name", "order", "subplots",
     "value_ticks"]
 
 PUBLISHED = "published"
@@ -76,6 +76,12 @@ def network_name(network):
       name = re.sub(pattern, shown, network)
       return name[:4] + name[4:].upper() if name.startswith("ViT") else name
   return network
+
+
+def configuration_name(configuration):
+  """Returns the label of a `configurations.Configuration` with its network's name."""
+  return configuration.label.replace(
+      configuration.network, network_name(configuration.network), 1)
 
 
 def order(network):

@@ -147,9 +147,9 @@ def test_analyses_of_runs_are_gathered(tmp_path):
 
 
 def test_the_report_is_one_page_with_figures_tables_and_what_is_missing(few, tmp_path):
-  path = report.write(few, tmp_path, title="A <small> study", note="No people judged.")
+  path = report.write(few, tmp_path, title="A <small> study")
   text = path.read_text("utf-8")
-  assert "A &lt;small&gt; study" in text and "No people judged." in text
+  assert "A &lt;small&gt; study" in text and "No people judged graded/cross: " in text
   assert text.count("<img src=") == sum(1 for p in tmp_path.glob("*.png"))
   assert "http" not in text.replace("http-equiv", "") and "What is missing" in text
   assert (tmp_path / "table_optimum.csv").exists() and "<td>resnet6</td>" in text

@@ -107,7 +107,9 @@ def read(path, required=REQUIRED, *, either=None):
         return _read_parquet(local, required, either)
       with local.open(newline="", encoding="utf-8") as file:
         return _read_csv(path, csv.reader(file), required, either)
-  except (OSError, UnicodeDecodeError, csv.Error) as error:
+  except errors.UserError:
+    raise
+  except (OSError, ValueError, csv.Error) as error:  # pyarrow's are of the latter two
     reason = errors.reason if isinstance(error, OSError) else errors.first_line
     raise errors.UserError(f"{path} cannot be read: {reason(error)}.") from None
 

@@ -172,6 +172,8 @@ def of_study(study_dir, judged_set=None):
 def collected(study_dir):
   """Returns the path of a study's collected table: as Parquet, which is quicker, where it can be.
 
+  On this machine a CSV file that was changed since is taken instead.
+
   Raises:
     UserError: if it was not collected.
   """
@@ -180,7 +182,10 @@ def collected(study_dir):
     raise errors.UserError(
         f"{study_dir} has no collected.csv: perceptual study collect comes first.")
   parquet = table.with_suffix(".parquet")
-  return parquet if parquet.exists() and packages.is_installed("pyarrow") else table
+  if not (parquet.exists() and packages.is_installed("pyarrow")):
+    return table
+  edited = not files.is_remote(table) and table.stat().st_mtime > parquet.stat().st_mtime
+  return table if edited else parquet
 
 
 def gather(study_dir):

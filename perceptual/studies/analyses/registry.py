@@ -34,7 +34,7 @@ NEEDS = {
     "classifiers": "trained classifiers (--model_dir)",
     "judged_set": "judged triplets (--dataset; study analyze: --judged_set)",
     "images": "labelled images (--data_dir, or those of the run)",
-    "table": "the collected table of a study (perceptual analyze --table)",
+    "table": "the collected table of a study (--table)",
 }
 
 DISTANCES = ("local", "mean_pool", "style")  # those of the paper

@@ -12,9 +12,10 @@ import re
 
 import keras
 
-from perceptual import errors, loading
+from perceptual import errors
 from perceptual.common import files, progress
 from perceptual.evaluation import judged_pass
+from perceptual.metrics import feature_metric, networks
 from perceptual.studies import study_dir
 from perceptual.studies.analyses import by_reference, configurations
 from perceptual.training import model_dir, step_scores
@@ -22,25 +23,34 @@ from perceptual.training import model_dir, step_scores
 FOLDER = "further_scores"
 
 
-def rows(judged, step, metric, distances, advance):
-  """Returns the scores of a metric on a judged set, rows of `step_scores.COLUMNS`.
+def scorer(judged, metric, distances, advance):
+  """Returns a function that scores a network: from a training step to rows of its scores.
+
+  The function scores the weights that the network has when it is called, and is compiled once.
 
   Args:
     judged: `judged_sets.JudgedSet` of triplets, or a `by_reference.OwnSet`.
-    step: the training step of the metric's weights.
     metric: a `feature_metric.FeatureMetric`.
     distances: names of distances.
     advance: called with the number of examples that were scored.
+
+  Returns:
+    A function of a step, which returns rows of `step_scores.COLUMNS`.
   """
   if isinstance(judged, by_reference.OwnSet):
-    found = judged.scores(metric, distances)
-    advance(judged.size)
-    return [[str(step), judged.name, configurations.MEAN, distance, tap,
-             *(f"{value:.4f}" for value in (score.value, score.low, score.high))]
-            for (distance, tap), score in found.items()]
+    metrics = by_reference.by_distance(metric, distances)
+    return lambda step: _own_rows(judged, step, metrics, advance)
   one_pass = judged_pass.JudgedPass(metric, distances=distances)
-  found = {subset.name: one_pass(subset, judged.kind, advance) for subset in judged.subsets}
-  return step_scores.rows(step, judged, found)
+  return lambda step: step_scores.rows(step, judged, {
+      subset.name: one_pass(subset, judged.kind, advance) for subset in judged.subsets})
+
+
+def _own_rows(judged, step, metrics, advance):
+  found = judged.scores(metrics)
+  advance(judged.size)
+  return [[str(step), judged.name, configurations.MEAN, distance, tap,
+           *(f"{value:.4f}" for value in (score.value, score.low, score.high))]
+          for (distance, tap), score in found.items()]
 
 
 def path_of(folder, name):
@@ -68,7 +78,7 @@ def score_runs(runs, folder, judged, *, unfinished=False, report=print):
   Args:
     runs: `definition.Run`s.
     folder: their `study_dir.StudyDir`.
-    judged: as `rows` takes it; images are read once for all runs.
+    judged: as `scorer` takes it; images are read once for all runs.
     unfinished: whether runs in training are scored too.
     report: called with a line about each run.
 
@@ -113,12 +123,26 @@ def _score(folder, judged):
   missing = [name for name in kept if _step(name) not in scored]
   with progress.progress(description=f"{folder.path.name} on {judged.name}", unit="example",
                          total=len(missing) * judged.size) as bar:
-    for name in missing:
-      metric = loading.load_chosen(model_dir=folder.path, checkpoint=name)
-      found += rows(judged, _step(name), metric, tuple(sorted(distances)), bar.update)
+    for rows in _rows(folder, judged, missing, tuple(sorted(distances)), bar.update):
+      found += rows
       files.write_csv(path, step_scores.COLUMNS, sorted(found, key=lambda row: int(row[0])))
-      keras.backend.clear_session()
-  return f"{len(missing)} of {progress.plural(len(kept), 'checkpoint')} scored on {judged.name}"
+  keras.backend.clear_session()
+  before = len(kept) - len(missing)
+  return (f"{progress.plural(len(missing), 'checkpoint')} scored on {judged.name}"
+          f"{f', {before} had been before' if before else ''}")
+
+
+def _rows(folder, judged, names, distances, advance):
+  """Yields the rows of each checkpoint, of weights that one network has in turn."""
+  if not names:
+    return
+  with networks.made_in("float32"):
+    model, network, options, _ = model_dir.load_network(folder.path, names[0])
+  score = scorer(judged, feature_metric.FeatureMetric(model, name=network, options=options),
+                 distances, advance)
+  for name in names:
+    model_dir.assign_weights(model, folder.require_latest(name))
+    yield score(_step(name))
 
 
 def _require_same_set(path, judged):

@@ -34,7 +34,7 @@ def _expected(metric, judged, images):
 
 def test_triplets_are_scored_as_the_metric_scores_them(metric):
   judged = judged_sets.load("graded/nuisance", limit=6)
-  rows = further_scores.rows(judged, 7, metric, ("local", "style"), lambda count: None)
+  rows = further_scores.scorer(judged, metric, ("local", "style"), lambda count: None)(7)
   assert {(row[0], row[1], row[3]) for row in rows} == {
       ("7", "graded/nuisance", "local"), ("7", "graded/nuisance", "style")}
   subset, = judged.subsets
@@ -48,12 +48,17 @@ def test_judgements_of_one_s_own_are_scored_in_their_view(metric, tmp_path):
   judged, view = _prepared(tmp_path), View(image_size=32)
   own = by_reference.OwnSet(judged, view)
   assert own.name == own_sets.title("judged/mine:image_size=32") == "judged/mine at 32 pixels"
-  rows = further_scores.rows(own, 7, metric, ("local", "style"), lambda count: None)
+  score_at = further_scores.scorer(own, metric, ("local", "style"), lambda count: None)
+  rows = score_at(7)
   assert {row[4] for row in rows} == {"sum", *metric.taps}
   score, low, high = _score(rows, "local")
-  assert score == pytest.approx(_expected(metric, judged.answers, [
-      [view(judged.image(index)) for index in column] for column in judged.examples.T]), abs=1e-4)
+  images = [[view(judged.image(index)) for index in column] for column in judged.examples.T]
+  assert score == pytest.approx(_expected(metric, judged.answers, images), abs=1e-4)
   assert low <= score <= high
+  for weight in metric.trunk.weights:  # of another checkpoint
+    weight.assign(np.roll(weight, 1))
+  other = _expected(metric, judged.answers, images)
+  assert _score(score_at(8), "local")[0] == pytest.approx(other, abs=1e-4) and other != score
 
 
 def _prepared(folder):

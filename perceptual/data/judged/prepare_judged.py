@@ -119,7 +119,9 @@ def prepare(source, data_dir, *, name, layout=None, table=None, columns=None, di
 def _there(name, data_dir):
   """Returns the set that is there; the `UserError` of a damaged one says how to replace it."""
   try:
-    return prepared.load_judged(name, data_dir)
+    there = prepared.load_judged(name, data_dir)
+    there.verify()
+    return there
   except UserError as error:
     raise UserError(f"{error} To replace it: --overwrite.") from None
 

@@ -42,24 +42,19 @@ class OwnSet:
   def _pairs(self):
     return judged_pairs.JudgedPairs(self._judged, self._view)
 
-  def scores(self, metric, distances):
+  def scores(self, metrics):
     """Returns the scores of a network: `{(distance, tap): clustered.Score}`, in percent.
 
     Of opinions the score is 2AFC over pairs of versions of one picture. The last tap of each
     distance is `sum`.
 
     Args:
-      metric: a `feature_metric.FeatureMetric`.
-      distances: names of distances.
+      metrics: the network by several distances, as `by_distance` gives it.
 
     Raises:
-      UserError: an image has changed or is too small, the metric has no taps or a weight that is
-        not finite, or the set has no score, for instance since no picture has two versions.
+      UserError: an image has changed or is too small, a distance is not finite, or the set has no
+        score, for instance since no picture has two versions.
     """
-    if not isinstance(metric, feature_metric.FeatureMetric):
-      raise UserError(f"{metric.name} has no taps: this needs the features of a network.")
-    metrics = {name: compiled.Compiled(metric.with_tap_distances(metric.at_taps(name)))
-               for name in distances}
     found = self._pairs.measure(metrics, per_tap=True)
     board = leaderboard.score(self._answers, found, ranked=())
     by_column = board.scores[several_sets.COLUMN[self._answers.kind]]
@@ -67,7 +62,25 @@ class OwnSet:
       if score.value is None:
         raise UserError(f"The score on {self.name} is {score.note}.")
     return {(distance, tap or configurations.SUM): by_column[f"{distance}/{tap}".rstrip("/")]
-            for distance in distances for tap in (*metric.taps, "")}
+            for distance, metric in metrics.items() for tap in (*metric.taps, "")}
+
+
+def by_distance(metric, distances):
+  """Returns a network with several distances at its taps: `{distance: compiled.Compiled}`.
+
+  Weights that are assigned to the network later count from then on.
+
+  Args:
+    metric: a `feature_metric.FeatureMetric`.
+    distances: names of distances.
+
+  Raises:
+    UserError: the metric has no taps, or a distance is unknown.
+  """
+  if not isinstance(metric, feature_metric.FeatureMetric):
+    raise UserError(f"{metric.name} has no taps: this needs the features of a network.")
+  return {name: compiled.Compiled(metric.with_tap_distances(metric.at_taps(name)))
+          for name in distances}
 
 
 def load(dataset, data_dir):

@@ -155,7 +155,8 @@ def _peak_to_last(inputs):
 
   if isinstance(inputs.judged_set, by_reference.OwnSet):
     return over_training.peak_to_last_by_reference(
-        *([inputs.judged_set.scores(metric, DISTANCES) for metric in metrics.values()]
+        *([inputs.judged_set.scores(by_reference.by_distance(metric, DISTANCES))
+           for metric in metrics.values()]
           for metrics in (inputs.metrics, inputs.last_metrics)),
         examples=inputs.judged_set.size, seed=inputs.seed)
   found = [measuring.all_distances(list(metrics.values()), inputs.judged_set, DISTANCES)

@@ -4,8 +4,8 @@
       every run with its parameters, operations, memory, checkpoints and hours on --device; of more
       than 200 runs, subtotals by study and what varies. Every value is checked, so that a network
       that cannot be built is reported now. With --study_dir the plan, every run of it, is written
-      there as plan.csv. Without --data_dir, studies of ImageNet are planned with
-      the sizes that it was published with.
+      there as plan.csv. Without --data_dir, studies of ImageNet are planned with the sizes that it
+      was published with.
 
   perceptual study run --study=gin/studies/width_small.gin --study_dir=studies/width --data_dir=data
       trains all runs, one after another; or those of --index=3 (10-19, 3,7), or one of several
@@ -123,8 +123,8 @@ flags.DEFINE_list(
 flags.DEFINE_string(
     "judged_set", None, "score: the judged set that is scored on, also judged/NAME or "
     "judged/NAME:image_size=64,crop=48; analyze: that of analyses that need one; findings, "
-    "figures, report: the set whose scores are shown, as the table names it, by default bapps/2afc "
-    "or else the first that was collected.",
+    "figures, report: the set whose scores are shown, as the table names it, in a folder that is "
+    "called after it; by default bapps/2afc or else the first that was collected.",
     flag_values=FLAGS)
 flags.DEFINE_integer(
     "limit", None, "analyze, score: at most this many images, and triplets of each subset (not of "
@@ -242,25 +242,29 @@ def _findings():
   found = findings.read(folder.path, judged_set=FLAGS.judged_set)
   print(findings.as_text(found))
   print(status.summary(study, folder, {run.name: folder.state(run) for run in study.runs}))
-  print(f"Every distance and tap: {findings.write(found, folder.path)}")
+  output = folder.results("findings", FLAGS.judged_set)
+  findings.write(found, output)
+  print(f"Every distance and tap: {output}")
 
 
 def _figures():
+  from perceptual.studies import definition
   from perceptual.studies.figures import data, registry
 
-  folder = _study_path()
-  registry.draw_all(data.of_study(folder, FLAGS.judged_set), folder / "figures",
-                    report=print)
-  print(f"Drawn: {folder / 'figures'}")
+  folder = _existing(definition.read(FLAGS.study))
+  output = folder.results("figures", FLAGS.judged_set)
+  registry.draw_all(data.of_study(folder.path, FLAGS.judged_set), output, report=print)
+  print(f"Drawn: {output}")
 
 
 def _report():
-  from perceptual.studies import report
+  from perceptual.studies import definition, report
   from perceptual.studies.figures import data
 
-  folder = _study_path()
-  print(report.write(data.of_study(folder, FLAGS.judged_set), folder / "report",
-                     title=f"Study {folder.name}", report=print))
+  folder = _existing(definition.read(FLAGS.study))
+  print(report.write(data.of_study(folder.path, FLAGS.judged_set),
+                     folder.results("report", FLAGS.judged_set),
+                     title=f"Study {folder.path.name}", report=print))
 
 
 def _losses():
@@ -269,13 +273,6 @@ def _losses():
 
   study = definition.read(FLAGS.study)
   report.write(study, _existing(study))
-
-
-def _study_path():
-  """Returns the study's folder, if it is this study's."""
-  from perceptual.studies import definition
-
-  return _existing(definition.read(FLAGS.study)).path
 
 
 def _submit():

@@ -12,7 +12,6 @@ from perceptual.studies.analyses import configurations, over_training
 from perceptual.studies.analyses import table as tables
 from perceptual.studies.figures import data
 
-FOLDER = "findings"
 _SHOWN = 100  # rows of a table on screen; the CSV files hold all
 
 _PEAKS = {"untrained": "untrained", "peak": "peak", "peak_epoch": "epoch", "peak_accuracy":
@@ -89,13 +88,11 @@ def as_text(found):
                       "so a little too high.\n"])
 
 
-def write(found, study_dir):
-  """Writes all rows of `Findings` as CSV below a study's folder; returns their folder."""
-  folder = study_dir / FOLDER
+def write(found, folder):
+  """Writes all rows of `Findings` as CSV into a folder."""
   for name in ("peaks", "rate_falls", "peak_to_last"):
     if rows := getattr(found, name):
       tables.write_csv(folder / f"{name}.csv", rows)
-  return folder
 
 
 def _paired(path, judged_set):

@@ -8,8 +8,6 @@ since for instance, is scored afterwards, at the steps of `train.keep_checkpoint
 these scores into the table, so that findings and figures are drawn of them as of the others.
 """
 
-import re
-
 import keras
 
 from perceptual import errors
@@ -60,7 +58,7 @@ def path_of(folder, name):
     folder: `model_dir.ModelDir` of the run.
     name: of the judged set.
   """
-  return folder.path / FOLDER / f"{re.sub(r'[^A-Za-z0-9_.]+', '-', name)}.csv"
+  return folder.path / FOLDER / f"{study_dir.file_name(name)}.csv"
 
 
 def paths(folder):

@@ -70,8 +70,8 @@ def paths(folder):
 def score_runs(runs, folder, judged, *, unfinished=False, report=print):
   """Scores every kept checkpoint of runs that trained a network, by the distances of its training.
 
-  A step that was scored before is passed over, so that a killed call goes on. Where one run fails,
-  the others go on.
+  A step that was scored before is passed over, so that a killed call goes on: it has lost the
+  checkpoint that it was at. Where one run fails, the others go on.
 
   Args:
     runs: `definition.Run`s.

@@ -95,9 +95,12 @@ def _collect_scores(study, folder, chosen):
 
 def _ends_early(folder):
   """Whether a file of a run's further scores lacks the last step that was evaluated."""
+  paths = further_scores.paths(folder)
+  if not paths:
+    return False
   last = max((row["step"] for row in records.read_metrics(folder.metrics)), default=0)
   return any(max((int(step) for step, _ in step_scores.lines(path)), default=0) < last
-             for path in further_scores.paths(folder))
+             for path in paths)
 
 
 def _collect_measures(study, folder, finished):

@@ -111,7 +111,7 @@ def read(path, required=REQUIRED, *, either=None):
     raise
   except (OSError, ValueError, csv.Error) as error:  # pyarrow's are of the latter two
     reason = errors.reason if isinstance(error, OSError) else errors.first_line
-    raise errors.UserError(f"{path} cannot be read: {reason(error)}.") from None
+    raise errors.UserError(f"{path} cannot be read: {reason(error).rstrip('.')}.") from None
 
 
 def as_csv(rows):

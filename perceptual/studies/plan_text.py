@@ -4,7 +4,7 @@ import statistics
 
 from perceptual.common.text_table import aligned
 from perceptual.data.labelled import imagenet64
-from perceptual.studies import study_dir, tpu_costs
+from perceptual.studies import definition, planning, study_dir, tpu_costs
 from perceptual.studies.devices import DEVICES
 from perceptual.training import records
 
@@ -78,6 +78,11 @@ def totals(planned, name, device):
       "MFLOPs: millions of operations for one image, a multiplication and an addition being two. "
       "Memory: an estimate, the whole batch on one device.",
       f"Hours: an estimate. {name}: {device.origin}."]
+  uncounted = dict.fromkeys(
+      one.run.network for one in planned if one.run.has_loss
+      and one.run.network != definition.PIXELS and not planning.network_of_loss(one.run.network))
+  if uncounted:
+    lines.append(f"The cost of the loss itself is not counted of: {', '.join(uncounted)}.")
   too_large = [one.run.name for one in planned if device.bytes and one.memory > device.bytes]
   if too_large:
     more = ", ..." if len(too_large) > 3 else ""

@@ -292,4 +292,7 @@ def _is_no_gin_search(record):
 
 
 def _one_line(message):
-  return " ".join(str(message).splitlines())
+  """Returns a message on one line, with control characters, as of a file's name, escaped."""
+  line = " ".join(str(message).splitlines())
+  return "".join(character if character.isprintable()
+                 else character.encode("unicode_escape").decode() for character in line)

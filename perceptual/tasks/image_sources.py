@@ -10,7 +10,7 @@ import pathlib
 from collections.abc import Callable
 
 from perceptual.common import progress
-from perceptual.common.files import expanded, place
+from perceptual.common.files import expanded, is_remote, place
 from perceptual.data.images import decoding, depth, folders, formats, loading
 from perceptual.errors import UserError, first_line
 
@@ -67,11 +67,15 @@ def folder(source, data_dir=None):
   """Returns the path of a folder of data, from `data_dir` unless it is absolute.
 
   Raises:
-    UserError: there is none.
+    UserError: there is none, or `data_dir` is an address.
   """
   path = expanded(source)
   if data_dir is not None and not path.is_absolute():
-    path = expanded(data_dir) / path
+    root = place(data_dir)
+    if is_remote(root):
+      raise UserError(f"{source}: in {root} images are read as tfds:NAME:SPLIT, and a folder of "
+                      "them from this machine: give its absolute path.")
+    path = root / path
   if not path.is_dir():
     raise UserError(f"There is no folder {path}: give a folder of images; its path starts at "
                     "--data_dir.")

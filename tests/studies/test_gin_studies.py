@@ -17,7 +17,7 @@ OF_LOSSES = [name for name in STUDIES if "losses" in name or name.startswith("lo
 OF_NETWORKS = [name for name in STUDIES if name not in OF_LOSSES]
 # Parts of a whole, without those that are shown here alone.
 OF_THE_PAPER = [name for name in OF_NETWORKS if name != "photographs"]
-OF_LOSS_NETWORKS = [name for name in OF_LOSSES if name != "early_losses"]
+OF_LOSS_NETWORKS = [name for name in OF_LOSSES if name.startswith("loss_networks")]
 
 
 @pytest.fixture(scope="module")

@@ -54,9 +54,9 @@ def _state_after(folder, run, options):
     return State(study_dir.FAILED, note=str(error))
   if before.state in (study_dir.FINISHED, study_dir.CHANGED):
     return before
-  folder.write_state(run, study_dir.STARTED, steps=before.steps)
   if before.state == study_dir.FAILED:
     files.remove(_traceback_path(folder, run))
+  folder.write_state(run, study_dir.STARTED, steps=before.steps)
   try:
     _train(folder, run, options)
   except Exception as error:

@@ -8,16 +8,17 @@
   perceptual analyze --analysis=gains --table=study/collected.csv --output_dir=analyses
 
 The table is printed and written as ANALYSIS.csv: into --output_dir, or for a single run directory
-by default into its folder analyses/, where the figures of a study find it. Run directories given
-together are seeds of one network (for agreement, metrics of their own). Intervals are 95%, by
-bootstrap over seeds and examples; those of class_accuracy are Wilson's. Labelled images are the
-validation part of those that the run was trained on.
+by default into its folder analyses/, where the figures of a study find it, beside the rows of other
+judged sets. Run directories given together are seeds of one network (for agreement, metrics of
+their own). Intervals are 95%, by bootstrap over seeds and examples; those of class_accuracy are
+Wilson's. Labelled images are the validation part of those that the run was trained on.
 
 Of a judged set (--dataset) and networks (--model_dir or --metric):
   layers             the perceptual score of each tap alone
   sensitivity        how much farther the farther patch is, where raters are unanimous
   peak_to_last       what is lost from the best score (--checkpoint) to the last step, triplet by
-                     triplet, on those that did not choose the best one, by distance and tap
+                     triplet, on those that did not choose the best one, by distance and tap; also
+                     of judged/NAME:image_size=64, by reference
   agreement          how often metrics choose alike, and rank correlation of their distances
   dynamic_range      the score of simulated distances; of the judged set alone
 Of labelled images and networks:
@@ -51,7 +52,8 @@ flags.DEFINE_string(
     "checkpoint", "best_score", "Which of the training's checkpoints: best_score, best_accuracy, "
     "last, or step-N, if train.keep_checkpoints kept it.", flag_values=FLAGS)
 flags.DEFINE_string(
-    "dataset", None, "The judged set, as perceptual evaluate takes it.", flag_values=FLAGS)
+    "dataset", None, "The judged set, as perceptual evaluate takes it; judged/NAME for "
+    "peak_to_last alone.", flag_values=FLAGS)
 flags.DEFINE_string(
     "data_dir", None, "The folder of prepared data sets, a path or an address; without it, the "
     "demo photographs.", flag_values=FLAGS)
@@ -87,8 +89,11 @@ def main(argv):
   shown = [name for name in rows[0] if name not in loading.MARKS]
   print(text_table.aligned([shown, *([_cell(row[name]) for name in shown] for row in rows)]))
   if output_dir is not None:
-    results.write(output_dir, {f"{FLAGS.analysis}.csv": tables.as_csv(rows)})
-    print(f"\nWritten: {output_dir / FLAGS.analysis}.csv")
+    name = f"{FLAGS.analysis}.csv"
+    kept = [] if FLAGS.output_dir else loading.rows_there(
+        output_dir / name, rows[0].get("judged_set"))[1]
+    results.write(output_dir, {name: tables.as_csv([*kept, *rows])})
+    print(f"\nWritten: {output_dir / name}")
 
 
 def _cell(value):

@@ -34,9 +34,10 @@ from absl import flags
 
 from perceptual.commands import command_line, distribution, evaluate_judged
 from perceptual.common import backends, packages
+from perceptual.evaluation import own_sets
 
 DATASETS = ("bapps/2afc", "bapps/jnd", "graded", "graded/monotone", "graded/nuisance", "teacher")
-_OWN = evaluate_judged.PREFIX
+_OWN = own_sets.PREFIX
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_multi_string(
@@ -94,7 +95,7 @@ def main(argv):
   command_line.require_one(FLAGS, "metric", "model_dir")
   if FLAGS.dataset is None:
     raise command_line.UsageError("Required but not given: --dataset.")
-  own = [dataset for dataset in FLAGS.dataset if dataset.startswith(_OWN)]
+  own = [dataset for dataset in FLAGS.dataset if own_sets.is_own(dataset)]
   if len(own) == len(FLAGS.dataset):
     _evaluate_own()
     return

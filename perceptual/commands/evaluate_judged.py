@@ -8,8 +8,7 @@ import re
 from perceptual.commands import command_line, compared_metrics
 from perceptual.common import backends, files, packages
 from perceptual.errors import UserError
-
-PREFIX = "judged/"
+from perceptual.evaluation import own_sets
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,24 +55,6 @@ class Request:
   report: bool
   command: str
   dry_run: bool
-
-
-def viewed(dataset, **sizes):
-  """Returns the name of a set and the `View` of its images.
-
-  Args:
-    dataset: `judged/NAME`, or `judged/NAME:image_size=N,crop=N`.
-    **sizes: `image_size` and `crop` of a set that does not say its own.
-
-  Raises:
-    UserError: an option that sets do not have, or of a wrong value.
-  """
-  from perceptual.data.images.view import View
-  from perceptual.metrics import options
-
-  source, texts = options.split(dataset.removeprefix(PREFIX))
-  own = options.read(dataset, texts, {"image_size": options.INTEGER, "crop": options.INTEGER})
-  return source, View(**{**sizes, **own})
 
 
 def run(request):
@@ -238,7 +219,7 @@ def _chosen(request):
 
   found = []
   for dataset in request.datasets:
-    name, view = viewed(dataset, image_size=request.image_size, crop=request.crop)
+    name, view = own_sets.viewed(dataset, image_size=request.image_size, crop=request.crop)
     folder = f"{request.output_dir}/{name}{_suffix(view)}"
     found.append(Chosen(prepared.load_judged(name, request.data_dir), view, folder))
   if len({one.folder for one in found}) < len(found):
@@ -249,7 +230,7 @@ def _chosen(request):
 
 
 def _listed(chosen):
-  return ", ".join(f"{PREFIX}{one.judged.name}{str(one.view) and ' '}{one.view}: "
+  return ", ".join(f"{own_sets.PREFIX}{one.judged.name}{str(one.view) and ' '}{one.view}: "
                    f"{one.judged.size:,} examples" for one in chosen)
 
 

@@ -58,9 +58,27 @@ def _show(source):
     raise errors.UserError(f"Unknown metric {errors.shown(name)}."
                            f"{errors.did_you_mean(name, registry.names())} `perceptual metrics` "
                            "lists all that have a name.")
+  _require_network(name, spec)
   options.read(name, given, {**options.FOR_ALL, **spec.options})
   print(listing.details(spec, given=given, metric=_made(spec, source, given)))
   return spec
+
+
+def _require_network(name, spec):
+  """Raises `UserError` for `gaussian-NETWORK` of no network; which there are, a backend tells."""
+  from perceptual import errors
+  from perceptual.metrics import registry
+
+  if not name.startswith(registry.GAUSSIAN) or name == spec.name or not backends.installed():
+    return
+  backends.choose()
+  from perceptual import models
+
+  network = name.removeprefix(registry.GAUSSIAN)
+  if network not in models.names():
+    raise errors.UserError(
+        f"Unknown metric {errors.shown(name)}: there is no network {errors.shown(network)}."
+        f"{errors.did_you_mean(network, models.names())} `perceptual models` lists them.")
 
 
 def _made(spec, source, given):

@@ -1,10 +1,11 @@
 """Plan, run and collect a study: many training runs, defined by one gin file.
 
   perceptual study plan --study=gin/studies/width_small.gin --data_dir=data
-      every run with its parameters, operations, memory, checkpoints and hours on --device; every
-      value is checked, so that a network that cannot be built is reported now. With --study_dir the
-      plan is written there as plan.csv. Without --data_dir, studies of ImageNet are planned with
-      the sizes that it was published with.
+      every run with its parameters, operations, memory, checkpoints and hours on --device; of more
+      than 200 runs, subtotals by study and what varies. Every value is checked, so that a network
+      that cannot be built is reported now. With --study_dir the plan, every run of it, is written
+      there as plan.csv. Without --data_dir, studies of ImageNet are planned with the sizes that it
+      was published with.
 
   perceptual study run --study=gin/studies/width_small.gin --study_dir=studies/width --data_dir=data
       trains all runs, one after another; or those of --index=3 (10-19, 3,7), or one of several
@@ -56,7 +57,7 @@
 
 from absl import flags
 
-from perceptual.commands import command_line, distribution, evaluate_judged
+from perceptual.commands import command_line, distribution
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("study", None, "The gin file of the study.", flag_values=FLAGS)
@@ -122,8 +123,8 @@ flags.DEFINE_list(
 flags.DEFINE_string(
     "judged_set", None, "score: the judged set that is scored on, also judged/NAME or "
     "judged/NAME:image_size=64,crop=48; analyze: that of analyses that need one; findings, "
-    "figures, report: the set whose scores are shown, as the table names it, by default bapps/2afc "
-    "or else the first that was collected.",
+    "figures, report: the set whose scores are shown, as the table names it, in a folder that is "
+    "called after it; by default bapps/2afc or else the first that was collected.",
     flag_values=FLAGS)
 flags.DEFINE_integer(
     "limit", None, "analyze, score: at most this many images, and triplets of each subset (not of "
@@ -152,12 +153,14 @@ def _plan():
   if FLAGS.device not in devices.DEVICES:
     raise errors.unknown("device", FLAGS.device, devices.DEVICES)
   study = definition.read(FLAGS.study)
+  folder = _folder(study) if FLAGS.study_dir else None
   planned = planning.plan(study, folder=FLAGS.study_dir or "STUDY_DIR", data_dir=FLAGS.data_dir)
   peak = None if FLAGS.peak_gflops is None else 1e9 * FLAGS.peak_gflops
   device = devices.device(FLAGS.device, peak)
   print(plan_text.table(planned, FLAGS.device, device))
-  if FLAGS.study_dir:
-    folder = _folder(study)
+  if folder is None:
+    print("With --study_dir, every number of every run is written there, as plan.csv.")
+  else:
     print(plan_text.check(planned, folder, FLAGS.device, device))
     path = folder.path / "plan.csv"
     files.write_csv(path, *plan_text.as_csv_rows(planned))
@@ -209,20 +212,14 @@ def _score():
 
 
 def _judged():
-  """Returns what scores on the judged set of the flags."""
-  from perceptual.data.judged import judged_sets, prepared
-  from perceptual.studies import further_scores
+  """Returns the judged set of the flags, of triplets or one of the user's own."""
+  from perceptual.studies.analyses import loading
 
-  if FLAGS.judged_set.startswith(evaluate_judged.PREFIX):
-    if FLAGS.data_dir is None:
-      raise command_line.UsageError(f"{FLAGS.judged_set} lies in --data_dir: give it.")
-    name, view = evaluate_judged.viewed(FLAGS.judged_set)
-    return further_scores.Prepared(prepared.load_judged(name, FLAGS.data_dir), view)
-  judged = judged_sets.load(FLAGS.judged_set, data_dir=FLAGS.data_dir, limit=FLAGS.limit)
-  if judged.kind != "2afc":
+  judged = loading.judged_set(FLAGS.judged_set, data_dir=FLAGS.data_dir, limit=FLAGS.limit)
+  if getattr(judged, "kind", "2afc") != "2afc":
     raise command_line.UsageError(f"--judged_set={judged.name} is of kind {judged.kind}: study "
                                   "score takes triplets, and judged/NAME.")
-  return further_scores.Triplets(judged)
+  return judged
 
 
 def _analyze():
@@ -245,25 +242,29 @@ def _findings():
   found = findings.read(folder.path, judged_set=FLAGS.judged_set)
   print(findings.as_text(found))
   print(status.summary(study, folder, {run.name: folder.state(run) for run in study.runs}))
-  print(f"Every distance and tap: {findings.write(found, folder.path)}")
+  output = folder.results("findings", FLAGS.judged_set)
+  findings.write(found, output)
+  print(f"Every distance and tap: {output}")
 
 
 def _figures():
+  from perceptual.studies import definition
   from perceptual.studies.figures import data, registry
 
-  folder = _study_path()
-  registry.draw_all(data.of_study(folder, FLAGS.judged_set), folder / "figures",
-                    report=print)
-  print(f"Drawn: {folder / 'figures'}")
+  folder = _existing(definition.read(FLAGS.study))
+  output = folder.results("figures", FLAGS.judged_set)
+  registry.draw_all(data.of_study(folder.path, FLAGS.judged_set), output, report=print)
+  print(f"Drawn: {output}")
 
 
 def _report():
-  from perceptual.studies import report
+  from perceptual.studies import definition, report
   from perceptual.studies.figures import data
 
-  folder = _study_path()
-  print(report.write(data.of_study(folder, FLAGS.judged_set), folder / "report",
-                     title=f"Study {folder.name}", report=print))
+  folder = _existing(definition.read(FLAGS.study))
+  print(report.write(data.of_study(folder.path, FLAGS.judged_set),
+                     folder.results("report", FLAGS.judged_set),
+                     title=f"Study {folder.path.name}", report=print))
 
 
 def _losses():
@@ -274,14 +275,8 @@ def _losses():
   report.write(study, _existing(study))
 
 
-def _study_path():
-  """Returns the study's folder, if it is this study's."""
-  from perceptual.studies import definition
-
-  return _existing(definition.read(FLAGS.study)).path
-
-
 def _submit():
+  from perceptual.common import progress
   from perceptual.studies import jobs
 
   if FLAGS.engine is None:
@@ -296,13 +291,15 @@ def _submit():
              "tpu": {"accelerator_type": FLAGS.accelerator_type, "zone": FLAGS.zone,
                      "runtime_version": FLAGS.runtime_version, "bucket": FLAGS.bucket}}
   path, command = jobs.write(job, _folder(study).path, FLAGS.engine, **options[FLAGS.engine])
-  print(f"{len(runs)} runs: {path}\nTo submit them: {command}")
+  print(f"{progress.plural(len(runs), 'run')}: {path}\nTo submit them: {command}")
 
 
 def _chosen():
   """Returns the study, and the runs of it that --index or --shard chooses."""
   from perceptual.studies import definition, selection
 
+  if FLAGS["index"].present and not FLAGS.index:
+    raise command_line.UsageError("--index is empty: it must be numbers, as 3 or 10-19.")
   study = definition.read(FLAGS.study)
   return study, selection.select(study.runs, index=FLAGS.index, shard=FLAGS.shard)
 

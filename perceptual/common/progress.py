@@ -104,9 +104,12 @@ class _LogBar(_Bar):
       self._shown = self.n
       super().display(msg, pos)
 
+  def moveto(self, n):
+    """Does nothing: a bar within another has no place of its own in a log."""
+
 
 class _WholeLines:
-  """A stream to which tqdm's moves of the cursor do not come."""
+  """A stream to which what tqdm writes comes as whole lines."""
 
   def __init__(self, stream):
     self._stream = stream

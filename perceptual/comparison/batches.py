@@ -97,12 +97,24 @@ def batches(pairing, headers, pairs, *, batch_size=None):
   return found
 
 
-def read(pairing, found):
-  """Yields the `Images` of `Batch`es, in order; threads decode the next ones meanwhile."""
-  images = (_ImageCache if shares_images(pairing) else _Decoder)(
-      pairing.files, pairing.bit_depth, pairing.view)
+def read(pairing, found, decoder=None):
+  """Yields the `Images` of `Batch`es, in order; threads decode the next ones meanwhile.
+
+  Args:
+    pairing: `Pairing`.
+    found: its `Batch`es.
+    decoder: `keeping_decoder(pairing)`, where its images are read several times; None for one of
+      this call.
+  """
+  if decoder is None:
+    decoder = (_ImageCache if shares_images(pairing) else _Decoder)(pairing)
   return in_order.map_in_order(
-      lambda batch: _read(batch, pairing.pairs, images), found, ahead=_AHEAD)
+      lambda batch: _read(batch, pairing.pairs, decoder), found, ahead=_AHEAD)
+
+
+def keeping_decoder(pairing):
+  """Returns what decodes the images of a pairing, and keeps those used last from read to read."""
+  return _ImageCache(pairing)
 
 
 def shares_images(pairing):
@@ -124,11 +136,11 @@ def _in_tiles(members, pairs, size):
   return members[np.lexsort((candidate, reference, candidate // side, reference // side))]
 
 
-def _read(batch, pairs, images):
+def _read(batch, pairs, decoder):
   readable, references, candidates, unreadable = [], [], [], []
   for pair in batch.pairs:
     try:
-      reference, candidate = (images.read(file, batch) for file in pairs[pair])
+      reference, candidate = (decoder.read(file, batch) for file in pairs[pair])
     except UnreadableImage as error:
       unreadable.append((pair, str(error)))
       continue
@@ -143,10 +155,10 @@ def _read(batch, pairs, images):
 class _Decoder:
   """Decodes files by their index."""
 
-  def __init__(self, files, bit_depth, view):
-    self._files = files
-    self._bit_depth = bit_depth
-    self._view = view
+  def __init__(self, pairing):
+    self._files = pairing.files
+    self._bit_depth = pairing.bit_depth
+    self._view = pairing.view
 
   def read(self, file, batch):
     """Returns the image of a `Batch` as its other images are; raises `UnreadableImage`."""
@@ -165,8 +177,8 @@ class _Decoder:
 class _ImageCache(_Decoder):
   """Keeps the images used last, within a number of bytes; used by several threads."""
 
-  def __init__(self, files, bit_depth, view):
-    super().__init__(files, bit_depth, view)
+  def __init__(self, pairing):
+    super().__init__(pairing)
     self._cache = cache.Cache(_IMAGE_CACHE_BYTES)
     self._lock = threading.Lock()
 

@@ -7,9 +7,48 @@ of files that `run` makes, of the pairs that the judgements ask for.
 
 import numpy as np
 
-from perceptual.comparison import run
+from perceptual.comparison import batches, run
 from perceptual.comparison.pairing import Pairing
 from perceptual.data.images.view import WHOLE
+
+
+class JudgedPairs:
+  """The pairs of images that a judged set asks for, read once for any number of measurements.
+
+  Files are verified when this is made. Images stay decoded from one measurement to the next, those
+  used last, within the bytes that `batches` allows.
+  """
+
+  def __init__(self, judged, view=WHOLE):
+    """Verifies the files.
+
+    Args:
+      judged: `data.judged.prepared.PreparedJudgements`.
+      view: the `view.View` in which images are compared.
+
+    Raises:
+      UserError: an image is missing, has changed or is too small for the view.
+    """
+    judged.verify()
+    self._candidates = judged.examples[:, 1:].shape
+    sides = np.stack([np.repeat(judged.examples[:, :1], self._candidates[1], axis=1),
+                      judged.examples[:, 1:]], axis=-1)
+    pairs, self._example_of = np.unique(sides.reshape(-1, 2), axis=0, return_inverse=True)
+    pairing = Pairing(
+        about=f"judged/{judged.name}", files=tuple(
+            judged.directory / image.file for image in judged.images),
+        pairs=pairs.astype(np.int32), explicit=True, view=view)
+    self._inspected = run.inspect(pairing)
+    self._decoder = batches.keeping_decoder(pairing)
+
+  def measure(self, metrics, *, per_tap=False, output_dir=None, batch_size=None):
+    """Returns the distances of metrics. Arguments, result and errors: as of `measure`."""
+    found = run.compare(self._inspected, metrics, output_dir=output_dir, batch_size=batch_size,
+                        per_tap=per_tap, decoder=self._decoder)
+    similarities = {label for label, lower in found.lower_is_better.items() if not lower}
+    return {column: (-1.0 if column in similarities else 1.0)
+            * found.of(column)[self._example_of.reshape(self._candidates)]
+            for column in found.columns}
 
 
 def measure(judged, metrics, *, view=WHOLE, per_tap=False, output_dir=None, batch_size=None):
@@ -30,17 +69,5 @@ def measure(judged, metrics, *, view=WHOLE, per_tap=False, output_dir=None, batc
   Raises:
     UserError: an image is missing, has changed or is too small for a metric.
   """
-  judged.verify()
-  sides = np.stack([np.repeat(judged.examples[:, :1], judged.examples.shape[1] - 1, axis=1),
-                    judged.examples[:, 1:]], axis=-1)
-  pairs, example_of = np.unique(sides.reshape(-1, 2), axis=0, return_inverse=True)
-  pairing = Pairing(
-      about=f"judged/{judged.name}", files=tuple(
-          judged.directory / image.file for image in judged.images),
-      pairs=pairs.astype(np.int32), explicit=True, view=view)
-  found = run.compare(run.inspect(pairing), metrics, output_dir=output_dir, batch_size=batch_size,
-                      per_tap=per_tap)
-  similarities = {label for label, lower in found.lower_is_better.items() if not lower}
-  return {column: (-1.0 if column in similarities else 1.0)
-          * found.of(column)[example_of.reshape(judged.examples[:, 1:].shape)]
-          for column in found.columns}
+  return JudgedPairs(judged, view).measure(
+      metrics, per_tap=per_tap, output_dir=output_dir, batch_size=batch_size)

@@ -91,7 +91,7 @@ def inspect(pairing):
   return InspectedPairs(pairing, inspected, comparable, refused)
 
 
-def compare(inspected, metrics, *, output_dir=None, batch_size=None, per_tap=False):
+def compare(inspected, metrics, *, output_dir=None, batch_size=None, per_tap=False, decoder=None):
   """Compares pairs of image files.
 
   Args:
@@ -101,6 +101,7 @@ def compare(inspected, metrics, *, output_dir=None, batch_size=None, per_tap=Fal
       journal.
     batch_size: pairs in a call of a metric; None for what suits the images' size.
     per_tap: whether the terms of each tap are wanted, of metrics that have them.
+    decoder: as `batches.read` takes it.
 
   Returns:
     A `Comparison`. Pairs that cannot be compared are skipped, with a reason.
@@ -126,7 +127,7 @@ def compare(inspected, metrics, *, output_dir=None, batch_size=None, per_tap=Fal
         description="comparing", total=len(pairs), initial=kept, unit="pair",
         silent=len(pairs) < _SHOWN_FROM))
     found = batches.batches(pairing, inspected.headers, todo, batch_size=batch_size)
-    for images in batches.read(pairing, found):
+    for images in batches.read(pairing, found, decoder):
       for pair, reason in _score(images, scorer, pairing, values):
         _refuse(pairing, refused, pair, reason)
       if book:

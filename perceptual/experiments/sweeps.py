@@ -92,7 +92,10 @@ class Study:
       raise errors.UserError(f"study.sweeps must be a list of @NAME/sweep(), not {self.sweeps!r}.")
     for sweep in self.sweeps:
       errors.require_kind("study.sweeps", sweep, {"sweep": Sweep})
-    if self.include or not self.sweeps:
+    if not (self.sweeps or self.include):
+      raise errors.UserError("A study needs runs: study.sweeps, a list of @NAME/sweep(), or "
+                             "study.include, a list of gin files of studies.")
+    if self.include:
       _require_names("study.include", self.include)
     _require_bindings("study.bindings", self.bindings)
 

@@ -3,6 +3,7 @@
 import keras
 
 from perceptual import errors
+from perceptual.evaluation import own_sets
 from perceptual.studies import study_dir
 from perceptual.studies.analyses import loading, registry
 from perceptual.studies.analyses import table as tables
@@ -12,14 +13,14 @@ def analyse_runs(study, folder, analyses, *, dataset=None, data_dir=None, limit=
                  report=print):
   """Analyses the last checkpoint of every finished run that trained a network.
 
-  Its rows go to the folder `analyses` of the run; a file that is there already stays. Where one
-  fails, the others go on.
+  Its rows go to the folder `analyses` of the run, a file an analysis; what is there already, of the
+  same judged set, stays. Where one fails, the others go on.
 
   Args:
     study: `definition.Study`.
     folder: its `study_dir.StudyDir`.
     analyses: names of analyses, as `registry.ANALYSES` has them.
-    dataset: the judged set; None for none.
+    dataset: the judged set, as `loading.judged_set` takes it; None for none.
     data_dir: the folder of prepared data sets.
     limit: at most this many images, and triplets of each subset; None for all.
     report: called with a line about each analysis of each run.
@@ -44,14 +45,20 @@ def analyse_runs(study, folder, analyses, *, dataset=None, data_dir=None, limit=
           model_dirs=(str(path),), checkpoint=registry.get(analysis).checkpoint, dataset=dataset,
           data_dir=data_dir, limit=limit)
       target = path / loading.FOLDER / f"{analysis}.csv"
-      if target.exists():
-        report(f"{run.name}: {analysis} is there")
-        continue
       try:
-        tables.write_csv(target, loading.analyse(analysis, sources))
-        report(f"{run.name}: {analysis} done")
+        there, of_other_sets = loading.rows_there(target, _judged_set(analysis, dataset))
+        if not there:
+          tables.write_csv(target, [*of_other_sets, *loading.analyse(analysis, sources)])
+        report(f"{run.name}: {analysis} {'is there' if there else 'done'}")
       except errors.UserError as error:
         failed += 1
         report(f"{run.name}: {analysis} failed: {error}")
     keras.backend.clear_session()
   return failed
+
+
+def _judged_set(analysis, dataset):
+  """Returns the name with which rows are marked; None if the analysis has none."""
+  if dataset is None or "judged_set" not in registry.get(analysis).needs:
+    return None
+  return own_sets.title(dataset) if own_sets.is_own(dataset) else dataset

@@ -84,7 +84,23 @@ def _collect_scores(study, folder, chosen):
       for run in runs:
         file.writelines(_lines(study, run, folder.model_dir(run),
                                in_training=folder.state(run).state != study_dir.FINISHED))
+  if short := [run.name for run in chosen if _ends_early(folder.model_dir(run))]:
+    warnings.warn(
+        f"Further scores of {progress.plural(len(short), 'run')} ({', '.join(short[:3])}"
+        f"{', ...' if len(short) > 3 else ''}) end before their training does; the last that there "
+        "are count as the end. The last step was not kept, or perceptual study score has more to "
+        "do.", stacklevel=2)
   return [table, *_parquet(table)]
+
+
+def _ends_early(folder):
+  """Whether a file of a run's further scores lacks the last step that was evaluated."""
+  paths = further_scores.paths(folder)
+  if not paths:
+    return False
+  last = max((row["step"] for row in records.read_metrics(folder.metrics)), default=0)
+  return any(max((int(step) for step, _ in step_scores.lines(path)), default=0) < last
+             for path in paths)
 
 
 def _collect_measures(study, folder, finished):

@@ -12,7 +12,6 @@ from perceptual.studies.analyses import configurations, over_training
 from perceptual.studies.analyses import table as tables
 from perceptual.studies.figures import data
 
-FOLDER = "findings"
 _SHOWN = 100  # rows of a table on screen; the CSV files hold all
 
 _PEAKS = {"untrained": "untrained", "peak": "peak", "peak_epoch": "epoch", "peak_accuracy":
@@ -21,7 +20,7 @@ _PEAKS = {"untrained": "untrained", "peak": "peak", "peak_epoch": "epoch", "peak
 _FALLS = {"from_epoch": "from epoch", "to_epoch": "to epoch", "from_rate": "from rate",
           "to_rate": "to rate", "accuracy_before": "accuracy", "accuracy_after": "then",
           "score_before": "score", "score_after": "then", "change": "change"}
-_PAIRED = {"triplets": "triplets", "peak": "peak", "last": "last",
+_PAIRED = {"examples": "examples", "peak": "peak", "last": "last",
            "last_less_peak": "last less peak"}
 
 
@@ -80,21 +79,20 @@ def as_text(found):
        ("configuration", "tap"), _PEAKS),
       ("Where the learning rate steps down", _rows(found.rate_falls, **headline),
        ("configuration",), _FALLS),
-      ("The best checkpoint and the last, on triplets that did not choose the best one, triplet by "
-       "triplet", _rows(found.peak_to_last, distance="local"), ("run", "tap"), _PAIRED)]
+      ("The best checkpoint and the last, on examples that did not choose the best one, example by "
+       "example", _rows(found.peak_to_last, distance="local"), ("run", "tap"), _PAIRED)]
   texts = [f"{title}\n{_text(rows, names, columns)}" for title, rows, names, columns in parts
            if rows]
-  return "\n\n".join([*texts, "In brackets: 95% intervals over seeds and triplets. The peak is the "
-                      "best of many noisy scores, and so a little too high.\n"])
+  return "\n\n".join([*texts, "In brackets: 95% intervals over seeds and triplets, on judged/NAME "
+                      "over seeds and references. The peak is the best of many noisy scores, and "
+                      "so a little too high.\n"])
 
 
-def write(found, study_dir):
-  """Writes all rows of `Findings` as CSV below a study's folder; returns their folder."""
-  folder = study_dir / FOLDER
+def write(found, folder):
+  """Writes all rows of `Findings` as CSV into a folder."""
   for name in ("peaks", "rate_falls", "peak_to_last"):
     if rows := getattr(found, name):
       tables.write_csv(folder / f"{name}.csv", rows)
-  return folder
 
 
 def _paired(path, judged_set):
@@ -105,7 +103,7 @@ def _paired(path, judged_set):
   if "judged_set" not in table:
     return []
   table = table.where(judged_set=judged_set)
-  names = ("run", "distance", "tap", "triplets", "peak", "last", "last_less_peak", "low", "high")
+  names = ("run", "distance", "tap", "examples", "peak", "last", "last_less_peak", "low", "high")
   return [{name: table[name][i] for name in names} for i in range(len(table))]
 
 
@@ -124,7 +122,7 @@ def _cell(row, name):
   value = row[name]
   if value is None:
     return ""
-  if name == "triplets":
+  if name == "examples":
     return f"{value:,.0f}"
   if name.endswith("rate"):
     return f"{value:.3g}"

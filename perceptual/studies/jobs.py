@@ -19,6 +19,7 @@ from perceptual.common import files
 from perceptual.studies import selection
 
 ENGINES = ("slurm", "kubernetes", "tpu")
+_GS = "gs://"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,11 +76,15 @@ def write(job, folder, engine, **options):
     (path, command): the file, and the command that submits it.
 
   Raises:
-    UserError: if an option that the engine needs is missing, or the folder lies at an address.
+    UserError: if an option that the engine needs is missing or wrong, the folder lies at an
+      address, or of kubernetes what pods need does not lie on their volume.
   """
   for name, value in options.items():
     if not value:
       raise errors.UserError(f"study submit --engine={engine} needs --{name}.")
+  if not options.get("bucket", _GS).startswith(_GS):
+    raise errors.UserError(f"--bucket must be an address, {_GS}BUCKET/FOLDER, not "
+                           f"{options['bucket']!r}.")
   folder = files.place(folder)
   if files.is_remote(folder):
     raise errors.UserError("study submit writes its job file on this machine: --study_dir must be "
@@ -114,7 +119,7 @@ def _slurm(job, folder):
       *gpus,
       f"#SBATCH --time={job.hours}:00:00",
       "#SBATCH --requeue",
-      f'#SBATCH --output="{folder.absolute()}/slurm-%A_%a.log"',
+      f'#SBATCH --output="{str(folder.absolute()).replace("%", "%%")}/slurm-%A_%a.log"',
       "set -euo pipefail",
       f'exec {job.command(chr(34) + "$SLURM_ARRAY_TASK_ID" + chr(34))}',
       ""])}
@@ -122,6 +127,11 @@ def _slurm(job, folder):
 
 def _kubernetes(job, folder, *, image, volume_claim, mount):
   del folder
+  for name in ("study_dir", "data_dir"):
+    path = getattr(job, name)
+    if path is not None and not pathlib.PurePosixPath(path).is_relative_to(mount):
+      raise errors.UserError(f"--{name} must lie below --mount={mount}, where pods have the "
+                             f"volume, not at {path}.")
   indices = " ".join(map(str, job.indices))
   # The pod of completion index i takes the i-th of the study's indices.
   script = (f'set -eu\nset -- {indices}\nshift "$JOB_COMPLETION_INDEX"\n'

@@ -4,19 +4,31 @@ import statistics
 
 from perceptual.common.text_table import aligned
 from perceptual.data.labelled import imagenet64
-from perceptual.studies import study_dir, tpu_costs
+from perceptual.studies import definition, planning, study_dir, tpu_costs
 from perceptual.studies.devices import DEVICES
 from perceptual.training import records
 
+_SHOWN = 200  # runs on screen; of more, their subtotals alone
+
 
 def table(planned, name, device):
-  """Returns the plan as text: a line a run, the totals, and what the numbers are.
+  """Returns the plan as text: a line a run, subtotals, the totals, and what the numbers are.
+
+  Of more than 200 runs that have subtotals no run has a line.
 
   Args:
     planned: `Planned`s.
     name: what the device is called.
     device: the `devices.Device` whose hours are estimated.
   """
+  by_sweep = subtotals(planned, device)
+  summary = [by_sweep, totals(planned, name, device)]
+  rows = [] if by_sweep and len(planned) > _SHOWN else [_rows(planned, name, device)]
+  return "\n\n".join(filter(None, [*rows, *summary]))
+
+
+def _rows(planned, name, device):
+  """Returns a line a run, and what the columns are."""
   lines = [["index", "run", "parameters", "MFLOPs", "steps", "batch", "PFLOPs", "memory GB",
             "checkpoints MB", "hours"]]
   for one in planned:
@@ -29,8 +41,7 @@ def table(planned, name, device):
   if tpu_costs.has(name):
     lines = [[*line, *cells] for line, cells in zip(lines, tpu_costs.columns(name, planned))]
     about += f"\n{tpu_costs.ABOUT}"
-  parts = [f"{aligned(lines)}\n{about}", subtotals(planned, device), totals(planned, name, device)]
-  return "\n\n".join(filter(None, parts))
+  return f"{aligned(lines)}\n{about}"
 
 
 def subtotals(planned, device):
@@ -67,6 +78,11 @@ def totals(planned, name, device):
       "MFLOPs: millions of operations for one image, a multiplication and an addition being two. "
       "Memory: an estimate, the whole batch on one device.",
       f"Hours: an estimate. {name}: {device.origin}."]
+  uncounted = dict.fromkeys(
+      one.run.network for one in planned if one.run.has_loss
+      and one.run.network != definition.PIXELS and not planning.network_of_loss(one.run.network))
+  if uncounted:
+    lines.append(f"The cost of the loss itself is not counted of: {', '.join(uncounted)}.")
   too_large = [one.run.name for one in planned if device.bytes and one.memory > device.bytes]
   if too_large:
     more = ", ..." if len(too_large) > 3 else ""

@@ -16,6 +16,7 @@ from perceptual.common import progress
 from perceptual.common.progress import plural
 from perceptual.data.labelled import registry
 from perceptual.experiments import config
+from perceptual.metrics import registry as metrics
 from perceptual.models import costs
 from perceptual.models import taps as feature_taps
 from perceptual.tasks import judgements
@@ -162,7 +163,7 @@ def _of_task(run, data_dir):
 
   For each example the loss network makes the features of the target, those of the output, and the
   gradient of the latter by its image: as much as a step of training costs without its weights'
-  gradients. Of a metric that is not a published network only the task's own network is counted.
+  gradients. Of a metric that is not a network by its name only the task's own network is counted.
   """
   task, settings, loss = config.task(data_dir), config.fit_settings(), config.loss_settings()
   config.check_used(config.TASK)
@@ -193,11 +194,18 @@ def _of_judgements(run):
       checkpoints=0)
 
 
+def network_of_loss(metric):
+  """Returns the name of the network whose cost is counted for a loss; None for other metrics."""
+  name = (metric or "").removeprefix(metrics.GAUSSIAN)
+  return name if name in models.names() else None
+
+
 def _cost_of_loss(loss, size):
-  """The cost of a loss network, cut behind its last tap; zero for a metric without a network."""
-  if loss.metric not in models.names():
+  """The cost of a loss network, cut behind its last tap; zero where none is counted."""
+  network = network_of_loss(loss.metric)
+  if network is None:
     return _NetworkCost(0, 0, 0)
-  trunk = models.build(loss.metric, num_classes=0)
+  trunk = models.build(network, num_classes=0)
   return _cost_of(feature_taps.select_taps(trunk, loss.taps), size)
 
 

@@ -12,19 +12,21 @@ FILE = "report.html"
 
 # The tables of the page besides that of gains: analyses of the collected table alone.
 TABLES = ("optimum", "correlations", "functions", "class_subsets", "frontier")
+# The judged sets that no people judged, and what answered instead.
+_STAND_INS = {"graded": "its answers are right by construction",
+              "teacher": "its answers are those of another metric"}
 _SHOWN = 60  # rows of a table; the CSV files hold all
 
 _STYLE = ".lacks { color: #a33; } table { font-size: 13px; }\n"
 
 
-def write(data, output_dir, *, title, note="", report=lambda line: None):
+def write(data, output_dir, *, title, report=lambda line: None):
   """Draws all figures into a folder, writes the tables as CSV, and `report.html` of all.
 
   Args:
     data: `figures.data.StudyData`.
     output_dir: the folder, made if it is not there.
     title: of the page, for instance the study's name.
-    note: what must be shown with the scores, for instance that no people judged.
     report: called with a line about each figure.
 
   Returns:
@@ -39,8 +41,8 @@ def write(data, output_dir, *, title, note="", report=lambda line: None):
   for name, rows in found.items():
     if rows:
       tables.write_csv(folder / f"table_{name}.csv", rows)
-  body = [*_about(data, note), *_missing(outcomes), *_figures(outcomes), *_gains(outcomes),
-          *_tables(found), node("p", f"Made by perceptual {__version__}.")]
+  body = [*_about(data), *_figures(outcomes), *_gains(outcomes), *_tables(found),
+          *_missing(outcomes), node("p", f"Made by perceptual {__version__}.")]
   files.write_text(folder / FILE, pages.document(title, body, style=_STYLE))
   return folder / FILE
 
@@ -53,25 +55,26 @@ def _rows(name, data):
     return []
 
 
-def _about(data, note):
+def _about(data):
   runs = len(data.scores.unique("run"))
   networks = len(data.scores.unique("network"))
   yield node("p", f"{runs:,} runs of {networks:,} networks, scored on {data.judged_set}. "
                   "Error bars are standard errors over seeds, intervals are 95%.")
   if not data.comparable:
     yield node("p", "Published scores are of bapps/2afc: they are not comparable, and not shown.")
-  if note:
-    yield node("p", node("strong", note))
+  judge = _STAND_INS.get(data.judged_set.partition("/")[0])
+  if judge:
+    yield node("p", node("strong", f"No people judged {data.judged_set}: {judge}."))
 
 
 def _missing(outcomes):
-  lacks = [(outcome, line) for outcome in outcomes for line in outcome.lacks]
-  yield node("h2", "What is missing")
+  lacks = {outcome.name: outcome.lacks for outcome in outcomes if outcome.lacks}
+  yield node("h2", "What is missing of the paper's figures")
   if not lacks:
     yield node("p", "Nothing: every figure has all its runs.")
     return
-  yield node("ul", *(node("li", f"{figures.FIGURES[outcome.name].title}: {line}")
-                     for outcome, line in lacks), class_="lacks")
+  yield node("ul", *(node("li", f"{figures.FIGURES[name].title}: {'; '.join(lines)}")
+                     for name, lines in lacks.items()), class_="lacks")
 
 
 def _figures(outcomes):

@@ -14,7 +14,7 @@ def select(runs, *, index=(), shard=None):
     shard: a text `k/n`: of n parts, which take the runs in turn, the k-th, from 0; None for all.
 
   Raises:
-    UserError: if there is no such run or part, or both are given.
+    UserError: if there is no such run or part, the part has no run, or both are given.
   """
   if index and shard is not None:
     raise UserError("Give --index or --shard, not both.")
@@ -27,7 +27,10 @@ def select(runs, *, index=(), shard=None):
   if not match or not int(match[1]) < int(match[2]):
     raise UserError(f"--shard must be k/n with k from 0 to n - 1, as 0/4, not {shard!r}.")
   part, parts = int(match[1]), int(match[2])
-  return tuple(run for run in runs if run.index % parts == part)
+  found = tuple(run for run in runs if run.index % parts == part)
+  if not found:
+    raise UserError(f"--shard={shard} has no run: the study has {len(runs)}.")
+  return found
 
 
 def spans(numbers):

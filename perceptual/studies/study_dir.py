@@ -6,11 +6,14 @@
     STUDY_DIR/collected.csv, .parquet  what `collect` has collected
     STUDY_DIR/plan.csv                 what `plan` has worked out
     STUDY_DIR/jobs/                    what `submit` has written
+    STUDY_DIR/findings/, figures/, report/          of the default judged set
+    STUDY_DIR/findings-SET/, figures-SET/, ...      of one that was asked for
 
 Nothing is ever deleted. A folder whose run the study no longer has, or has otherwise, is listed.
 """
 
 import dataclasses
+import re
 
 from perceptual import errors
 from perceptual.common import files
@@ -116,10 +119,25 @@ class StudyDir:
         "study": self._study.name, "name": run.name, "run": run.identity, "state": state,
         "steps": steps, "note": note})
 
+  def results(self, name, judged_set=None):
+    """Returns the folder of findings, figures or the report, by its name.
+
+    Args:
+      name: `findings`, `figures` or `report`.
+      judged_set: the judged set that was asked for, which has a folder of its own; None for the
+        default one.
+    """
+    return self.path / (name if judged_set is None else f"{name}-{file_name(judged_set)}")
+
   def left_over(self):
     """Returns the names of the folders of runs that the study does not have, sorted."""
     names = {run.name for run in self._study.runs}
     return sorted(name for name in files.names(self.path / "runs") if name not in names)
+
+
+def file_name(judged_set):
+  """Returns the name of a judged set, in a view too, as a part of a file's name."""
+  return re.sub(r"[^A-Za-z0-9_.]+", "-", judged_set)
 
 
 def _read(path):

@@ -84,6 +84,7 @@ def test_one_metric_in_full(weights, capsys, metric, lines):
 
 @pytest.mark.parametrize(("arguments", "status", "message"), [
     (["--metric=lpips"], 1, "Unknown metric 'lpips'. Did you mean lpips-alex, lpips-vgg or"),
+    (["--metric=gaussian-foo"], 1, "Unknown metric 'gaussian-foo': there is no network 'foo'. `pe"),
     (["--metric=psnr:chanels=luma"], 1, "Unknown option of psnr 'chanels'. Available: float_range"),
     (["--metric=psnr:channels=lum"], 1, "Unknown channels 'lum'. Available: rgb, "),
     (["psnr"], 2, "Unexpected argument 'psnr': a metric is named by --metric=psnr."),

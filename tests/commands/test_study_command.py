@@ -62,9 +62,10 @@ def test_from_the_plan_to_the_table(run, flags, tmp_path):
 
   code, out, _ = run("run", *flags, "--shard=0/1", "--nodeterministic")
   assert (code, out) == (0, "micro: 2 finished, of 2 runs.\n")
-  for judged_set, said in (("graded/nuisance", "was scored on graded/nuisance as it was trained"),
-                           ("graded/monotone", "2 of 2 checkpoints scored on graded/monotone"),
-                           ("graded/monotone", "0 of 2 checkpoints scored on graded/monotone")):
+  for judged_set, said in (
+      ("graded/nuisance", "was scored on graded/nuisance as it was trained"),
+      ("graded/monotone", "2 checkpoints scored on graded/monotone"),
+      ("graded/monotone", "0 checkpoints scored on graded/monotone, 2 had been before")):
     code, out, _ = run("score", *flags, f"--judged_set={judged_set}", "--limit=4", "--index=0")
     assert (code, out) == (0, f"resnet2-width0.1-seed0: {said}\n")
   code, out, _ = run("collect", *flags)
@@ -138,7 +139,7 @@ def test_a_job_file_is_written_and_nothing_submitted(run, flags, tmp_path):
   code, out, _ = run("submit", *flags, "--engine=slurm", "--shard=1/2", "--hours=3")
   assert code == 0
   path = tmp_path / "study" / "jobs" / "slurm.sbatch"
-  assert out == f"1 runs: {path}\nTo submit them: sbatch {path}\n"
+  assert out == f"1 run: {path}\nTo submit them: sbatch {path}\n"
   assert "#SBATCH --array=1%16\n" in path.read_text()
 
 
@@ -149,6 +150,7 @@ def test_a_job_file_is_written_and_nothing_submitted(run, flags, tmp_path):
     (("submit", "--engine=kubernetes"), 1, "study submit --engine=kubernetes needs --image."),
     (("plan", "--device=h300"), 1, "Unknown device 'h300'. Available: cpu, h200, h100"),
     (("run", "--index=2"), 1, "--index must be numbers from 0 to 1, as 3 or 10-19, not '2'."),
+    (("run", "--index="), 2, "--index is empty: it must be numbers, as 3 or 10-19."),
 ])
 def test_mistakes_are_one_line(run, flags, arguments, code, message):
   found = run(*arguments, *flags)

@@ -39,6 +39,13 @@ def test_a_log_gets_a_line_at_the_end_of_a_short_pass(log, monkeypatch):
   assert _counts(log()) == ["reading: 1 batch", "listing: 2,000 batches"]
 
 
+def test_a_pass_within_another_adds_its_lines_and_nothing_else(log):
+  for _ in progress.progress(range(2), description="sets", unit="set"):
+    list(progress.progress(range(1), description="reading"))
+  assert _counts(log()) == ["reading: 100%, 1 of 1 image", "sets: 50%, 1 of 2 sets",
+                            "reading: 100%, 1 of 1 image", "sets: 100%, 2 of 2 sets"]
+
+
 def test_a_log_gets_nothing_of_what_is_over_at_once(capsys):
   list(progress.progress(range(3), description="reading"))
   with progress.progress(description="listing", unit="file") as bar:

@@ -97,7 +97,7 @@ def test_a_learned_metric_has_its_trunk_in_the_study(write):
     ("'network.width'", "'width'", "'width' is not a binding such as 'network.width'"),
     ("'network.width'", "'network.hight'", "Unknown option of resnet2 'hight'"),
     ("@widths/sweep()", "1", "study.sweeps must be Sweep, in gin @sweep"),
-    ("[@widths/sweep()]", "[]", "study.include must be a list of gin files"),
+    ("[@widths/sweep()]", "[]", "A study needs runs: study.sweeps, "),
     ("['BASE']", "'BASE'", "sweep.bases must be a list of gin files"),
     ("['BASE']", "['nowhere.gin']", "There is no gin file nowhere.gin"),
     ("sweep.vary", "sweep.varied", "varied"),

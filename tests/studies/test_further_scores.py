@@ -9,8 +9,9 @@ from PIL import Image
 from perceptual import loading
 from perceptual.data.images.view import View
 from perceptual.data.judged import judged_sets, prepare_judged, prepared
-from perceptual.evaluation import scores
+from perceptual.evaluation import own_sets, scores
 from perceptual.studies import further_scores
+from perceptual.studies.analyses import by_reference
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def _expected(metric, judged, images):
 
 def test_triplets_are_scored_as_the_metric_scores_them(metric):
   judged = judged_sets.load("graded/nuisance", limit=6)
-  rows = further_scores.Triplets(judged).rows(7, metric, ("local", "style"), lambda count: None)
+  rows = further_scores.scorer(judged, metric, ("local", "style"), lambda count: None)(7)
   assert {(row[0], row[1], row[3]) for row in rows} == {
       ("7", "graded/nuisance", "local"), ("7", "graded/nuisance", "style")}
   subset, = judged.subsets
@@ -45,14 +46,19 @@ def test_triplets_are_scored_as_the_metric_scores_them(metric):
 
 def test_judgements_of_one_s_own_are_scored_in_their_view(metric, tmp_path):
   judged, view = _prepared(tmp_path), View(image_size=32)
-  scorer = further_scores.Prepared(judged, view)
-  assert scorer.name == "judged/mine at 32 pixels"
-  rows = scorer.rows(7, metric, ("local", "style"), lambda count: None)
+  own = by_reference.OwnSet(judged, view)
+  assert own.name == own_sets.title("judged/mine:image_size=32") == "judged/mine at 32 pixels"
+  score_at = further_scores.scorer(own, metric, ("local", "style"), lambda count: None)
+  rows = score_at(7)
   assert {row[4] for row in rows} == {"sum", *metric.taps}
   score, low, high = _score(rows, "local")
-  assert score == pytest.approx(_expected(metric, judged.answers, [
-      [view(judged.image(index)) for index in column] for column in judged.examples.T]), abs=1e-4)
+  images = [[view(judged.image(index)) for index in column] for column in judged.examples.T]
+  assert score == pytest.approx(_expected(metric, judged.answers, images), abs=1e-4)
   assert low <= score <= high
+  for weight in metric.trunk.weights:  # of another checkpoint
+    weight.assign(np.roll(weight, 1))
+  other = _expected(metric, judged.answers, images)
+  assert _score(score_at(8), "local")[0] == pytest.approx(other, abs=1e-4) and other != score
 
 
 def _prepared(folder):

@@ -126,3 +126,13 @@ def test_what_an_engine_needs_is_asked_for(tmp_path, engine, options, flag):
   with pytest.raises(UserError, match=f"--engine={engine} needs --{flag}."):
     jobs.write(JOB, tmp_path, engine, **options)
   assert not (tmp_path / "jobs").exists()
+
+
+def test_a_bucket_is_an_address(tmp_path):
+  with pytest.raises(UserError, match="--bucket must be an address, gs://BUCKET/FOLDER, not 'b'"):
+    jobs.write(JOB, tmp_path, "tpu", **{**TPU, "bucket": "b"})
+
+
+def test_what_pods_need_must_lie_on_their_volume(tmp_path):
+  with pytest.raises(UserError, match=r"--study_dir must lie below --mount=/data, .*/shared/"):
+    jobs.write(JOB, tmp_path, "kubernetes", **{**CLUSTER, "mount": "/data"})

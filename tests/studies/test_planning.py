@@ -107,6 +107,9 @@ def test_a_plan_has_a_line_for_each_sweep(write):
   assert [line.split()[:2] for line in text.splitlines()[2:]] == [
       ["micro", "nothing:"], ["micro", "width"]]
   assert plan_text.subtotals(planned[:1], devices.DEVICES["cpu"]) == ""
+  many = plan_text.table(100 * planned, "cpu", devices.DEVICES["cpu"])
+  assert "seed0" in many and "seed0" not in plan_text.table(
+      101 * planned, "cpu", devices.DEVICES["cpu"])
 
 
 def test_h200_is_fitted_to_what_was_measured_and_half_the_speed_takes_twice_as_long():

@@ -29,7 +29,7 @@ def test_parts_are_equal_and_together_all():
 
 @pytest.mark.parametrize("options", [
     {"index": ["10"]}, {"index": ["a"]}, {"index": ["5-3"]}, {"shard": "3/3"}, {"shard": "1"},
-    {"shard": "0/0"}, {"index": ["1"], "shard": "0/2"}])
+    {"shard": "0/0"}, {"shard": "10/11"}, {"index": ["1"], "shard": "0/2"}])
 def test_what_is_not_there_is_refused(options):
   with pytest.raises(UserError, match=r"--index|--shard"):
     _chosen(**options)

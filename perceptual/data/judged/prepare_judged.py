@@ -85,8 +85,8 @@ def prepare(source, data_dir, *, name, layout=None, table=None, columns=None, di
     accept_reversed: whether answers that look reversed give a warning, and no error.
 
   Returns:
-    A `Report`. Nothing is done if the set is there already and holds the same judgements of images
-    of the same names and sizes.
+    A `Report`. Nothing is done if the set is there already and holds the same judgements of the
+    same images.
 
   Raises:
     UserError: an option is illegal, another set of this name is there already, the judgements are
@@ -119,26 +119,39 @@ def prepare(source, data_dir, *, name, layout=None, table=None, columns=None, di
 def _there(name, data_dir):
   """Returns the set that is there; the `UserError` of a damaged one says how to replace it."""
   try:
-    return prepared.load_judged(name, data_dir)
+    there = prepared.load_judged(name, data_dir)
+    there.verify()
+    return there
   except UserError as error:
     raise UserError(f"{error} To replace it: --overwrite.") from None
 
 
 def _found(there, judged, files_found):
   """Returns the report of the set there; `UserError` if it is not the one asked for."""
-  asked = {image: files_found.size(image) for image in judged.image_names}
   other = [
       what for what, is_other in (
           ("another direction", there.higher_is_better != judged.higher_is_better),
           ("other judgements", there.note != judged.note or not prepared.has_rows(
               there, judged.kind, _rows(judged))),
-          ("other images", {image.name: image.bytes for image in there.images} != asked))
+          ("other images", not _has_images(there, judged, files_found)))
       if is_other]
   if other:
     raise UserError(
         f"{there.directory} already holds a judged set, with {' and '.join(other)} than "
         f"{files_found.path}: choose another --name, or give --overwrite.")
   return Report(there, _unused(judged, files_found), {}, found=True)
+
+
+def _has_images(there, judged, found):
+  """Whether a set's images are those of a source, by name, size and, if these agree, checksum."""
+  if {image.name: image.bytes for image in there.images} != {
+      name: found.size(name) for name in judged.image_names}:
+    return False
+  sha256 = {image.name: image.sha256 for image in there.images}
+  wanted = (file for file in image_files.image_files(found.path) if file.name in sha256)
+  same = map_in_order(lambda file: _sha256(_read_whole(file)) == sha256[file.name], wanted, ahead=8)
+  with progress(same, description="comparing", total=len(sha256)) as bar:
+    return all(bar)
 
 
 def _unused(judged, found):
@@ -170,7 +183,7 @@ def _provenance(found, judged, layout):
   return {
       "source": str(found.path),
       "layout": layout,
-      "tables": {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()},
+      "tables": {name: _sha256(data) for name, data in contents.items()},
       "prepared": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
   }
 
@@ -231,10 +244,7 @@ def _remove_others(building, images):
 
 def _copy_one(building, file, place):
   """Checks one image and copies it, unless a killed run has; returns it stored, and notes."""
-  try:
-    data = file.read()
-  except OSError as error:
-    raise UserError(f"{file.name}: {error.strerror or error}.") from error
+  data = _read_whole(file)
   suffix = posixpath.splitext(file.name)[1].lower()
   path = building / "images" / f"{place:06d}{suffix}"
   pixels, notes = image_files.decode_with_notes(data, file.name)
@@ -244,7 +254,18 @@ def _copy_one(building, file, place):
       temporary.write_bytes(data)
   return prepared.StoredImage(
       file=f"images/{path.name}", name=file.name, height=height, width=width, bytes=len(data),
-      sha256=hashlib.sha256(data).hexdigest()), notes
+      sha256=_sha256(data)), notes
+
+
+def _read_whole(file):
+  try:
+    return file.read()
+  except OSError as error:
+    raise UserError(f"{file.name}: {error.strerror or error}.") from error
+
+
+def _sha256(data):
+  return hashlib.sha256(data).hexdigest()
 
 
 def _check_sizes(rows, images, places):

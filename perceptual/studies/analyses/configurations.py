@@ -54,8 +54,11 @@ class View:
     """
     if self.judged_set is not None:
       return _chosen(table, "judged_set", self.judged_set)
+    if not len(table):
+      raise errors.UserError("The collected table has no rows: no run that was collected has "
+                             "scores.")
     available = table.unique("judged_set")
-    return _chosen(table, "judged_set", BAPPS if BAPPS in available else next(iter(available), ""))
+    return _chosen(table, "judged_set", BAPPS if BAPPS in available else available[0])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -5,9 +5,10 @@ import dataclasses
 from perceptual import loading
 from perceptual.common.files import local_copy, resolved, size
 from perceptual.data.judged import judged_sets
-from perceptual.errors import UserError
+from perceptual.errors import UserError, unknown
+from perceptual.evaluation import own_sets
 from perceptual.experiments import config
-from perceptual.studies.analyses import measuring, registry
+from perceptual.studies.analyses import by_reference, measuring, registry
 from perceptual.studies.analyses import table as tables
 from perceptual.training import model_dir
 
@@ -24,7 +25,7 @@ class Sources:
     model_dirs: run directories.
     metrics: what `loading.load_metric` takes, as text.
     checkpoint: one of `model_dir.CHECKPOINTS`, or a `step-N` that was kept.
-    dataset: name of a judged set; None for none.
+    dataset: name of a judged set, as `judged_set` takes it; None for none.
     data_dir: the folder of prepared data sets; None for the demo's.
     table: path of a collected table; None for none.
     distance: the distance between features.
@@ -57,6 +58,22 @@ def analyse(analysis, sources):
   return [{**about, **row} for row in rows]
 
 
+def rows_there(path, judged_set):
+  """Returns the rows of a file of an analysis: (those of a judged set, those of other sets).
+
+  Args:
+    path: the file; without it there are none.
+    judged_set: the name of the set, as rows are marked with it; None for all.
+
+  Raises:
+    UserError: if the file is damaged.
+  """
+  there = tables.read(path, ("analysis", "run")).rows() if path.exists() else []
+  own = [judged_set in (None, row.get("judged_set")) for row in there]
+  return ([row for row, is_own in zip(there, own) if is_own],
+          [row for row, is_own in zip(there, own) if not is_own])
+
+
 def inputs(analysis, sources):
   """Returns `registry.Inputs` with what an analysis needs, as far as its sources are given.
 
@@ -72,7 +89,10 @@ def inputs(analysis, sources):
   if "table" in needs and sources.table is not None:
     found["table"] = tables.read(sources.table)
   if "judged_set" in needs and sources.dataset is not None:
-    found["judged_set"] = judged_sets.load(
+    if own_sets.is_own(sources.dataset) and not registry.get(analysis).takes_own:
+      raise UserError(f"The analysis {analysis} takes one of {', '.join(judged_sets.DATASETS)}, "
+                      f"not {sources.dataset}.")
+    found["judged_set"] = judged_set(
         sources.dataset, data_dir=sources.data_dir, limit=sources.limit)
   if "metrics" in needs and (sources.metrics or sources.model_dirs):
     if analysis != "agreement":
@@ -91,6 +111,25 @@ def inputs(analysis, sources):
   if "images" in needs:
     found |= _images(sources)
   return registry.Inputs(**found)
+
+
+def judged_set(name, *, data_dir=None, limit=None):
+  """Returns a judged set by name: `judged_sets.JudgedSet`, or a `by_reference.OwnSet`.
+
+  Args:
+    name: one of `judged_sets.DATASETS`, or `judged/NAME`, which may have a view of its own:
+      `judged/NAME:image_size=64,crop=48`.
+    data_dir: the folder of prepared data sets.
+    limit: at most this many triplets of each subset; None for all. `judged/NAME` is taken whole.
+
+  Raises:
+    UserError: as `judged_sets.load` and `by_reference.load`.
+  """
+  if own_sets.is_own(name):
+    return by_reference.load(name, data_dir)
+  if name not in judged_sets.DATASETS:
+    raise unknown("judged set", name, (*judged_sets.DATASETS, f"{own_sets.PREFIX}NAME"))
+  return judged_sets.load(name, data_dir=data_dir, limit=limit)
 
 
 def require_one_network(sources):

@@ -170,7 +170,7 @@ def peak_to_last(at_peak, at_last, judges, columns, *, resamples=1000, seed=0):
     seed: of the bootstrap.
 
   Returns:
-    Rows of distance, tap, seeds, triplets, peak, last, last_less_peak, low, high.
+    Rows of distance, tap, seeds, examples, peak, last, last_less_peak, low, high.
   """
   means, drawn = [], []
   for subset, judge in judges.items():
@@ -181,10 +181,38 @@ def peak_to_last(at_peak, at_last, judges, columns, *, resamples=1000, seed=0):
   peak, last = np.mean(means, axis=0)
   low, high = resampling.interval(np.mean(drawn, axis=0))
   return [{"distance": distance, "tap": tap, "seeds": len(next(iter(at_peak.values()))),
-           "triplets": sum(map(len, judges.values())), "peak": float(peak[i]),
+           "examples": sum(map(len, judges.values())), "peak": float(peak[i]),
            "last": float(last[i]), "last_less_peak": float(last[i] - peak[i]),
            "low": float(low[i]), "high": float(high[i])}
           for i, (distance, tap) in enumerate(columns)]
+
+
+def peak_to_last_by_reference(at_peak, at_last, *, examples, seed=0):
+  """Returns the same of scores whose draws are of references; intervals are over seeds, and these.
+
+  Args:
+    at_peak: of each network, `{(distance, tap): clustered.Score}` at one checkpoint.
+    at_last: the same at the other, of the same examples, so that the draws are the same.
+    examples: how many there are.
+    seed: of the draws of networks.
+  """
+  rows = []
+  for column in at_peak[0]:
+    peak, last = ([of_network[column] for of_network in of_all] for of_all in (at_peak, at_last))
+    low, high = resampling.interval(_over_seeds(
+        np.stack([after.draws - before.draws for before, after in zip(peak, last)]), seed))
+    before, after = (float(np.mean([score.value for score in scores])) for scores in (peak, last))
+    rows.append({"distance": column[0], "tap": column[1], "seeds": len(peak), "examples": examples,
+                 "peak": before, "last": after, "last_less_peak": after - before,
+                 "low": float(low), "high": float(high)})
+  return rows
+
+
+def _over_seeds(draws, seed):
+  """Returns means `[resamples]` of draws `[seeds, resamples]` over seeds, drawn for each anew."""
+  seeds, resamples = draws.shape
+  chosen = np.random.default_rng(seed).integers(seeds, size=[seeds, resamples])
+  return np.take_along_axis(draws, chosen, axis=0).mean(axis=0)
 
 
 def _agreement(values, judge):

@@ -32,7 +32,7 @@ NEEDS = {
     "metrics": "metrics (--metric or --model_dir)",
     "last_metrics": "run directories (--model_dir)",
     "classifiers": "trained classifiers (--model_dir)",
-    "judged_set": "judged triplets (--dataset)",
+    "judged_set": "judged triplets (--dataset; study analyze: --judged_set)",
     "images": "labelled images (--data_dir, or those of the run)",
     "table": "the collected table of a study (--table)",
 }
@@ -52,7 +52,8 @@ class Inputs:
     unseen_from: of every subset of the judged set, how many triplets at its beginning have chosen
       the checkpoint of `metrics`.
     classifiers: functions from images `[images, size, size, 3]` uint8 to labels, one a seed.
-    judged_set: `judged_sets.JudgedSet` of triplets.
+    judged_set: `judged_sets.JudgedSet` of triplets, or, of an analysis that `takes_own`, a
+      `by_reference.OwnSet`.
     images: (images, labels): `[images, size, size, 3]` uint8 and `[images]`.
     num_classes: number of classes of the labels.
     table: `tables.Table`, the collected table.
@@ -88,12 +89,14 @@ class Analysis:
     needs: which of `NEEDS` it needs.
     rows: from `Inputs` to rows.
     checkpoint: which checkpoint of each run `study analyze` analyses.
+    takes_own: whether its judged set may be one that `perceptual prepare judged` wrote.
   """
 
   summary: str
   needs: tuple[str, ...]
   rows: Callable
   checkpoint: str = "last"
+  takes_own: bool = False
 
 
 def run(name, inputs):
@@ -148,8 +151,14 @@ def _agreement(inputs):
 
 
 def _peak_to_last(inputs):
-  from perceptual.studies.analyses import measuring
+  from perceptual.studies.analyses import by_reference, measuring
 
+  if isinstance(inputs.judged_set, by_reference.OwnSet):
+    return over_training.peak_to_last_by_reference(
+        *([inputs.judged_set.scores(by_reference.by_distance(metric, DISTANCES))
+           for metric in metrics.values()]
+          for metrics in (inputs.metrics, inputs.last_metrics)),
+        examples=inputs.judged_set.size, seed=inputs.seed)
   found = [measuring.all_distances(list(metrics.values()), inputs.judged_set, DISTANCES)
            for metrics in (inputs.metrics, inputs.last_metrics)]
   at_peak, at_last = ({subset: values[:, inputs.unseen_from:] for subset, values in of_all.items()}
@@ -231,7 +240,7 @@ ANALYSES = {
                             ("metrics", "judged_set"), _sensitivity),
     "peak_to_last": Analysis("what is lost from the best score to the end of training",
                              ("metrics", "last_metrics", "judged_set"), _peak_to_last,
-                             checkpoint="best_score"),
+                             checkpoint="best_score", takes_own=True),
     "agreement": Analysis("how often metrics choose alike, and rank correlation of their distances",
                           ("metrics", "judged_set"), _agreement),
     "entropy": Analysis("the normalised entropy of the features", ("metrics", "images"), _entropy),

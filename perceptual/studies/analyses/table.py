@@ -70,6 +70,11 @@ class Table:
     """Returns the values of a column once each, in the order of their first row."""
     return list(dict.fromkeys(self[name].tolist()))
 
+  def rows(self):
+    """Returns the rows as dictionaries, for `as_csv`: an empty cell is ""."""
+    return [{name: "" if isinstance(column[i], float) and np.isnan(column[i]) else column[i]
+             for name, column in self.columns.items()} for i in range(len(self))]
+
   def bindings(self):
     """Returns the names of the bound parameters, such as `network.width`."""
     return [name.removeprefix(BINDING) for name in self.columns if name.startswith(BINDING)]
@@ -102,9 +107,11 @@ def read(path, required=REQUIRED, *, either=None):
         return _read_parquet(local, required, either)
       with local.open(newline="", encoding="utf-8") as file:
         return _read_csv(path, csv.reader(file), required, either)
-  except (OSError, UnicodeDecodeError, csv.Error) as error:
+  except errors.UserError:
+    raise
+  except (OSError, ValueError, csv.Error) as error:  # pyarrow's are of the latter two
     reason = errors.reason if isinstance(error, OSError) else errors.first_line
-    raise errors.UserError(f"{path} cannot be read: {reason(error)}.") from None
+    raise errors.UserError(f"{path} cannot be read: {reason(error).rstrip('.')}.") from None
 
 
 def as_csv(rows):

@@ -112,11 +112,15 @@ class StudyData:
   def analysis(self, name):
     """Returns the rows of an analysis, `tables.Table`, with the runs' final accuracy and score.
 
+    Those of an analysis of another judged set are left out.
+
     Raises:
       MissingData: if there are none.
     """
     rows = (self.analyses.where(analysis=name) if "analysis" in self.analyses
             else tables.Table({}))
+    if "judged_set" in rows:
+      rows = rows.take(np.isin(rows["judged_set"].astype(str), ["", self.judged_set]))
     final = {run: (c.network, bool(c.varied), c.accuracy[i], c.score[i])
              for c in self.configurations() for i, run in enumerate(c.runs)}
     known = np.array([run in final for run in rows["run"]], bool) if len(rows) else []
@@ -168,6 +172,8 @@ def of_study(study_dir, judged_set=None):
 def collected(study_dir):
   """Returns the path of a study's collected table: as Parquet, which is quicker, where it can be.
 
+  On this machine a CSV file that was changed since is taken instead.
+
   Raises:
     UserError: if it was not collected.
   """
@@ -176,7 +182,10 @@ def collected(study_dir):
     raise errors.UserError(
         f"{study_dir} has no collected.csv: perceptual study collect comes first.")
   parquet = table.with_suffix(".parquet")
-  return parquet if parquet.exists() and packages.is_installed("pyarrow") else table
+  if not (parquet.exists() and packages.is_installed("pyarrow")):
+    return table
+  edited = not files.is_remote(table) and table.stat().st_mtime > parquet.stat().st_mtime
+  return table if edited else parquet
 
 
 def gather(study_dir):
@@ -193,14 +202,7 @@ def gather(study_dir):
   for path in sorted(study_dir.glob("runs/*/analyses/*.csv")):
     table = tables.read(path, ("analysis", "run"))
     count += 1
-    for i in range(len(table)):
-      rows.append({name: _cell(column[i]) for name, column in table.columns.items()}
-                  | {"run": path.parts[-3]})
+    rows += [row | {"run": path.parts[-3]} for row in table.rows()]
   if count:
     files.write_text(study_dir / ANALYSES_FILE, tables.as_csv(rows))
   return count
-
-
-def _cell(value):
-  """Returns a cell as CSV has it: empty for NaN."""
-  return "" if isinstance(value, float) and np.isnan(value) else value

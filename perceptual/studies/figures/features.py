@@ -4,6 +4,7 @@ import numpy as np
 from scipy import stats
 
 from perceptual.studies.analyses import configurations, entropy
+from perceptual.studies.figures import data as study_data
 from perceptual.studies.figures import drawn, published, style
 
 DISTANCES = {"local": "local", "mean_pool": "mean pool", "style": "style", "lin": "learned (lin)"}
@@ -139,11 +140,9 @@ def spatial_frequency(data):
 
 
 def _optional(data, analysis):
-  from perceptual.studies.figures.data import MissingData
-
   try:
     return data.analysis(analysis)
-  except MissingData:
+  except study_data.MissingData:
     return None
 
 
@@ -172,10 +171,14 @@ def dynamic_range(data):
 
   The curve is exact: 50 + (2 q - 1) (oracle - 50), q being the probability that the nearer
   candidate's distance is the smaller one. The oracle, the highest score there is, is the published
-  80; the analysis `dynamic_range` simulates the curve of any judged set.
+  80 of BAPPS, so that other judged sets have no such figure; the analysis `dynamic_range` simulates
+  the curve of any.
   """
   found = data.out_of_the_box()
   drawn.require(found, "dynamic_range", "networks with nothing varied")
+  if not data.comparable:
+    raise study_data.MissingData(f"Figure dynamic_range is of {configurations.BAPPS} alone, whose "
+                                 f"highest score is published, not of {data.judged_set}.")
   figure, axes = style.subplots(1, 2, width=style.PAGE, height=2.5)
   curve = expected_scores(_SIGMAS, published.ORACLE)
   rows = [{"source": "simulated", "sigma": drawn.rounded(sigma), "score": drawn.rounded(score)}

@@ -40,17 +40,24 @@ def out_of_the_box(data):
   style.legend(figure)
   figure.draw_without_rendering()  # lays out the panel, among whose points names are placed
   style.name_points(axes, centre, [style.network_name(c.network) for c in found],
-                    avoid=[*_along(centre[frontier]),
+                    avoid=[*_along(centre[frontier]), *_bars(centre, [c.spread for c in found]),
                            *(published.OUT_OF_THE_BOX.values() if data.comparable else ())])
   return drawn.Drawn(figure, rows, drawn.lacking(
       OUT_OF_THE_BOX, {c.network for c in found}, "runs out of the box"))
 
 
-def _along(points, steps=8):
+def _along(points, steps=24):
   """Returns points on the line that joins some points, `steps` to each of its pieces."""
   shares = np.linspace(0, 1, steps, endpoint=False)[:, np.newaxis]
   return np.concatenate([first + shares * (second - first)
                          for first, second in itertools.pairwise(points)] or [points])
+
+
+def _bars(points, spreads):
+  """Returns points on the error bars of points."""
+  across, up = np.nan_to_num(spreads).T[..., np.newaxis] * np.eye(2)[:, np.newaxis]
+  return np.concatenate([points + share * bar for bar in (across, up)
+                         for share in (-1, -0.5, 0.5, 1)])
 
 
 def subsets(data):
@@ -117,6 +124,7 @@ def all_runs(data):
 
 
 _OUT = "out of the box"
+_FEWEST_CORRELATED = 5  # configurations: of fewer, a correlation is near 1 or -1 by chance
 
 
 def _kind(configuration):
@@ -130,9 +138,10 @@ def _note_of_correlation(data, found):
   best = optimum.optimum(found)
   text = f"best {best['p_max']:.1f} at {best['accuracy']:.0f}% accuracy"
   beyond = correlation.correlations(found)[-1]
-  if beyond["pearson"] is not None:
+  if beyond["pearson"] is not None and beyond["points"] >= _FEWEST_CORRELATED:
     text += (f"\nbeyond it r = {beyond['pearson']:.2f} "
-             f"[{beyond['pearson_low']:.2f}, {beyond['pearson_high']:.2f}]")
+             f"[{beyond['pearson_low']:.2f}, {beyond['pearson_high']:.2f}], "
+             f"{beyond['points']} points")
     if data.comparable:
       text += f", {style.PUBLISHED} {published.CORRELATION_BEYOND}"
   return text

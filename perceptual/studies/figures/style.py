@@ -16,9 +16,9 @@ from perceptual.common.figure_style import (
 )
 
 __all__ = [
-    "COLOURS", "COLUMN", "GREY", "MARKERS", "PAGE", "PUBLISHED", "PUBLISHED_LOOK", "context",
-    "family", "family_name", "legend", "marks", "name_points", "network_name", "order", "subplots",
-    "value_ticks"]
+    "COLOURS", "COLUMN", "GREY", "MARKERS", "PAGE", "PUBLISHED", "PUBLISHED_LOOK",
+    "configuration_name", "context", "family", "family_name", "legend", "marks", "name_points",
+    "network_name", "order", "subplots", "value_ticks"]
 
 PUBLISHED = "published"
 PUBLISHED_LOOK = {"marker": "*", "markersize": 8, "markerfacecolor": "white", "linestyle": "none"}
@@ -78,6 +78,12 @@ def network_name(network):
   return network
 
 
+def configuration_name(configuration):
+  """Returns the label of a `configurations.Configuration` with its network's name."""
+  return configuration.label.replace(
+      configuration.network, network_name(configuration.network), 1)
+
+
 def order(network):
   """Returns a key that sorts networks by family, then by the numbers in their names."""
   name = family(network)
@@ -100,17 +106,18 @@ def name_points(axes, points, names, *, avoid=()):
   scale = axes.figure.dpi / 72  # pixels a point of text
   size, gap = _NAME_SIZE * scale, 3.5 * scale
   places = axes.transData.transform([*points, *avoid])
-  taken = [_box(x, y, 2 * gap, 2 * gap) for x, y in places]
   frame = axes.get_window_extent()
+  taken = [(frame.x0, frame.y0, frame.x1, frame.y1),
+           *(_box(x, y, 2 * gap, 2 * gap) for x, y in places)]
   for (x, y), point, name in zip(places, points, names):
     # Extents are estimated: to measure them, the figure would have to be drawn.
     width, height = 0.62 * size * len(name), 1.2 * size
-    best = None
+    best, others = None, np.transpose(taken)
     for rings, angle in itertools.product(_RINGS, _ANGLES):
       across, up = np.cos(angle), np.sin(angle)
       place = (x + across * (rings * gap + width / 2), y + up * (rings * gap + height / 2))
       box = _box(*place, width, height)
-      cost = _covered(box, taken, frame) + rings * 0.05 * width * height
+      cost = _covered(box, others) + rings * 0.05 * width * height
       if best is None or cost < best[0]:
         best = cost, place, box, rings
     _, place, box, rings = best
@@ -131,16 +138,18 @@ def _box(x, y, width, height):
   return x - width / 2, y - height / 2, x + width / 2, y + height / 2
 
 
-def _covered(box, taken, frame):
-  """Returns the area of a box that lies over others, or outside the frame, which counts more."""
-  def shared(other):
-    width = min(box[2], other[2]) - max(box[0], other[0])
-    height = min(box[3], other[3]) - max(box[1], other[1])
-    return max(0, width) * max(0, height)
+def _covered(box, others):
+  """Returns the area of a box that lies over others, or outside the first, which counts more.
 
-  area = (box[2] - box[0]) * (box[3] - box[1])
-  outside = area - shared((frame.x0, frame.y0, frame.x1, frame.y1))
-  return sum(map(shared, taken)) + 10 * outside
+  Args:
+    box: left, bottom, right, top.
+    others: `[4, boxes]`; the first is the frame.
+  """
+  width = np.minimum(box[2], others[2]) - np.maximum(box[0], others[0])
+  height = np.minimum(box[3], others[3]) - np.maximum(box[1], others[1])
+  shared = np.maximum(0, width) * np.maximum(0, height)
+  outside = (box[2] - box[0]) * (box[3] - box[1]) - shared[0]
+  return shared[1:].sum() + 10 * outside
 
 
 def value_ticks(panel, values):

@@ -76,14 +76,17 @@ def over_training(data):
   found = curves.curves(local.where(tap=configurations.SUM), judged_set=data.judged_set)
   drawn.require(found, "over_training", "runs scored at two steps of training or more")
   chosen = drawn.featured([curve.configuration for curve in found])
-  of_all = {curve.configuration.label: curve for curve in found if curve.configuration in chosen}
+  of_all = {style.configuration_name(curve.configuration): curve for curve in found
+            if curve.configuration in chosen}
   most = max(of_all.values(), key=lambda curve: curve.score.shape)
   of_runs = local.take(np.isin(local["run"].astype(str), most.configuration.runs))
-  by_tap = {curve.tap: curve for curve in curves.curves(of_runs, judged_set=data.judged_set)}
+  by_tap = {curve.tap: curve for curve in sorted(
+      curves.curves(of_runs, judged_set=data.judged_set),
+      key=lambda curve: curve.tap == configurations.SUM)}
   figure, axes = style.subplots(1, 2, width=style.PAGE, height=3.0, sharey=True)
   rows = [*_draw_paths(axes[0, 0], of_all, "a"), *_draw_paths(axes[0, 1], by_tap, "b")]
   axes[0, 0].set(ylabel=data.score_label)
-  axes[0, 1].set(title=most.configuration.label)
+  axes[0, 1].set(title=style.configuration_name(most.configuration))
   for panel in axes.flat:
     panel.set(xlabel=drawn.ACCURACY)
     panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
@@ -99,8 +102,8 @@ def _draw_paths(panel, found, letter):
     accuracy, score = curve.accuracy.mean(axis=0)[trained], curve.score.mean(axis=0)[trained]
     panel.plot(accuracy, score, color=look["color"], marker=look["marker"], markersize=2,
                linewidth=0.8, label=label)
-    panel.plot(accuracy[-1], score[-1], color=look["color"], marker="o", markersize=6,
-               markerfacecolor="none")
+    panel.plot(accuracy[-1], score[-1], color=look["color"], marker="o", markersize=7,
+               markerfacecolor="none", markeredgewidth=1.2, zorder=4)
     rows += [{"panel": letter, "source": "measured", "configuration": curve.configuration.label,
               "tap": curve.tap, "seeds": len(curve.score), "epoch": drawn.rounded(epoch),
               "accuracy": drawn.rounded(accuracy[i]), "score": drawn.rounded(score[i])}

@@ -138,7 +138,12 @@ def test_a_set_that_is_there_stays_unless_it_is_overwritten(opinions, tmp_path):
   with pytest.raises(UserError, match=f"already holds a judged set, with another direction than "
                                       f"{opinions}: choose another --name, or"):
     prepare(opinions, tmp_path / "data", direction="lower_is_better")
-  studies.save(opinions / "photos/r2_3.png", studies.noisy(studies.reference(2), 99, seed=9))
+  picture = opinions / "photos/r2_3.png"
+  was = picture.read_bytes()
+  picture.write_bytes(was[:-1] + bytes([was[-1] ^ 1]))  # of the same size
+  with pytest.raises(UserError, match="already holds a judged set, with other images than "):
+    prepare(opinions, tmp_path / "data", direction=MOS)
+  studies.save(picture, studies.noisy(studies.reference(2), 99, seed=9))
   with pytest.raises(UserError, match="already holds a judged set, with other images than "):
     prepare(opinions, tmp_path / "data", direction=MOS)
   studies.change(opinions / "scores.csv", 2, ",5", ",4.5")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from perceptual import errors
+from perceptual.evaluation import clustered, paired
 from perceptual.studies import findings
 from perceptual.studies.analyses import over_training, registry
 from perceptual.studies.analyses import table as tables
@@ -77,12 +78,28 @@ def test_checkpoints_are_compared_triplet_by_triplet():
   at_last = {name: values.copy() for name, values in at_peak.items()}
   at_last["a"][:, :200] = np.array(wrong)[:, None]
   row, = over_training.peak_to_last(at_peak, at_last, judges, [("local", "sum")])
-  assert (row["distance"], row["tap"], row["seeds"], row["triplets"]) == ("local", "sum", 2, 500)
+  assert (row["distance"], row["tap"], row["seeds"], row["examples"]) == ("local", "sum", 2, 500)
   assert (row["peak"], row["last"], row["last_less_peak"]) == (100, 75, -25)
   # The mean over two subsets, of which one varies: a binomial of 400.
   assert row["high"] - row["low"] == pytest.approx(2 * 1.96 * 50 / 20 / 2, rel=0.15)
   same, = over_training.peak_to_last(at_peak, at_peak, judges, [("local", "sum")])
   assert (same["last_less_peak"], same["low"], same["high"]) == (0, 0, 0)
+
+
+def test_judgements_of_one_s_own_are_compared_by_reference():
+  """As `perceptual evaluate` compares two metrics; of networks that differ, over them as well."""
+  rng, references = np.random.default_rng(0), np.repeat(np.arange(20), 5)
+  right, others = np.zeros(100), [rng.uniform(-1, 0.5, 100) for _ in range(2)]
+  peak, *last = ({("local", "sum"): clustered.two_afc_by_reference(
+      margin, np.full(100, 0.25), np.zeros(100), references)} for margin in (right, *others))
+  row, = over_training.peak_to_last_by_reference([peak], last[:1], examples=100)
+  paired_alone = paired.paired_difference(last[0]["local", "sum"], peak["local", "sum"])
+  assert (row["seeds"], row["examples"], row["peak"]) == (1, 100, 100)
+  assert (row["last_less_peak"], row["low"], row["high"]) == (
+      paired_alone.value, paired_alone.low, paired_alone.high)
+  twice, = over_training.peak_to_last_by_reference([peak] * 2, [last[0], peak], examples=100)
+  assert twice["last_less_peak"] == pytest.approx(paired_alone.value / 2)
+  assert twice["low"] < paired_alone.value and twice["high"] == 0, "one network may be drawn twice"
 
 
 def test_the_analyses_are_registered_and_findings_print_them(tmp_path):
@@ -96,13 +113,13 @@ def test_the_analyses_are_registered_and_findings_print_them(tmp_path):
       for row in [*rows_of("a", 0), *rows_of("a", 0, tap="block")]])
   tables.write_csv(tmp_path / "runs" / "a" / "analyses" / "peak_to_last.csv", [
       {"analysis": "peak_to_last", "run": "a", "judged_set": judged_set, "distance": "local",
-       "tap": "sum", "seeds": 1, "triplets": triplets, "peak": 80.5, "last": 76.5,
+       "tap": "sum", "seeds": 1, "examples": triplets, "peak": 80.5, "last": 76.5,
        "last_less_peak": -4.0, "low": -5.0, "high": -3.0}
       for judged_set, triplets in (("teacher", 2989), ("graded/nuisance", 1234))])
   found = findings.read(tmp_path)
   text = findings.as_text(found)
   assert "80.0 [80.0, 80.0]" in text and "-5.0 [-5.0, -5.0]" in text
   assert "2,989" in text and "1,234" not in text and "-4.0 [-5.0, -3.0]" in text
-  assert findings.write(found, tmp_path) == tmp_path / "findings"
+  findings.write(found, tmp_path / "findings")
   assert sorted(path.name for path in (tmp_path / "findings").iterdir()) == [
       "peak_to_last.csv", "peaks.csv", "rate_falls.csv"]

@@ -111,6 +111,7 @@ def test_figures_without_data_say_what_they_lack_and_others_go_on(few, tmp_path)
   assert not outcomes["train_steps"].files
   assert "sweeps of training epochs" in outcomes["train_steps"].lacks[0]
   assert "perceptual analyze --analysis=entropy" in outcomes["entropy"].lacks[0]
+  assert "of bapps/2afc alone" in outcomes["dynamic_range"].lacks[0]
   with pytest.raises(data.MissingData, match="Figure gains lacks its runs"):
     registry.draw("gains", few, tmp_path)
   with pytest.raises(errors.UserError, match="Unknown figure 'pie'"):
@@ -119,9 +120,9 @@ def test_figures_without_data_say_what_they_lack_and_others_go_on(few, tmp_path)
 
 def test_equal_tables_give_equal_files(few, tmp_path):
   for folder in ("a", "b"):
-    registry.draw("dynamic_range", few, tmp_path / folder, formats=("pdf", "svg"))
+    registry.draw("out_of_the_box", few, tmp_path / folder, formats=("pdf", "svg"))
   for extension in ("pdf", "svg", "csv"):
-    first, second = ((tmp_path / folder / f"dynamic_range.{extension}").read_bytes()
+    first, second = ((tmp_path / folder / f"out_of_the_box.{extension}").read_bytes()
                      for folder in ("a", "b"))
     assert first == second
 
@@ -146,9 +147,9 @@ def test_analyses_of_runs_are_gathered(tmp_path):
 
 
 def test_the_report_is_one_page_with_figures_tables_and_what_is_missing(few, tmp_path):
-  path = report.write(few, tmp_path, title="A <small> study", note="No people judged.")
+  path = report.write(few, tmp_path, title="A <small> study")
   text = path.read_text("utf-8")
-  assert "A &lt;small&gt; study" in text and "No people judged." in text
+  assert "A &lt;small&gt; study" in text and "No people judged graded/cross: " in text
   assert text.count("<img src=") == sum(1 for p in tmp_path.glob("*.png"))
   assert "http" not in text.replace("http-equiv", "") and "What is missing" in text
   assert (tmp_path / "table_optimum.csv").exists() and "<td>resnet6</td>" in text

@@ -1,6 +1,7 @@
 """A study of losses: planned, run, tested, collected and told."""
 
 import csv
+import dataclasses
 
 import numpy as np
 import pytest
@@ -8,7 +9,15 @@ from PIL import Image
 
 from perceptual.errors import UserError
 from perceptual.experiments import config, sweeps
-from perceptual.studies import collecting, definition, execution, planning, study_dir
+from perceptual.studies import (
+  collecting,
+  definition,
+  devices,
+  execution,
+  plan_text,
+  planning,
+  study_dir,
+)
 from perceptual.studies.losses import paired, report, table
 
 BASE = """
@@ -77,9 +86,20 @@ def test_runs_are_called_by_task_and_loss(place):
 
 def test_a_study_of_tasks_is_planned(place):
   study = definition.read(str(place / "study.gin"))
-  first, *_ = planning.plan(study, folder="STUDY_DIR", data_dir=place / "data")
-  assert (first.steps, first.batch_size, first.evaluations) == (2, 2, 2)
-  assert first.flops > 0 and first.checkpoints > 0
+  pixels, _, random, _ = planning.plan(study, folder="STUDY_DIR", data_dir=place / "data")
+  assert (pixels.steps, pixels.batch_size, pixels.evaluations) == (2, 2, 2)
+  assert pixels.flops > 0 and pixels.checkpoints > 0
+  assert random.flops > pixels.flops, "the loss network counts, also with random weights"
+
+
+def test_the_plan_says_of_which_losses_the_cost_is_not_counted(place):
+  study = definition.read(str(place / "study.gin"))
+  planned = planning.plan(study, folder="STUDY_DIR", data_dir=place / "data")
+  device = devices.DEVICES["cpu"]
+  assert "not counted" not in plan_text.totals(planned, "cpu", device)
+  of_ssim = dataclasses.replace(
+      planned[2], run=dataclasses.replace(planned[2].run, network="ssim"))
+  assert "not counted of: ssim." in plan_text.totals([*planned, of_ssim], "cpu", device)
 
 
 def test_the_table_has_every_measure_of_every_run(collected):

@@ -5,8 +5,8 @@
 #
 # Each worker gets TF_CONFIG and --distribution_strategy=multi_worker_mirrored. The output of the
 # first is shown; that of the others goes to worker-1.log and so on, in the folder LOGS (by default
-# the working directory). If one fails, the others end by themselves. The exit status is that of the
-# first.
+# the working directory). If one fails, the others end by themselves. SIGTERM and Ctrl-C ask all to
+# save and stop. The exit status is that of the first.
 set -euo pipefail
 
 count=${1:?the number of workers}
@@ -35,5 +35,12 @@ for ((i = 1; i < count; i++)); do
 done
 start 0 "$@" &
 pids+=($!)
-trap 'kill "${pids[@]}" 2>/dev/null' INT TERM
-wait "${pids[-1]}"
+is_asked=0
+trap 'is_asked=1; kill "${pids[@]}" 2>/dev/null' INT TERM
+status=0
+wait "${pids[-1]}" || status=$?
+if ((is_asked)); then  # the trap has ended the wait: the workers are still saving
+  status=0
+  wait "${pids[-1]}" || status=$?
+fi
+exit "$status"

@@ -196,13 +196,20 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
   def _body(self):
     if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
-      return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+      return self._read(int(self.headers.get("Content-Length") or 0))
     chunks = []
-    while size := int(self.rfile.readline(), 16):
-      chunks.append(self.rfile.read(size))
+    while size := int(self.rfile.readline() or self._gone(), 16):
+      chunks.append(self._read(size))
       self.rfile.readline()
     self.rfile.readline()
     return b"".join(chunks)
+
+  def _read(self, size):
+    content = self.rfile.read(size)
+    return content if len(content) == size else self._gone()
+
+  def _gone(self):
+    raise ConnectionError("the client ended in the middle of a request")
 
   def _json(self, answer):
     if answer is None:
@@ -219,6 +226,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     self.wfile.write(content)
 
 
+class _Server(http.server.ThreadingHTTPServer):
+  """Serves each client in a thread; one that is killed says nothing."""
+
+  daemon_threads = True
+
+  def handle_error(self, request, client_address):
+    if not isinstance(sys.exc_info()[1], (ConnectionError, ssl.SSLError)):
+      super().handle_error(request, client_address)
+
+
 @contextlib.contextmanager
 def serving(folder):
   """Serves a bucket while the block runs.
@@ -232,8 +249,7 @@ def serving(folder):
   with tempfile.TemporaryDirectory() as certificates:
     certificate = pathlib.Path(certificates, "certificate.pem")
     certificate.write_bytes(_certificate())
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), _Handler)
     server.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.tls.load_cert_chain(certificate)
     server.objects = Objects(folder)

@@ -21,7 +21,6 @@ traceback.
 """
 
 import difflib
-import errno
 import logging
 import os
 import re
@@ -35,7 +34,7 @@ from absl import logging as absl_logging
 
 from perceptual import errors
 from perceptual.commands import log_lines
-from perceptual.common import backends, packages, remote
+from perceptual.common import backends, machine_faults, packages
 
 _HELP = ("--help", "-h", "-help")
 _WIDTH = 100
@@ -49,21 +48,11 @@ _DEFAULT_ENVIRONMENT = {
     "GRPC_VERBOSITY": "ERROR",
 }
 
-# What a machine fails by, through no fault of the program.
-_MACHINE_FAULTS = tuple(getattr(errno, name) for name in (
-    "ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "EIO", "EMFILE", "ENFILE", "ESTALE"))
-
 # Extra of setup.py -> what commands that need it import in any case.
 _LIBRARIES = {
     "tensorflow": ("tensorflow",),
     "train": ("tensorflow", "tensorflow_datasets", "orbit", "gin"),
 }
-
-
-# What TensorFlow says where it fails to read or write an address.
-_REMOTE = re.compile(rf"\b(?:{'|'.join(remote.SCHEMES)})://|executing an HTTP request")
-
-_UNTOUCHED = "What was complete before is untouched; the same command goes on from there."
 
 
 class UsageError(errors.UserError):
@@ -276,7 +265,7 @@ def _user_error(error):
     return packages.explained(error)
   if isinstance(error, errors.UserError):
     return error
-  return _damaged_record(error) or _machine_fault(error)
+  return _damaged_record(error) or machine_faults.explained(error)
 
 
 def _damaged_record(error):
@@ -285,23 +274,6 @@ def _damaged_record(error):
   if type(error).__name__ != "DataLossError" or readers is None:
     return None
   return readers.damaged_record()
-
-
-def _machine_fault(error):
-  """The `UserError` of a full or read-only disk, or of an address that cannot be reached, and the
-  like, as Python or TensorFlow tell it."""
-  if isinstance(error, OSError) and error.errno in _MACHINE_FAULTS:
-    where = f"{error.filename}: " if error.filename else ""
-    return errors.UserError(f"{where}{errors.reason(error)}. {_UNTOUCHED}")
-  if type(error).__module__.startswith("tensorflow."):
-    reasons = "|".join(re.escape(os.strerror(number)) for number in _MACHINE_FAULTS)
-    match = re.search(rf"(?:(/[^;]*); )?({reasons})", str(error))
-    if match:
-      where = f"{match[1]}: " if match[1] else ""
-      return errors.UserError(f"{where}{match[2]}. {_UNTOUCHED}")
-    if _REMOTE.search(str(error)):
-      return errors.UserError(f"{errors.first_line(error).rstrip('.')}. {_UNTOUCHED}")
-  return None
 
 
 def _fail(message, status):
@@ -320,4 +292,7 @@ def _is_no_gin_search(record):
 
 
 def _one_line(message):
-  return " ".join(str(message).splitlines())
+  """Returns a message on one line, with control characters, as of a file's name, escaped."""
+  line = " ".join(str(message).splitlines())
+  return "".join(character if character.isprintable()
+                 else character.encode("unicode_escape").decode() for character in line)

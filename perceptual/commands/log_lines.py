@@ -11,7 +11,7 @@ from perceptual import errors
 
 VARIABLE = "PERCEPTUAL_LOG"
 FORMATS = ("plain", "time", "json")
-_LEVELS = {"error:": "ERROR", "warning:": "WARNING"}
+_LEVELS = {"error:": "ERROR", "failed:": "ERROR", "warning:": "WARNING"}
 
 
 def choose(given=None):
@@ -48,8 +48,8 @@ class LogLines(io.TextIOBase):
   """A stream that passes whole lines on to another, each with its time and level.
 
   As text a line is `2026-01-31T12:00:00+01:00 INFO step 20/400 ...`; as JSON an object with `time`,
-  `level` and `message`. The level stands for how a line begins: `error:`, `warning:`, or anything
-  else.
+  `level` and `message`. The level stands for how a line begins: `error:` or, of a run of a study,
+  `failed:`; `warning:`; or anything else.
   """
 
   def __init__(self, stream, as_json):

@@ -10,9 +10,11 @@ import sys
 import traceback
 
 import keras
+import tensorflow as tf
 
 from perceptual import errors
-from perceptual.common import files
+from perceptual.common import files, machine_faults
+from perceptual.data import tfds_files
 from perceptual.data.judged import judged_sets
 from perceptual.experiments import config
 from perceptual.experiments import runs as experiments
@@ -52,6 +54,8 @@ def _state_after(folder, run, options):
     return State(study_dir.FAILED, note=str(error))
   if before.state in (study_dir.FINISHED, study_dir.CHANGED):
     return before
+  if before.state == study_dir.FAILED:
+    files.remove(_traceback_path(folder, run))
   folder.write_state(run, study_dir.STARTED, steps=before.steps)
   try:
     _train(folder, run, options)
@@ -110,11 +114,24 @@ def _judge(folder, run, options):
 
 def _note(folder, run, error):
   """Returns an error as one line; of a bug, the traceback is left in the run's folder."""
-  if isinstance(error, errors.UserError):
-    return errors.first_line(error)
-  path = folder.model_dir(run).path / "failure.txt"
+  if (known := _explained(error)) is not None:
+    return errors.first_line(known)
+  path = _traceback_path(folder, run)
   files.write_text(path, traceback.format_exc())
   return f"{type(error).__name__}: {errors.first_line(error)} (see {path})"
+
+
+def _explained(error):
+  """The `UserError` that an error is, or that names a damaged record or the machine's fault."""
+  if isinstance(error, errors.UserError):
+    return error
+  if isinstance(error, tf.errors.DataLossError):
+    return tfds_files.damaged_record()
+  return machine_faults.explained(error)
+
+
+def _traceback_path(folder, run):
+  return folder.model_dir(run).path / "failure.txt"
 
 
 def _say(line):

@@ -10,9 +10,9 @@ import pathlib
 from collections.abc import Callable
 
 from perceptual.common import progress
-from perceptual.common.files import expanded
+from perceptual.common.files import expanded, is_remote, place
 from perceptual.data.images import decoding, depth, folders, formats, loading
-from perceptual.errors import UserError
+from perceptual.errors import UserError, first_line
 
 _TFDS = "tfds:"
 _FEATURES = ("image", "hr")  # of photographs: DIV2K's are high and low resolution
@@ -67,11 +67,15 @@ def folder(source, data_dir=None):
   """Returns the path of a folder of data, from `data_dir` unless it is absolute.
 
   Raises:
-    UserError: there is none.
+    UserError: there is none, or `data_dir` is an address.
   """
   path = expanded(source)
   if data_dir is not None and not path.is_absolute():
-    path = expanded(data_dir) / path
+    root = place(data_dir)
+    if is_remote(root):
+      raise UserError(f"{source}: in {root} images are read as tfds:NAME:SPLIT, and a folder of "
+                      "them from this machine: give its absolute path.")
+    path = root / path
   if not path.is_dir():
     raise UserError(f"There is no folder {path}: give a folder of images; its path starts at "
                     "--data_dir.")
@@ -108,21 +112,22 @@ def _of_folder(source, path, limit):
 
 def _of_tfds(source, data_dir, limit):
   """Reads the encoded images into memory, since TFDS's files are read from their beginning."""
+  import tensorflow as tf
   import tensorflow_datasets as tfds
 
   name, _, split = source.removeprefix(_TFDS).partition(":")
   if not split:
     raise UserError(f"{source}: give the split as well, as in tfds:coco/2014:train.")
   try:
-    builder = tfds.builder(name, data_dir=data_dir)
+    builder = tfds.builder(name, data_dir=data_dir and place(data_dir))
     key = _feature(source, builder.info.features)
     dataset = builder.as_dataset(split=split, shuffle_files=False, decoders=(
         tfds.decode.PartialDecoding({key: True}, decoders={key: tfds.decode.SkipDecoding()})))
   except UserError:
     raise
-  except (ValueError, AssertionError, OSError, KeyError, tfds.core.DatasetNotFoundError) as error:
-    raise UserError(f"{source} cannot be read from {data_dir}: "
-                    f"{str(error).splitlines()[0]}") from None
+  except (ValueError, AssertionError, OSError, KeyError, tfds.core.DatasetNotFoundError,
+          tf.errors.NotFoundError) as error:  # the last at an address
+    raise UserError(f"{source} cannot be read from {data_dir}: {first_line(error)}") from None
   with progress.progress(dataset.take(-1 if limit is None else limit).as_numpy_iterator(),
                          description=f"reading {source}") as bar:
     encoded = [example[key] for example in bar]

@@ -3,7 +3,7 @@
     {"state": "training", "step": 120, "steps": 400, "epoch": 1.5, "seconds_left": 93,
      "last_checkpoint": "checkpoints/last/step-100", "time": "2026-01-31T12:00:00+01:00", ...}
 
-`state` is `training`, `complete`, `stopped` (on request, or by the end of another worker) or
+`state` is `training`, `complete`, `stopped` (by SIGTERM, Ctrl-C or the end of another worker) or
 `failed`; of a process that was killed it stays `training`, with an old `time`. `step` is the last
 one reported, and there are the means of its line of progress, such as `loss` and
 `images_per_second`; `seconds_left` comes with the second line. The file is written whole every
@@ -51,7 +51,8 @@ class ProgressFile:
     try:
       yield
     except BaseException as error:
+      is_request = isinstance(error, (errors.Stopped, KeyboardInterrupt))
       with contextlib.suppress(OSError):  # as on the full disk that has ended training
-        self.write(state="stopped" if isinstance(error, errors.Stopped) else "failed")
+        self.write(state="stopped" if is_request else "failed")
       raise
     self.write(state="complete", seconds_left=0)

@@ -157,8 +157,8 @@ def test_arguments_where_none_belong_are_refused(apples, capsys):
 
 
 def test_a_user_error_is_one_line_and_status_1(apples, capsys):
-  assert _run(_raising(errors.UserError("no\nbasket")), apples, "--basket=b") == 1
-  assert capsys.readouterr() == ("", "error: no basket\n")
+  assert _run(_raising(errors.UserError("no\nbasket ü\0\x1b[2J")), apples, "--basket=b") == 1
+  assert capsys.readouterr() == ("", "error: no basket ü\\x00\\x1b[2J\n")
 
 
 def test_a_user_error_raised_while_tracing_is_one_line_too(apples, capsys):

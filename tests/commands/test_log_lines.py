@@ -18,9 +18,10 @@ def _written(as_json, *texts):
 
 
 def test_lines_have_their_time_and_level():
-  lines = _written(False, "step 2", "/4  loss 1\n  warning: few\nerr", "or: bad\n\n\rhalf")
+  lines = _written(
+      False, "step 2", "/4  loss 1\n  warning: few\nerr", "or: bad\n\n\rfailed: run 3\nhalf")
   assert [re.sub(_TIME, "T", line) for line in lines] == [
-      "T INFO step 2/4  loss 1", "T WARNING few", "T ERROR bad"]
+      "T INFO step 2/4  loss 1", "T WARNING few", "T ERROR bad", "T ERROR run 3"]
 
 
 def test_as_json_a_line_is_an_object():

@@ -150,7 +150,17 @@ def test_a_bug_leaves_its_traceback_and_the_run_is_tried_again(write, tmp_path, 
     patch.setattr(outer_loop.OuterLoop, "train", lambda self, config: 1 / 0)
     states = execution.execute(folder, study.runs[:1])
   assert states["resnet2-seed0"].note.startswith("ZeroDivisionError: division by zero (see ")
-  assert "Traceback" in (folder.path / "runs/resnet2-seed0/failure.txt").read_text()
+  failure = folder.path / "runs/resnet2-seed0/failure.txt"
+  assert "Traceback" in failure.read_text()
+
+  def fail(*_):
+    raise OSError(28, "No space left on device", "a/file")
+
+  with monkeypatch.context() as patch:
+    patch.setattr(execution, "_train", fail)
+    states = execution.execute(folder, study.runs[:1])
+  assert states["resnet2-seed0"].note.startswith("a/file: No space left on device. What was")
+  assert not failure.exists()
   states = execution.execute(folder, study.runs[:1])
   assert status.all_finished(states)
 

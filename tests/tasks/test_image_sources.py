@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
 from PIL import Image
 
 from perceptual.data.labelled import own_images
@@ -59,3 +61,13 @@ def test_a_data_set_of_tfds_is_read(prepared):
 def test_what_cannot_be_read_is_named(prepared, source, message):
   with pytest.raises(UserError, match=message):
     image_sources.load(source, prepared)
+
+
+def test_a_data_set_that_an_address_does_not_have_is_named(prepared, monkeypatch):
+  """Of addresses TensorFlow's errors arrive as they are."""
+  def builder(name, data_dir):
+    raise tf.errors.NotFoundError(None, None, "Could not find directory gs://a/b/c")
+
+  monkeypatch.setattr(tfds, "builder", builder)
+  with pytest.raises(UserError, match=r"tfds:c:train cannot be read from .*: Could not find dir"):
+    image_sources.load("tfds:c:train", prepared)

@@ -37,7 +37,7 @@ def test_it_says_how_a_run_ended(path):
     pass
   assert _read(path) == {"state": "complete", "seconds_left": 0}
   for error, state in ((errors.Stopped, "stopped"), (errors.UserError, "failed"),
-                       (KeyboardInterrupt, "failed")):
+                       (KeyboardInterrupt, "stopped")):
     with pytest.raises(error), progress_file.ProgressFile(path).states():
       raise error
     assert _read(path)["state"] == state

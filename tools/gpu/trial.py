@@ -3,17 +3,18 @@
     python -m tools.gpu.trial --folder=DIR           on a machine with GPUs
     python -m tools.gpu.trial --folder=DIR --tiny    ResNet-6 alone, in small, on any machine
 
-It was never run on a GPU. Each part is the command that a user would give, in a process of its own,
-on the embedded photographs:
+It has been run on CPUs only, in small. Each part is the command that a user would give, in a
+process of its own, on the embedded photographs:
 
     train       ResNet-6 and ResNet-50, by one_device and mirrored, in float32 and bfloat16, with
                 and without --jit_compile: images a second, the median over the evaluations' lines
     resume      killed after its first checkpoint, and given again: every tensor of its last
-                checkpoint against those of a run that was left alone
+                checkpoint against those of a run that was left alone, with TensorFlow's
+                deterministic operations
     evaluate    the scores of a trained network on the GPU and on the CPU: the largest difference
     pytorch     the same networks by torch.compile (tools.benchmarks.networks), if PyTorch is there
 
-What is found is printed, and written to DIR/trial.json.
+What is found is printed, and written to DIR/trial.json after each part.
 """
 
 import argparse
@@ -30,6 +31,7 @@ import time
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _ON_CPU = {"CUDA_VISIBLE_DEVICES": "-1"}
+_DETERMINISTIC = {"TF_DETERMINISTIC_OPS": "1"}  # as tf.config.experimental.enable_op_determinism
 NETWORKS = ("resnet6", "resnet50")
 _FULL = ("train.batch_size = 1024", "train.eval_batch_size = 512", "train.train_steps = 300",
          "train.eval_interval = 100", "train.checkpoint_interval = 50", "train.steps_per_loop = 50")
@@ -46,12 +48,27 @@ def main():
   folder = pathlib.Path(options.folder).resolve()
   folder.mkdir(parents=True)
   params, networks = (_TINY, NETWORKS[:1]) if options.tiny else (_FULL, NETWORKS)
-  found = {"train": _speeds(folder, networks, params), "resume": _resumed(folder, params),
-           "evaluate": _largest_difference(folder)}
+  parts = {"machine": _machine, "train": lambda: _speeds(folder, networks, params),
+           "resume": lambda: _resumed(folder, params),
+           "evaluate": lambda: _largest_difference(folder)}
   if options.pytorch:
-    found["pytorch"] = _beside_pytorch(folder, options)
-  (folder / "trial.json").write_text(json.dumps(found, indent=2) + "\n", "utf-8")
-  print(f"Written: {folder / 'trial.json'}")
+    parts["pytorch"] = lambda: _beside_pytorch(folder, options)
+  found, path = {}, folder / "trial.json"
+  for name, part in parts.items():
+    found[name] = part()
+    path.write_text(json.dumps(found, indent=2) + "\n", "utf-8")
+  print(f"Written: {path}")
+
+
+def _machine():
+  """Returns what it is tried on: the version of TensorFlow and the devices that it sees."""
+  code = ("import json, tensorflow as tf\n"
+          "print(json.dumps({'tensorflow': tf.__version__, 'devices': [\n"
+          "  tf.config.experimental.get_device_details(device).get('device_name', device.name)\n"
+          "  for device in tf.config.list_physical_devices()]}))\n")
+  found = json.loads(_answer(code))
+  print(f"machine   {found}", flush=True)
+  return found
 
 
 def _speeds(folder, networks, params):
@@ -62,8 +79,11 @@ def _speeds(folder, networks, params):
     name = f"{network}-{strategy}-{precision}{'-jit' if jit else ''}"
     status = _run(*_training(folder / name, network, params, precision),
                   f"--distribution_strategy={strategy}", f"--jit_compile={str(jit).lower()}").wait()
-    found[name] = f"ended with status {status}" if status else _images_a_second(folder / name)
-    print(f"train     {name}: {found[name]}", flush=True)
+    if status:
+      found[name] = f"ended with status {status}"
+    else:
+      found[name] = round(_images_a_second(folder / name), 1)
+    print(f"train     {name}: {found[name]}{'' if status else ' images/s'}", flush=True)
   return found
 
 
@@ -76,13 +96,13 @@ def _images_a_second(run):
 def _resumed(folder, params):
   """Kills a run after its first checkpoint and gives it again; returns what differs in the end."""
   arguments = _training(folder / "killed", NETWORKS[0], params, "float32")
-  process = _run(*arguments)
+  process = _run(*arguments, environment=_DETERMINISTIC)
   while process.poll() is None and not any((folder / "killed").glob("checkpoints/last/step-*")):
     time.sleep(0.1)
   process.send_signal(signal.SIGKILL)
   killed = process.wait() == -signal.SIGKILL
-  statuses = [_run(*arguments).wait()]
-  statuses.append(_run(*_training(folder / "whole", NETWORKS[0], params, "float32")).wait())
+  undisturbed = _training(folder / "whole", NETWORKS[0], params, "float32")
+  statuses = [_run(*each, environment=_DETERMINISTIC).wait() for each in (arguments, undisturbed)]
   result = {"killed": killed, "statuses": statuses}
   if not any(statuses):
     result["differing"] = _differing(folder / "killed", folder / "whole")
@@ -99,10 +119,15 @@ def _differing(*runs):
           "for key in a.get_variable_to_shape_map():\n"
           "  if 'CHECKPOINTABLE' not in key and not key.startswith('save_counter'):\n"
           "    if not np.array_equal(a.get_tensor(key), b.get_tensor(key)): print(key)\n")
-  process = subprocess.run(
-      [sys.executable, "-c", code, *map(str, runs)], cwd=_ROOT, env={**os.environ, **_ON_CPU},
-      stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
-  return process.stdout.split()
+  return _answer(code, *map(str, runs), environment=_ON_CPU).split()
+
+
+def _answer(code, *arguments, environment=None):
+  """Returns what a program prints, given as text."""
+  return subprocess.run(
+      [sys.executable, "-c", code, *arguments], cwd=_ROOT, stdout=subprocess.PIPE,
+      stderr=subprocess.DEVNULL, env={**os.environ, **(environment or {})}, text=True,
+      check=True).stdout
 
 
 def _largest_difference(folder):

@@ -81,10 +81,10 @@ class Report:
     if self.found:
       return f"{already_there.NOTHING_TO_DO}{lines[0]}"
     if self.unreadable:
-      name, reason = self.unreadable[0]
+      (name, reason), count = self.unreadable[0], len(self.unreadable)
       lines.append(
-          f"{len(self.unreadable):,} images could not be read, such as {name} ({reason}); all are "
-          f"listed in {UNREADABLE_LIST} beside the data.")
+          f"{count:,} image{'s' if count > 1 else ''} could not be read, such as {name} "
+          f"({reason}); all are listed in {UNREADABLE_LIST} beside the data.")
     return "\n".join([*lines, *image_files.altered_lines(self.altered), *self.notes])
 
 

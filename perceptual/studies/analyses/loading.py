@@ -3,7 +3,7 @@
 import dataclasses
 
 from perceptual import loading
-from perceptual.common.files import local_copy, resolved
+from perceptual.common.files import local_copy, resolved, size
 from perceptual.data.judged import judged_sets
 from perceptual.errors import UserError, unknown
 from perceptual.evaluation import own_sets
@@ -194,7 +194,7 @@ def _images(sources):
 def _parse_config(folder):
   """Reads the gin file of a run."""
   path = folder.path / "config.gin"
-  if not path.is_file():
-    raise UserError(f"{path} is missing: it says how the run was made.")
+  if not size(path):
+    raise UserError(f"{path} is missing or empty: it says how the run was made.")
   with local_copy(path) as local:
     config.parse([local])

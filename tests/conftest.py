@@ -88,13 +88,13 @@ _SLOW = (
     "training/test_averaging.py::test_averaging_may_end",
     "training/test_learning.py::test_a_resumed_run_ends_as_the_uninterrupted_one[scratch",
     "training/test_learning.py::test_two_replicas",
-    "training/test_loop.py::test_a_resumed_run_ends_as_the_uninterrupted_one[11",
-    "training/test_loop.py::test_a_resumed_run_ends_as_the_uninterrupted_one[6",
     "training/test_loop.py::test_a_run_on_two_replicas",
-    "training/test_loop.py::test_a_run_that_is_asked_to_stop_saves_and_ends_as_the_uninterrupted_one[11",
-    "training/test_loop.py::test_lines_of_metrics_that_are_lost_or_changed_are_put_right[4",
     "training/test_loop.py::test_steps_per_loop",
     "training/test_loop.py::test_two_replicas",
+    "training/test_resuming.py::test_a_resumed_run_ends_as_the_uninterrupted_one[11",
+    "training/test_resuming.py::test_a_resumed_run_ends_as_the_uninterrupted_one[6",
+    "training/test_resuming.py::test_a_run_that_is_asked_to_stop_saves_and_ends_as_the_uninterrupted_one[11",
+    "training/test_resuming.py::test_lines_of_metrics_that_are_lost_or_changed_are_put_right[4",
     "weights/test_torchvision_modules.py",
 )
 _SLOW_PARAMETERS = (

@@ -1,12 +1,13 @@
 """What the campaigns do to the disk and how they judge it, in short."""
 
+import collections
 import errno
 import random
 
 import pytest
 
 from perceptual.common import files
-from tools.faults import contents, corruption, crashes, forks, injection
+from tools.faults import contents, corruption, crashes, forks, injection, machine
 
 
 def test_a_disk_that_is_full_from_a_change_on(tmp_path):
@@ -88,3 +89,12 @@ def test_a_line_names_the_file_that_was_damaged(line, named):
   from pathlib import Path
   names = ["scores.csv", "checkpoints/last/step-4.data-00000-of-00001"]
   assert any(corruption._names(line, Path("/run/out"), name) for name in names) == named
+
+
+def test_faults_of_the_machine_are_counted_by_command_and_together():
+  found = {"full disk": collections.Counter({machine.EQUAL: 1, machine.TOLD: 3}),
+           "clock": collections.Counter({machine.OTHER: 1})}
+  lines = machine.table({"train": found, "export": found}).splitlines()
+  assert [line.strip("| ").split(" | ") for line in lines[2:]] == [
+      ["train", "1 + 3", "0 + 0", "1"], ["export", "1 + 3", "0 + 0", "1"],
+      ["all", "2 + 6", "0 + 0", "2"]]

@@ -5,10 +5,12 @@
 Each command runs on a disk of its own (a tmpfs, for which this must be root) that has room for a
 part of what it writes, fills up at its n-th change, or is read-only; or under a limit of the size
 of a file; or when all files are of tomorrow. Right is to end as undisturbed, or with one line and
-status 1; and that the same command ends as undisturbed once that is mended. Prints a table.
+status 1; and that the same command ends as undisturbed once that is mended. Prints a table, a row
+for each command.
 """
 
 import argparse
+import collections
 import contextlib
 import os
 import pathlib
@@ -20,7 +22,7 @@ import time
 
 from tools.faults import commands, contents, crashes, forks, injection
 
-EQUAL, TOLD = "ends equal", "one line"
+EQUAL, TOLD, OTHER = "ends equal", "one line", "other"
 _PROBLEM = re.compile(r"\b(error|failed): ")  # the latter of a study's runs, a line for each
 _DAY = 86_400
 _ROOM = 2**27  # bytes of the disk
@@ -115,8 +117,7 @@ def _faults(size, changes):
 
 
 def run(name, workplace):
-  """Runs the campaign of one command; returns `{fault: {outcome: count}}` and texts about others.
-  """
+  """Runs the campaign of one command; returns fault -> Counter of outcomes, and texts of others."""
   whole = workplace.made(name) / "out"
   expected = contents.of(whole)
   size = sum(path.stat().st_size for path in whole.rglob("*") if path.is_file())
@@ -125,12 +126,13 @@ def run(name, workplace):
   with _disk(disk):
     changes = crashes.count(name, workplace, disk / "run")
     for what, ways in _faults(size, changes).items():
-      outcomes = found.setdefault(what, {EQUAL: 0, TOLD: 0, "other": 0})
+      outcomes = found[what] = collections.Counter()
       for context, arguments in ways:
         outcome = _outcome(name, workplace, disk / "run", (context, arguments), expected)
-        outcomes[outcome if outcome in outcomes else "other"] += 1
+        is_right = outcome in (EQUAL, TOLD)
+        outcomes[outcome if is_right else OTHER] += 1
         print(f"{name}, {what} {arguments or ''}: {outcome}", flush=True)
-        if outcome not in outcomes:
+        if not is_right:
           others.append(f"{name}, {what} {arguments or ''}: {outcome}")
   return found, others
 
@@ -171,13 +173,17 @@ def _ended_halfway(name, folder):
 
 
 def table(results):
-  """Returns the table of a campaign as Markdown: all commands together, by fault."""
-  lines = [f"| fault | runs | {EQUAL} | {TOLD}, then equal | other |", "|---|---|---|---|---|"]
-  faults = {what: None for found in results.values() for what in found}
-  for what in faults:
-    counts = [sum(found[what][outcome] for found in results.values())
-              for outcome in (EQUAL, TOLD, "other")]
-    lines.append(f"| {what} | {sum(counts)} | {' | '.join(map(str, counts))} |")
+  """Returns the table of a campaign as Markdown: a row for each command, and one for all of them.
+
+  A cell counts what ended as undisturbed + what ended in one line, and then as undisturbed.
+  """
+  faults = list(next(iter(results.values())))
+  together = {what: sum((found[what] for found in results.values()), collections.Counter())
+              for what in faults}
+  lines = [f"| command | {' | '.join(faults)} | {OTHER} |", "|---" * (len(faults) + 2) + "|"]
+  for name, found in {**results, "all": together}.items():
+    cells = [f"{found[what][EQUAL]} + {found[what][TOLD]}" for what in faults]
+    lines.append(f"| {name} | {' | '.join(cells)} | {sum(n[OTHER] for n in found.values())} |")
   return "\n".join(lines)
 
 

@@ -77,6 +77,8 @@ def explained(rows):
       continue
     grid = np.array([[scores[network, number] for number in layers] for network in networks])
     total = np.sum((grid - grid.mean())**2)
+    if not total:
+      continue
     by_network = len(layers) * np.sum((grid.mean(axis=1) - grid.mean())**2)
     by_layer = len(networks) * np.sum((grid.mean(axis=0) - grid.mean())**2)
     found.append({

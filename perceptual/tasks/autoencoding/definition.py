@@ -37,6 +37,8 @@ def make(data_dir=None, *, images, unlabelled=None, limit=None, code=64, probe_e
   """
   errors.require_integer("autoencoding.code", code)
   errors.require_integer("autoencoding.probe_epochs", probe_epochs)
+  if limit is not None:
+    errors.require_integer("autoencoding.limit", limit)
   if images.image_size not in _SIDES:
     raise UserError(f"{images.name} has images of {images.image_size}x{images.image_size} pixels; "
                     f"autoencoding takes {', '.join(map(str, _SIDES[:-1]))} or {_SIDES[-1]}: "

@@ -124,6 +124,9 @@ class Delineation(task.Task):
     for source, data_dir in self._tests:
       tested = tiles.Tiles(source, data_dir, self._side)
       windows = tested.grid()
+      if not windows:
+        raise UserError(f"{source}: no window of {self._side} pixels a side has imagery, of those "
+                        "that lie side by side from the upper left: there is nothing to test on.")
       progress(f"testing on {source}: {plural(len(windows), 'window')} of "
                f"{plural(len(tested.names), 'tile')}, and whole tiles")
       found.append(self._result(source, "windows", model, {

@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from perceptual import errors
+from perceptual.common.progress import plural
 from perceptual.errors import UserError
 from perceptual.metrics import classical
 from perceptual.tasks import image_sources, streams, task
@@ -40,6 +41,8 @@ def make(data_dir=None, *, train=None, validation=None, held_out=100, limit=None
   errors.require_integer("super_resolution.side", side, at_least=5 * scale)
   errors.require_integer("super_resolution.held_out", held_out)
   errors.require_integer("super_resolution.channels", channels)
+  if limit is not None:
+    errors.require_integer("super_resolution.limit", limit)
   errors.require_number("super_resolution.blur", blur, at_least=0)
   errors.require_bool("super_resolution.enlarge", enlarge)
   if side % scale:
@@ -128,7 +131,7 @@ def _split(train, validation, data_dir, held_out, limit):
     return {"train": images,
             "validation": image_sources.load(validation, data_dir, limit=held_out)}
   if held_out >= len(images.names):
-    raise UserError(f"{train} has {len(images.names)} photographs, of which "
+    raise UserError(f"{train} has {plural(len(images.names), 'photograph')}, of which "
                     f"super_resolution.held_out = {held_out} leaves none to train on.")
   order = np.random.default_rng(_SPLIT_SEED).permutation(len(images.names)).tolist()
   return {"train": images.some(sorted(order[held_out:])),

@@ -66,6 +66,8 @@ def test_intervals_are_students_over_seeds():
   (score, *_) = _scores([[30]])
   assert score.mean == 30
   assert score.half_width == pytest.approx(12.706 * np.sqrt(0.5) / np.sqrt(2), rel=1e-3)
+  undefined = table.Score("autoencoding", "a", "b", "c", "d", "e", (1.0, np.nan))
+  assert undefined.mean == 1.0 and np.isnan(undefined.half_width)
   single = table.Score("autoencoding", "a", "b", "c", "d", "e", (1.0,))
   assert np.isnan(single.half_width)
 

@@ -166,7 +166,7 @@ def _image(path, array):
 def test_what_is_wrong_with_a_folder_is_named(roads, spoil, message):
   spoil(roads)
   with pytest.raises(UserError, match=message):
-    make(roads.parent, train="roads", side=48)
+    make(roads.parent, train="roads", side=48).sizes  # noqa: B018
 
 
 def test_a_folder_without_a_window_to_test_on_is_named(roads):
@@ -174,7 +174,7 @@ def test_a_folder_without_a_window_to_test_on_is_named(roads):
     image = np.full((80, 112, 3), 9, np.uint8)
     image[0] = 255  # windows side by side begin in this row
     _image(path, image)
-  task = make(roads.parent, train="roads", validation="roads", side=48, tests=["roads"])
+  task = make(roads.parent, train="not needed", side=48, tests=["roads"])
   with pytest.raises(UserError, match="roads: no window of 48 pixels a side has imagery"):
     task.test(None, seed=0, progress=lambda line: None)
 
@@ -190,4 +190,4 @@ def test_a_folder_without_a_window_to_test_on_is_named(roads):
 ])
 def test_wrong_options_are_named(data_dir, given, message):
   with pytest.raises(UserError, match=message):
-    make(data_dir, **{"train": "roads", "side": 48, **given})
+    make(data_dir, **{"train": "roads", "side": 48, **given}).sizes  # noqa: B018

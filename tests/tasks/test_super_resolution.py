@@ -191,6 +191,7 @@ def test_a_photograph_that_cannot_be_read_in_training_is_named(tmp_path):
   for name in ("a", "b"):
     Image.fromarray(np.full((40, 40, 3), 9, np.uint8)).save(tmp_path / f"{name}.png")
   task = make(tmp_path, train=str(tmp_path), held_out=1, side=40)
+  assert task.sizes == {"train": 1, "validation": 1}
   for path in tmp_path.iterdir():
     path.write_bytes(path.read_bytes()[:-30])
   with pytest.raises(UserError, match=r".\.png: .*Replace it"), streams.unreadable_named():
@@ -200,7 +201,7 @@ def test_a_photograph_that_cannot_be_read_in_training_is_named(tmp_path):
 def test_small_photographs_are_enlarged_only_if_that_is_asked_for(data_dir):
   with pytest.raises(UserError, match=r"photographs/0.png has 60x48 pixels; crops of 52 need that "
                                       r"many a side.*super_resolution.enlarge = True"):
-    make(data_dir, train="photographs", held_out=1, side=52)
+    make(data_dir, train="photographs", held_out=1, side=52).sizes  # noqa: B018
   assert make(data_dir, train="photographs", held_out=1, side=52, enlarge=True).sizes["train"] == 5
 
 
@@ -219,13 +220,13 @@ def test_small_photographs_are_enlarged_only_if_that_is_asked_for(data_dir):
 ])
 def test_wrong_options_are_named(data_dir, given, message):
   with pytest.raises(UserError, match=message):
-    make(data_dir, **{"train": "photographs", "held_out": 1, "side": 40, **given})
+    make(data_dir, **{"train": "photographs", "held_out": 1, "side": 40, **given}).sizes  # noqa: B018
 
 
 def test_a_folder_without_images_is_named(tmp_path):
   (tmp_path / "empty").mkdir()
   with pytest.raises(UserError, match=r"There are no images in .*empty"):
-    make(tmp_path, train="empty")
+    make(tmp_path, train="empty").sizes  # noqa: B018
 
 
 def test_tests_are_needed_to_test(data_dir):

@@ -120,6 +120,9 @@ def _of_tfds(source, data_dir, limit):
     raise UserError(f"{source}: give the split as well, as in tfds:coco/2014:train.")
   try:
     builder = tfds.builder(name, data_dir=data_dir and place(data_dir))
+    if not builder.info.splits:
+      raise UserError(f"{name} is not prepared in {data_dir or builder.data_dir}: prepare it with "
+                      f"tfds build {name} --data_dir={data_dir or 'DATA_DIR'}")
     key = _feature(source, builder.info.features)
     dataset = builder.as_dataset(split=split, shuffle_files=False, decoders=(
         tfds.decode.PartialDecoding({key: True}, decoders={key: tfds.decode.SkipDecoding()})))

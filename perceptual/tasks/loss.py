@@ -55,6 +55,9 @@ class Settings:
     for name in ("weight", *_PIXEL_TERMS):
       errors.require_number(f"loss.{name}", getattr(self, name), at_least=0)
     errors.require_bool("loss.normalised", self.normalised)
+    if self.metric is not None and not isinstance(self.metric, str):
+      raise UserError(f"loss.metric must be the name of a metric, or the path of a folder, not "
+                      f"{errors.shown(self.metric)}.")
     if self.taps is not None and (
         not isinstance(self.taps, (tuple, list))
         or not all(isinstance(tap, str) for tap in self.taps)):
@@ -62,7 +65,8 @@ class Settings:
     if self.metric is None:
       given = [name for name in ("taps", "distance", "checkpoint") if getattr(self, name)]
       if given:
-        raise UserError(f"loss.{given[0]} is of a metric: give loss.metric.")
+        raise UserError(f"loss.{given[0]} is of a metric: give loss.metric, or set "
+                        f"{_unset(given)}.")
     if not any(self.pixels.values()) and (self.metric is None or not self.weight):
       raise UserError("The loss has no term: give loss.metric, loss.mse, loss.mae or loss.bce.")
 
@@ -94,8 +98,8 @@ class Settings:
       if unfit := [name for name in given if name not in spec.options]:
         raise UserError(
             f"loss.{unfit[0]}: the metric {self.metric} has "
-            f"{'no features' if spec.kind == 'classical' else f'no option {unfit[0]}'}: leave "
-            f"loss.{unfit[0]} out.")
+            f"{'no features' if spec.kind == 'classical' else f'no option {unfit[0]}'}: set "
+            f"{_unset(unfit)}.")
       if weights_dir is not None and "weights" in spec.options:
         given["weights"] = weights_dir
     return load_metric(self.metric, **given)
@@ -185,6 +189,11 @@ class Loss:
       sign = 1.0 if self.metric.lower_is_better else -1.0
       losses += sign * self._weight * self.metric.compare_prediction(target, output)
     return losses
+
+
+def _unset(names):
+  """Returns the bindings that take options away, which a gin file may have set."""
+  return ", ".join(f"loss.{name} = None" for name in names)
 
 
 def _features(metric, images):

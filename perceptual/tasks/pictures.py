@@ -1,7 +1,9 @@
 """Images side by side with their captions: one strip for an item, one sheet for many strips."""
 
+import math
+
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from perceptual.common import files
 
@@ -11,10 +13,14 @@ _LEAST_HEIGHT = 96  # smaller images are enlarged, pixel by pixel
 
 
 def strip(picture):
-  """Returns a `results.Picture` as one `[height, width, 3]` uint8 image, on white."""
+  """Returns a `results.Picture` as one `[height, width, 3]` uint8 image, on white.
+
+  It is as wide as its images or its caption, whichever is wider.
+  """
   images = [_enlarged(image) for image in picture.images.values()]
   height = max(image.shape[0] for image in images)
-  width = sum(image.shape[1] for image in images) + _GAP * (len(images) - 1)
+  width = max(sum(image.shape[1] for image in images) + _GAP * (len(images) - 1),
+              math.ceil(ImageFont.load_default().getlength(picture.caption)))
   sheet = Image.new("RGB", (width, height + 2 * _LINE), "white")
   pen = ImageDraw.Draw(sheet)
   left = 0

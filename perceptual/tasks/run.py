@@ -1,12 +1,13 @@
 """The training run of a network for a task: started, or resumed."""
 
 import dataclasses
+import math
 
 import keras
 
 from perceptual.common import progress
 from perceptual.errors import UserError
-from perceptual.tasks import curves, training
+from perceptual.tasks import curves, streams, training
 from perceptual.training import outer_loop
 
 
@@ -57,11 +58,15 @@ class Run(outer_loop.OuterLoop):
           progress=lambda: self._progress.evaluated(settings.eval_batch_size))
     self._resume()
 
+  def train(self, config=None):
+    with streams.unreadable_named():
+      return super().train(config)
+
   def description(self):
     """Returns what the run is, as text for people."""
     kept = "highest" if self.task.higher_is_better else "lowest"
     lines = [
-        f"task      {self.task.name}: {self.model.count_params():,} parameters",
+        f"task      {self.task.name}: {self._parameters():,} parameters",
         f"images    {progress.plural(self.task.sizes['train'], 'example')} to train, "
         f"{self.task.sizes['validation']:,} to validate; best by the {kept} "
         f"{self.task.best_by.replace('_', ' ')}",
@@ -83,6 +88,9 @@ class Run(outer_loop.OuterLoop):
     if not self.task.sizes["train"] or not self.task.sizes["validation"]:
       raise UserError(f"The task {self.task.name} needs examples to train and to validate on; it "
                       f"has {self.task.sizes}.")
+
+  def _parameters(self):
+    return sum(math.prod(variable.shape) for variable in self.model.trainable_variables)
 
   @property
   def _evaluation_size(self):

@@ -4,10 +4,14 @@ The stream of training batches is a function of the seed and the step alone, as 
 `data.labelled.classification`: a run that resumes at step N sees what an uninterrupted one sees.
 """
 
+import contextlib
+import re
+
 import numpy as np
 import tensorflow as tf
 
 from perceptual.data.labelled import classification
+from perceptual.errors import UserError
 
 
 def train_batches(read, signature, size, *, batch_size, seed, first_step, shard):
@@ -40,6 +44,18 @@ def validation_batches(read, signature, size, *, batch_size, shard, replicas):
   examples = tf.data.Dataset.range(size).map(
       _reading(read, signature), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
   return classification.padded_batches(examples, size, batch_size, shard, replicas)
+
+
+@contextlib.contextmanager
+def unreadable_named():
+  """Turns TensorFlow's error of an image that could not be read into the `UserError` it was."""
+  try:
+    yield
+  except (tf.errors.InvalidArgumentError, tf.errors.UnknownError) as error:
+    told = re.search(r"\bUnreadableImage: (.+)", str(error))
+    if told is None:
+      raise
+    raise UserError(f"{told[1]}. Replace it, or take it out and train in another folder.") from None
 
 
 def _reading(function, signature):

@@ -14,7 +14,8 @@ class Task(abc.ABC):
 
   Attributes:
     name: the task's, a key of `registry.TASKS`.
-    sizes: number of examples, for `train` and `validation`.
+    sizes: number of examples, for `train` and `validation`. They are looked for where this is
+      first asked for: a test needs none of them.
     target_size: height and width of the targets, in pixels.
     measures: names of what validation measures beside the loss.
     best_by: the column of `metrics.csv` by which the best weights are kept, beginning with

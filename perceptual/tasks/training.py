@@ -93,7 +93,6 @@ class TaskEvaluator(orbit.StandardEvaluator):
   def _step_of_replica(self, batch):
     inputs, target = unit(batch["input"]), unit(batch["target"])
     outputs = self._task.outputs(self._model, inputs, training=False)
-    outputs = self._task.outputs(self._model, inputs, training=False)
     of_target = self._loss.of_target(target)
     losses = sum(weight * self._loss(of_target, output) for weight, output in outputs)
     measured = self._task.measured(target, outputs[-1][1])

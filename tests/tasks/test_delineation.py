@@ -149,6 +149,8 @@ def _image(path, array):
     (lambda roads: (roads / "masks" / "2.png").unlink(),
      "images has 2, .*masks does not: every photograph needs a mask of its name"),
     (lambda roads: (roads / "images" / "1.png").unlink(), "masks has 1, .*images does not"),
+    (lambda roads: shutil.copy(roads / "images" / "1.png", roads / "images" / "1.bmp"),
+     "images has both 1.bmp and 1.png"),
     (lambda roads: shutil.rmtree(roads / "masks"), "There is no folder .*masks"),
     (lambda roads: _image(roads / "masks" / "1.png", np.zeros((80, 90), np.uint8)),
      "1.png has 90x80 pixels, its photograph 112x80: they must be of one size"),
@@ -164,7 +166,17 @@ def _image(path, array):
 def test_what_is_wrong_with_a_folder_is_named(roads, spoil, message):
   spoil(roads)
   with pytest.raises(UserError, match=message):
-    make(roads.parent, train="roads", side=48)
+    make(roads.parent, train="roads", side=48).sizes  # noqa: B018
+
+
+def test_a_folder_without_a_window_to_test_on_is_named(roads):
+  for path in (roads / "images").iterdir():
+    image = np.full((80, 112, 3), 9, np.uint8)
+    image[0] = 255  # windows side by side begin in this row
+    _image(path, image)
+  task = make(roads.parent, train="not needed", side=48, tests=["roads"])
+  with pytest.raises(UserError, match="roads: no window of 48 pixels a side has imagery"):
+    task.test(None, seed=0, progress=lambda line: None)
 
 
 @pytest.mark.parametrize(("given", "message"), [
@@ -178,4 +190,4 @@ def test_what_is_wrong_with_a_folder_is_named(roads, spoil, message):
 ])
 def test_wrong_options_are_named(data_dir, given, message):
   with pytest.raises(UserError, match=message):
-    make(data_dir, **{"train": "roads", "side": 48, **given})
+    make(data_dir, **{"train": "roads", "side": 48, **given}).sizes  # noqa: B018

@@ -108,7 +108,9 @@ def test_settings_load_what_they_name():
     ({}, "The loss has no term: give loss.metric, loss.mse, loss.mae or loss.bce"),
     ({"metric": "ssim", "weight": 0.0}, "The loss has no term"),
     ({"mse": -1.0}, "loss.mse must be a number at least 0, not -1.0"),
-    ({"mse": 1.0, "taps": ("relu1",)}, "loss.taps is of a metric: give loss.metric"),
+    ({"mse": 1.0, "taps": ("relu1",), "distance": "l2"},
+     "loss.taps is of a metric: give loss.metric, or set loss.taps = None, loss.distance = None"),
+    ({"metric": ["alexnet"]}, "loss.metric must be the name of a metric, or the path of a folder"),
     ({"metric": "alexnet", "taps": "relu1"}, "loss.taps must be a list of names, not 'relu1'"),
     ({"metric": "ssim", "normalised": 1}, "loss.normalised must be True or False, not 1"),
 ])
@@ -119,7 +121,7 @@ def test_illegal_settings_are_named(given, message):
 
 @pytest.mark.parametrize(("given", "message"), [
     ({"metric": "ssim", "taps": ("relu1",)},
-     "loss.taps: the metric ssim has no features: leave loss.taps out"),
+     "loss.taps: the metric ssim has no features: set loss.taps = None"),
     ({"metric": "psnr:crop=4", "distance": "l2"},
      "loss.distance: the metric psnr:crop=4 has no features"),
     ({"metric": "lpips-alex", "taps": ("relu1",)}, "has no option taps"),

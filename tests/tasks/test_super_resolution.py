@@ -10,7 +10,7 @@ from PIL import Image, ImageFilter
 from perceptual.data.images import loading
 from perceptual.errors import UserError
 from perceptual.metrics import classical
-from perceptual.tasks import image_sources
+from perceptual.tasks import image_sources, streams
 from perceptual.tasks.super_resolution import bicubic, make, network, pairs, protocols
 
 
@@ -187,10 +187,21 @@ def test_what_is_held_out_is_not_trained_on_and_the_stream_resumes(data_dir):
   assert whole[0]["input"].shape == (2, 10, 10, 3) and whole[0]["target"].dtype == np.uint8
 
 
+def test_a_photograph_that_cannot_be_read_in_training_is_named(tmp_path):
+  for name in ("a", "b"):
+    Image.fromarray(np.full((40, 40, 3), 9, np.uint8)).save(tmp_path / f"{name}.png")
+  task = make(tmp_path, train=str(tmp_path), held_out=1, side=40)
+  assert task.sizes == {"train": 1, "validation": 1}
+  for path in tmp_path.iterdir():
+    path.write_bytes(path.read_bytes()[:-30])
+  with pytest.raises(UserError, match=r".\.png: .*Replace it"), streams.unreadable_named():
+    next(iter(task.train_batches(batch_size=1, seed=0, first_step=0, shard=(0, 1))))
+
+
 def test_small_photographs_are_enlarged_only_if_that_is_asked_for(data_dir):
   with pytest.raises(UserError, match=r"photographs/0.png has 60x48 pixels; crops of 52 need that "
                                       r"many a side.*super_resolution.enlarge = True"):
-    make(data_dir, train="photographs", held_out=1, side=52)
+    make(data_dir, train="photographs", held_out=1, side=52).sizes  # noqa: B018
   assert make(data_dir, train="photographs", held_out=1, side=52, enlarge=True).sizes["train"] == 5
 
 
@@ -202,19 +213,20 @@ def test_small_photographs_are_enlarged_only_if_that_is_asked_for(data_dir):
     ({"scale": 3}, "Unknown scale 3. Available: 4, 8"),
     ({"side": 50}, "super_resolution.side must be a multiple of the scale 4, not 50"),
     ({"side": 8}, "super_resolution.side must be a whole number of at least 20"),
+    ({"limit": -1}, "super_resolution.limit must be a whole number of at least 1, not -1"),
     ({"blur": -1}, "super_resolution.blur must be a number at least 0"),
     ({"tests": "set5"}, "super_resolution.tests must be a list of names, not 'set5'"),
     ({"train": "tfds:coco"}, "tfds:coco: give the split as well"),
 ])
 def test_wrong_options_are_named(data_dir, given, message):
   with pytest.raises(UserError, match=message):
-    make(data_dir, **{"train": "photographs", "held_out": 1, "side": 40, **given})
+    make(data_dir, **{"train": "photographs", "held_out": 1, "side": 40, **given}).sizes  # noqa: B018
 
 
 def test_a_folder_without_images_is_named(tmp_path):
   (tmp_path / "empty").mkdir()
   with pytest.raises(UserError, match=r"There are no images in .*empty"):
-    make(tmp_path, train="empty")
+    make(tmp_path, train="empty").sizes  # noqa: B018
 
 
 def test_tests_are_needed_to_test(data_dir):

@@ -61,22 +61,26 @@ def mean_ranks(rows):
 def explained(rows):
   """Returns what share of the variance of a task's scores network and layer explain, a row a task.
 
-  Two-way analysis of variance without interaction, over the networks that have a score at every
-  layer. With few networks or layers the shares are rough.
+  Two-way analysis of variance without interaction, over networks that have scores at the same
+  layers: the most scores that make such a table. With few networks or layers the shares are rough.
 
   Args:
     rows: what `ranks` returned.
   """
   found = []
   for task, of_task in _by([row for row in rows if row["layer"]], lambda r: r["task"]).items():
-    layers = sorted({row["layer"] for row in of_task})
     scores = {(row["network"], row["layer"]): row["score"] for row in of_task}
-    networks = [network for network in dict.fromkeys(row["network"] for row in of_task)
-                if all((network, number) in scores for number in layers)]
+    layers_of = {network: {row["layer"] for row in of_network}
+                 for network, of_network in _by(of_task, lambda r: r["network"]).items()}
+    layers, networks = max(
+        ((sorted(layers), [name for name, others in layers_of.items() if layers <= others])
+         for layers in layers_of.values()), key=lambda both: len(both[0]) * len(both[1]))
     if len(networks) < 2 or len(layers) < 2:
       continue
     grid = np.array([[scores[network, number] for number in layers] for network in networks])
     total = np.sum((grid - grid.mean())**2)
+    if not total:
+      continue
     by_network = len(layers) * np.sum((grid.mean(axis=1) - grid.mean())**2)
     by_layer = len(networks) * np.sum((grid.mean(axis=0) - grid.mean())**2)
     found.append({

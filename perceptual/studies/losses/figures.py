@@ -10,6 +10,7 @@ from perceptual.common import files
 from perceptual.studies.losses import analyses, table
 
 _FORMATS = ("png", "pdf")
+_ASIDE = 0.2  # of a layer, over which the points of all networks are spread to be told apart
 _NO_DATE = {"pdf": {"CreationDate": None}, "png": {}}
 
 
@@ -33,15 +34,19 @@ def draw_all(rows, baselines, output):
 def layers(rows, baselines):
   """Draws the score of every loss by its layer, a panel a task and a line a network."""
   tasks = list(dict.fromkeys(row["task"] for row in rows))
+  networks = list(dict.fromkeys(row["network"] for row in rows if row["layer"]))
+  labels = _labels(networks)
   figure, panels = _panels(len(tasks))
   for axes, task in zip(panels, tasks):
     of_task = [row for row in rows if row["task"] == task]
     chosen = table.PRIMARY[task.partition(" ")[0]]
-    for number, network in enumerate(dict.fromkeys(r["network"] for r in of_task if r["layer"])):
+    for number, network in enumerate(networks):
       line = sorted((r for r in of_task if r["network"] == network), key=lambda r: r["layer"])
-      axes.errorbar([r["layer"] for r in line], [r["score"] for r in line],
+      aside = _ASIDE * (number - (len(networks) - 1) / 2) / len(networks)
+      axes.errorbar([r["layer"] + aside for r in line], [r["score"] for r in line],
                     yerr=[np.nan_to_num(r["half_width"]) for r in line], marker="o", capsize=3,
-                    color=f"C{number % 10}", label=network)
+                    color=f"C{number % 10}", linestyle="-" if number < 10 else "--",
+                    label=labels[network])
     for row in of_task:
       if row["layer"] is None:
         axes.axhline(row["score"], color="black", linestyle="--", label=row["network"])
@@ -51,8 +56,7 @@ def layers(rows, baselines):
       axes.axhline(np.mean(known), color="gray", linestyle=":", label="without training")
     axes.set(xlabel="layer", ylabel=chosen.label, title=task.replace("_", " "))
     axes.xaxis.get_major_locator().set_params(integer=True)
-  handles, labels = _legend(panels)
-  figure.legend(handles, labels, loc="outside lower center", ncols=4)
+  _add_legend(figure, panels)
   return figure
 
 
@@ -68,10 +72,12 @@ def rank_by_network_and_layer(rows):
   figure, (axes,) = _panels(1, height=1.2 + 0.35 * len(networks))
   image = axes.imshow(grid, cmap="viridis_r", aspect="auto")
   axes.set(xticks=range(len(numbers)), xticklabels=numbers, yticks=range(len(networks)),
-           yticklabels=networks, xlabel="layer", title="mean rank over tasks, 1 is the best")
+           yticklabels=_labels(networks).values(), xlabel="layer")
+  figure.suptitle("mean rank over tasks, 1 is the best")
   for (i, j), value in np.ndenumerate(grid):
     if not np.isnan(value):
-      axes.text(j, i, f"{value:.1f}", ha="center", va="center", color="white")
+      axes.text(j, i, f"{value:.1f}", ha="center", va="center",
+                color="white" if image.norm(value) > 0.5 else "black")
   figure.colorbar(image, ax=axes)
   return figure
 
@@ -82,13 +88,13 @@ def accuracy(rows):
   tasks = list(dict.fromkeys(row["task"] for row in known))
   figure, panels = _panels(len(tasks))
   for axes, task in zip(panels, tasks):
-    found = [row for row in known if row["task"] == task]
-    points = axes.scatter(
-        [analyses.IMAGENET_ACCURACY[r["network"]] for r in found], [r["score"] for r in found],
-        c=[r["layer"] for r in found], cmap="viridis")
+    for number in sorted({row["layer"] for row in known}):
+      found = [row for row in known if (row["task"], row["layer"]) == (task, number)]
+      axes.scatter([analyses.IMAGENET_ACCURACY[r["network"]] for r in found],
+                   [r["score"] for r in found], color=f"C{number - 1}", label=f"layer {number}")
     axes.set(xlabel="ImageNet accuracy, %", ylabel=table.PRIMARY[task.partition(" ")[0]].label,
              title=task.replace("_", " "))
-    figure.colorbar(points, ax=axes, label="layer")
+  _add_legend(figure, panels)
   return figure
 
 
@@ -99,12 +105,21 @@ def _panels(count, height=4.0):
   return figure, list(np.ravel(figure.subplots(1, count)))
 
 
-def _legend(panels):
+def _labels(networks):
+  """Returns what networks are called in figures: run directories by their last part."""
+  short = [network.rpartition("/")[2] for network in networks]
+  return dict(zip(networks, short if len(set(short)) == len(networks) else networks))
+
+
+def _add_legend(figure, panels):
+  """Adds one legend of all panels below them, in as many columns as there is room for."""
   entries = {}
   for axes in panels:
     for handle, label in zip(*axes.get_legend_handles_labels()):
       entries.setdefault(label, handle)
-  return list(entries.values()), list(entries)
+  inches = 0.7 + 0.085 * max(map(len, entries))  # of a column: its line and its letters
+  figure.legend(entries.values(), entries, loc="outside lower center",
+                ncols=max(1, min(len(entries), int(figure.get_figwidth() / inches))))
 
 
 def _save(figure, stem):

@@ -43,9 +43,12 @@ def write(study, folder, *, report=print):
               and folder.state(run).state == study_dir.FINISHED]
   found["paired"] = paired.differences(study, folder, finished)
   for name, rows in found.items():
-    if rows:
-      tables.write_csv(output / f"{name}.csv", rows)
-      report(f"{name.replace('_', ' ')}\n{_text(rows)}\n")
+    if not rows:
+      (output / f"{name}.csv").unlink(missing_ok=True)  # of fewer runs, before
+      continue
+    tables.write_csv(output / f"{name}.csv", rows)
+    shown = [row for row in rows if name != "paired" or _is_primary(row)]
+    report(f"{name.replace('_', ' ')}\n{_text(shown)}\n")
   drawn = figures.draw_all(ranks, table.baselines(path), output)
   sheets = _sheets(folder, finished, output)
   report("Written: " + "  ".join(map(str, [output, *(p.name for p in drawn + sheets)])))
@@ -68,6 +71,11 @@ def _sheets(folder, runs, output):
           [results.Picture(run, {run: loading.load_image(path)})
            for run, path in of_runs.items()], written[-1])
   return written
+
+
+def _is_primary(row):
+  chosen = table.PRIMARY[row["task"].partition(" ")[0]]
+  return (row["protocol"], row["measure"]) == (chosen.protocol, chosen.measure)
 
 
 def _text(rows):

@@ -53,7 +53,7 @@ class Score:
     network: of the loss.
     tap: its layer; empty for pixels.
     test, protocol, measure: as `tasks.results` has them.
-    values: one for each seed.
+    values: one for each seed; NaN where the measure was not defined for any image.
   """
 
   task: str
@@ -72,17 +72,17 @@ class Score:
   @property
   def mean(self):
     """The mean over seeds."""
-    return float(np.mean(self.values))
+    return float(np.nanmean(self.values))
 
   @property
   def half_width(self):
     """Half the 95% interval of the mean, by Student's t over seeds; NaN of a single seed."""
-    count = len(self.values)
+    count = np.count_nonzero(~np.isnan(self.values))
     if count < 2:
       return np.nan
     from scipy import stats
 
-    spread = np.std(self.values, ddof=1) / np.sqrt(count)
+    spread = np.nanstd(self.values, ddof=1) / np.sqrt(count)
     return float(stats.t.ppf(0.975, count - 1) * spread)
 
 
@@ -99,11 +99,13 @@ def read(path):
                            "collect` writes it.") from None
   found = {}
   for row in rows:
-    if row.get("method") == "network" and row.get("mean"):
-      found.setdefault(_key(row), []).append(float(row["mean"]))
-  if not found:
+    if row.get("method") == "network":
+      found.setdefault(_key(row), []).append(float(row["mean"] or "nan"))
+  scores = [Score(*key, values=tuple(values)) for key, values in found.items()
+            if not np.all(np.isnan(values))]
+  if not scores:
     raise errors.UserError(f"{path} is damaged, or has no measure of a trained network.")
-  return [Score(*key, values=tuple(values)) for key, values in found.items()]
+  return scores
 
 
 def baselines(path):
@@ -136,10 +138,11 @@ def primary(scores):
     chosen = PRIMARY[score.task.partition(" ")[0]]
     if (score.protocol, score.measure) == (chosen.protocol, chosen.measure):
       found.setdefault((score.task, score.network, score.tap), []).append(score)
-  return [
+  averaged = [
       Score(task, network, tap, "mean", of_tests[0].protocol, of_tests[0].measure,
             tuple(np.mean([score.values for score in of_tests], axis=0).tolist()))
       for (task, network, tap), of_tests in found.items()]
+  return [score for score in averaged if not np.all(np.isnan(score.values))]
 
 
 def by_loss(scores, task):

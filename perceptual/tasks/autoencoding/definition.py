@@ -37,6 +37,8 @@ def make(data_dir=None, *, images, unlabelled=None, limit=None, code=64, probe_e
   """
   errors.require_integer("autoencoding.code", code)
   errors.require_integer("autoencoding.probe_epochs", probe_epochs)
+  if limit is not None:
+    errors.require_integer("autoencoding.limit", limit)
   if images.image_size not in _SIDES:
     raise UserError(f"{images.name} has images of {images.image_size}x{images.image_size} pixels; "
                     f"autoencoding takes {', '.join(map(str, _SIDES[:-1]))} or {_SIDES[-1]}: "
@@ -93,15 +95,14 @@ class Autoencoding(task.Task):
   def test(self, model, *, seed, progress):
     encoder, codes, labels = network.encoder(model), {}, {}
     for part, name in (("train", "train"), ("validation", "test")):
-      progress(f"encoding {self._images.name}: {self._images.sizes[part]:,} images")
+      progress(f"encoding {self._images.name}: {self._images.sizes[part]:,} images to {name}")
       codes[name], labels[name] = self._encoded(encoder, part)
     for part, found in labels.items():
       if len(np.unique(found)) < 2:
         raise UserError(f"{self._images.name}: the {part} images are of one class, which tells "
                         "nothing of the codes.")
-    progress(f"training {plural(len(probes.PROBES), 'probe')}")
-    correct = probes.correct(
-        codes, labels, self._images.num_classes, seed=seed, epochs=self._probe_epochs)
+    correct = probes.correct(codes, labels, self._images.num_classes, seed=seed,
+                             epochs=self._probe_epochs, progress=progress)
     return [self._of_probes(correct), self._of_pictures(model)]
 
   def _of_probes(self, correct):

@@ -17,7 +17,7 @@ _PATIENCE = 25
 _VALIDATED = 0.2  # share of the training codes that stops training
 
 
-def correct(codes, labels, classes, *, seed=0, epochs=500):
+def correct(codes, labels, classes, *, seed=0, epochs=500, progress=print):
   """Returns which test codes each probe classifies rightly: `{probe: [n] bool}`.
 
   Args:
@@ -26,13 +26,15 @@ def correct(codes, labels, classes, *, seed=0, epochs=500):
     classes: number of classes.
     seed: of the weights, the order, and which training codes are held out for validation.
     epochs: at most so many passes; training ends after 25 without a lower validation loss.
+    progress: called with a line of text as the training of a probe begins.
   """
   order = np.random.default_rng(seed).permutation(len(labels["train"]))
   held_out = order[:max(1, int(_VALIDATED * len(order)))]
   trained = order[len(held_out):]
   one_hot = np.eye(classes, dtype=np.float32)[labels["train"]]
   found = {}
-  for name, hidden in PROBES.items():
+  for number, (name, hidden) in enumerate(PROBES.items(), start=1):
+    progress(f"training probe {number} of {len(PROBES)}: {name}")
     keras.utils.set_random_seed(seed)
     probe = _probe(codes["train"].shape[1], hidden, classes)
     probe.fit(

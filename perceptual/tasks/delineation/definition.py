@@ -1,5 +1,7 @@
 """The task: what is trained on which windows, and how it is validated and tested."""
 
+import functools
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -34,7 +36,7 @@ def make(data_dir=None, *, train=None, validation=None, held_out=1, side=224, cr
     tolerance: of the comparison of skeletons, in pixels.
 
   Raises:
-    UserError: an illegal option, or as `tiles.Tiles`.
+    UserError: an illegal option; where tiles are first asked for, as `tiles.Tiles`.
   """
   for name, value in (("side", side), ("held_out", held_out), ("crops_per_tile", crops_per_tile),
                       ("refinements", refinements)):
@@ -48,9 +50,9 @@ def make(data_dir=None, *, train=None, validation=None, held_out=1, side=224, cr
     raise UserError("delineation.train is not given: name a folder of images and masks.")
   if not isinstance(tests, (tuple, list)):
     raise UserError(f"delineation.tests must be a list of folders, not {tests!r}.")
-  split = _split(train, validation, data_dir, side, held_out)
   return Delineation(
-      split, [(source, data_dir) for source in tests], crops_per_tile=crops_per_tile, flip=flip,
+      lambda: _split(train, validation, data_dir, side, held_out),
+      [(source, data_dir) for source in tests], side=side, crops_per_tile=crops_per_tile, flip=flip,
       refinements=refinements, leak=leak, tolerance=tolerance)
 
 
@@ -62,20 +64,38 @@ class Delineation(task.Task):
   best_by = "validation_bce"
   higher_is_better = False
 
-  def __init__(self, split, tests, *, crops_per_tile, flip, refinements, leak, tolerance):
-    self._tiles = {part: source for part, (source, _) in split.items()}
-    self._names = {part: names for part, (_, names) in split.items()}
-    self._windows = self._tiles["validation"].grid(self._names["validation"])
+  def __init__(self, load_split, tests, *, side, crops_per_tile, flip, refinements, leak,
+               tolerance):
+    self._load_split = load_split
     self._tests = tests
     self._crops_per_tile = crops_per_tile
     self._flip = flip
     self._refinements = refinements
     self._leak = leak
     self._tolerance = tolerance
-    self._side = self._tiles["train"].side
-    self.sizes = {"train": len(self._names["train"]) * crops_per_tile,
-                  "validation": len(self._windows)}
-    self.target_size = (self._side, self._side)
+    self._side = side
+    self.target_size = (side, side)
+
+  @functools.cached_property
+  def _split(self):
+    return self._load_split()
+
+  @property
+  def _tiles(self):
+    return {part: source for part, (source, _) in self._split.items()}
+
+  @property
+  def _names(self):
+    return {part: names for part, (_, names) in self._split.items()}
+
+  @functools.cached_property
+  def _windows(self):
+    return self._tiles["validation"].grid(self._names["validation"])
+
+  @property
+  def sizes(self):
+    return {"train": len(self._names["train"]) * self._crops_per_tile,
+            "validation": len(self._windows)}
 
   def as_data(self):
     return {"side": self._side, "crops_per_tile": self._crops_per_tile, "flip": self._flip,
@@ -124,6 +144,9 @@ class Delineation(task.Task):
     for source, data_dir in self._tests:
       tested = tiles.Tiles(source, data_dir, self._side)
       windows = tested.grid()
+      if not windows:
+        raise UserError(f"{source}: no window of {self._side} pixels a side has imagery, of those "
+                        "that lie side by side from the upper left: there is nothing to test on.")
       progress(f"testing on {source}: {plural(len(windows), 'window')} of "
                f"{plural(len(tested.names), 'tile')}, and whole tiles")
       found.append(self._result(source, "windows", model, {

@@ -130,7 +130,12 @@ def _paired(folder):
   found = {}
   for part in ("images", "masks"):
     paths = image_sources.image_paths(image_sources.folder(folder / part))
-    found[part] = {name.rpartition(".")[0]: path for name, path in paths.items()}
+    found[part] = {}
+    for name, path in paths.items():
+      other = found[part].setdefault(name.rpartition(".")[0], path)
+      if other != path:
+        raise UserError(f"{folder / part} has both {other.name} and {path.name}: photographs and "
+                        "masks pair by their names without suffixes.")
     if not paths:
       raise UserError(f"There are no images in {folder / part}.")
   alone = sorted(set(found["images"]) ^ set(found["masks"]))
@@ -146,5 +151,5 @@ def _binary(image, path):
   values = np.unique(image)
   if not np.isin(values, (0, 255)).all() and not np.isin(values, (0, 1)).all():
     raise UserError(f"{path} is not a mask: its values must be 0 and 255 (or 0 and 1), not "
-                    f"{', '.join(map(str, values[:4]))}{', ...' if len(values) > 4 else ''}.")
+                    f"{', '.join(map(str, values[:4]))}{' and others' * (len(values) > 4)}.")
   return np.where(image.max(axis=-1) > 0, 255, 0).astype(np.uint8)

@@ -1,9 +1,12 @@
 """The task: what is trained on which pairs, and how it is validated."""
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 
 from perceptual import errors
+from perceptual.common.progress import plural
 from perceptual.errors import UserError
 from perceptual.metrics import classical
 from perceptual.tasks import image_sources, streams, task
@@ -33,13 +36,16 @@ def make(data_dir=None, *, train=None, validation=None, held_out=100, limit=None
     metrics: metrics by which the standard tests are measured besides, as `load_metric` takes them.
 
   Raises:
-    UserError: an illegal option, there are no such photographs, or too small ones.
+    UserError: an illegal option; where photographs are first asked for, there are none, or too
+      small ones.
   """
   if scale not in tuple(network.DOUBLINGS):
     raise errors.unknown("scale", scale, network.DOUBLINGS)
   errors.require_integer("super_resolution.side", side, at_least=5 * scale)
   errors.require_integer("super_resolution.held_out", held_out)
   errors.require_integer("super_resolution.channels", channels)
+  if limit is not None:
+    errors.require_integer("super_resolution.limit", limit)
   errors.require_number("super_resolution.blur", blur, at_least=0)
   errors.require_bool("super_resolution.enlarge", enlarge)
   if side % scale:
@@ -49,10 +55,13 @@ def make(data_dir=None, *, train=None, validation=None, held_out=100, limit=None
   for name, value in (("tests", tests), ("metrics", metrics)):
     if not isinstance(value, (tuple, list)):
       raise UserError(f"super_resolution.{name} must be a list of names, not {value!r}.")
-  split = _split(train, validation, data_dir, held_out, limit)
-  if not enlarge:
-    for images in split.values():
+
+  def split():
+    found = _split(train, validation, data_dir, held_out, limit)
+    for images in () if enlarge else found.values():
       _require_side(images, side)
+    return found
+
   return SuperResolution(
       split, {source: (source, data_dir) for source in tests}, scale=scale, side=side, blur=blur,
       channels=channels, metrics=tuple(metrics))
@@ -66,15 +75,22 @@ class SuperResolution(task.Task):
   best_by = "validation_psnr"
   higher_is_better = True
 
-  def __init__(self, split, tests, *, scale, side, blur, channels, metrics):
-    self._split = split
+  def __init__(self, load_split, tests, *, scale, side, blur, channels, metrics):
+    self._load_split = load_split
     self._tests = tests
     self._metrics = metrics
     self._pair = {"scale": scale, "side": side, "blur": blur}
     self._channels = channels
     self._psnr = classical.build("psnr", channels="luma")
-    self.sizes = {name: len(images.names) for name, images in split.items()}
     self.target_size = (side, side)
+
+  @functools.cached_property
+  def _split(self):
+    return self._load_split()
+
+  @property
+  def sizes(self):
+    return {name: len(images.names) for name, images in self._split.items()}
 
   def as_data(self):
     return {**self._pair, "channels": self._channels, "photographs": self._split["train"].name,
@@ -128,7 +144,7 @@ def _split(train, validation, data_dir, held_out, limit):
     return {"train": images,
             "validation": image_sources.load(validation, data_dir, limit=held_out)}
   if held_out >= len(images.names):
-    raise UserError(f"{train} has {len(images.names)} photographs, of which "
+    raise UserError(f"{train} has {plural(len(images.names), 'photograph')}, of which "
                     f"super_resolution.held_out = {held_out} leaves none to train on.")
   order = np.random.default_rng(_SPLIT_SEED).permutation(len(images.names)).tolist()
   return {"train": images.some(sorted(order[held_out:])),

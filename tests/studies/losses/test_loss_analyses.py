@@ -49,6 +49,14 @@ def test_networks_without_a_score_at_every_layer_are_left_out_of_shares():
   assert row["networks"] == 2
 
 
+def test_shares_are_of_networks_at_the_same_layers():
+  rows = [{"task": "t", "network": network, "layer": layer, "score": layer}
+          for network, layers in {"a": (1, 2), "b": (2, 4), "c": (2, 4)}.items()
+          for layer in layers]
+  (row,) = analyses.explained(rows)
+  assert (row["networks"], row["layers"], row["layer"]) == (2, 2, 1.0)
+
+
 def test_what_predicts_scores_is_correlated_by_rank():
   names = list(analyses.IMAGENET_ACCURACY)[:6]
   order = np.argsort(np.argsort([analyses.IMAGENET_ACCURACY[name] for name in names]))
@@ -66,6 +74,8 @@ def test_intervals_are_students_over_seeds():
   (score, *_) = _scores([[30]])
   assert score.mean == 30
   assert score.half_width == pytest.approx(12.706 * np.sqrt(0.5) / np.sqrt(2), rel=1e-3)
+  undefined = table.Score("autoencoding", "a", "b", "c", "d", "e", (1.0, np.nan))
+  assert undefined.mean == 1.0 and np.isnan(undefined.half_width)
   single = table.Score("autoencoding", "a", "b", "c", "d", "e", (1.0,))
   assert np.isnan(single.half_width)
 

@@ -216,7 +216,7 @@ def _judged():
   from perceptual.studies.analyses import loading
 
   judged = loading.judged_set(FLAGS.judged_set, data_dir=FLAGS.data_dir, limit=FLAGS.limit)
-  if getattr(judged, "kind", "2afc") != "2afc":
+  if judged.kind == "jnd":
     raise command_line.UsageError(f"--judged_set={judged.name} is of kind {judged.kind}: study "
                                   "score takes triplets, and judged/NAME.")
   return judged

@@ -20,6 +20,7 @@ class OwnSet:
 
   Attributes:
     name: what the set is called in tables: `judged/mine at 64 pixels`.
+    kind: that of its judgements, as of `prepared.PreparedJudgements`.
     size: the number of examples.
     sha256: of its examples and images.
   """
@@ -35,6 +36,7 @@ class OwnSet:
     self._judged, self._view = judged, view
     self._answers = answers.of(judged, str(view))
     self.name = own_sets.PREFIX + self._answers.name
+    self.kind = judged.kind
     self.size = judged.size
     self.sha256 = judged.provenance["sha256"]
 

@@ -158,6 +158,8 @@ def _plan():
   peak = None if FLAGS.peak_gflops is None else 1e9 * FLAGS.peak_gflops
   device = devices.device(FLAGS.device, peak)
   print(plan_text.table(planned, FLAGS.device, device))
+  if study.note:
+    print(study.note)
   if folder is None:
     print("With --study_dir, every number of every run is written there, as plan.csv.")
   else:

@@ -79,15 +79,19 @@ class Study:
     include: gin files of other studies, whose runs are this study's too.
     bindings: binding -> value, the same in all runs, the included ones too: what is scored, and
       how often.
+    note: a sentence about the whole study that `perceptual study plan` prints; None for none.
   """
 
   name: str | None = None
   sweeps: tuple[Sweep, ...] = ()
   include: tuple[str, ...] = ()
   bindings: dict = dataclasses.field(default_factory=dict)
+  note: str | None = None
 
   def __post_init__(self):
     require_name("study.name", self.name)
+    if self.note is not None and not isinstance(self.note, str):
+      raise errors.UserError(f"study.note must be a sentence, not {self.note!r}.")
     if not isinstance(self.sweeps, (tuple, list)):
       raise errors.UserError(f"study.sweeps must be a list of @NAME/sweep(), not {self.sweeps!r}.")
     for sweep in self.sweeps:

@@ -77,11 +77,13 @@ class Study:
     name: its name.
     columns: the bindings that vary in it.
     runs: its `Run`s, by index.
+    note: a sentence about it for whoever plans it; None for none.
   """
 
   name: str
   columns: tuple[str, ...]
   runs: tuple[Run, ...]
+  note: str | None = None
 
   def run(self, name):
     """Returns the run of a name, None if there is none."""
@@ -95,7 +97,8 @@ def read(file):
     UserError: if the file or one it includes is missing or wrong, two different runs have one name,
       or there is no run that a learned one builds on.
   """
-  name, parts = _parts(file, including=())
+  asked, parts = _parts(file, including=())
+  name = asked.name
   if not parts:
     raise errors.UserError(f"The study {file} has no runs.")
   columns = tuple(dict.fromkeys(
@@ -110,11 +113,14 @@ def read(file):
     if run.trunk is not None and run.trunk not in found:
       raise errors.UserError(f"The run {run.name} learns on {run.trunk}, which is not a run of the "
                              f"study {name}.")
-  return Study(name, columns, runs)
+  return Study(name, columns, runs, asked.note)
 
 
 def _parts(file, including):
-  """Returns the study's name and its (study name, fixed bindings, sweep)s, included ones first."""
+  """Returns the file's `sweeps.Study` and its (study name, fixed bindings, sweep)s.
+
+  Those of included files come first.
+  """
   if file in including:
     raise errors.UserError(f"The study {file} includes itself: {' -> '.join((*including, file))}.")
   config.parse([file])
@@ -125,7 +131,7 @@ def _parts(file, including):
     parts += [(part, {**fixed, **study.bindings}, sweep)
               for part, fixed, sweep in _parts(other, (*including, file))[1]]
   parts += [(study.name, study.bindings, sweep) for sweep in study.sweeps]
-  return study.name, parts
+  return study, parts
 
 
 def _add(found, run, study):

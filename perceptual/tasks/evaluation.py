@@ -1,5 +1,6 @@
 """The test of a network that was trained for a task, from its folder."""
 
+from perceptual.errors import UserError
 from perceptual.tasks import results
 from perceptual.training import model_dir
 
@@ -20,8 +21,8 @@ def evaluate(path, task, *, checkpoint="best_score", seed=0, progress=print):
     (results, paths): the `results.Result`s, and the tables that were written.
 
   Raises:
-    UserError: there is no such run or checkpoint, it is of another task, or there is nothing to
-      test on.
+    UserError: there is no such run or checkpoint, it is of another task or of another network, or
+      there is nothing to test on.
   """
   folder = model_dir.ModelDir(path)
   model = load(folder, task, checkpoint)
@@ -38,6 +39,11 @@ def load(folder, task, checkpoint):
     checkpoint: as of `evaluate`.
   """
   folder.read_task()  # for its errors
+  trained = (folder.read_run() or {}).get("task", {})
+  for option, value in task.architecture.items():
+    if option in trained and trained[option] != value:
+      raise UserError(f"The network in {folder.path} was trained with {task.name}.{option} = "
+                      f"{trained[option]!r}: with {value!r} it would be another.")
   latest = folder.require_latest(checkpoint)
   model = task.build()
   model_dir.assign_weights(model, latest)

@@ -40,6 +40,11 @@ class Task(abc.ABC):
   def description(self):
     """Returns lines of text for people on the data."""
 
+  @property
+  @abc.abstractmethod
+  def architecture(self):
+    """What its network is built by: option -> value, as plain data."""
+
   @abc.abstractmethod
   def build(self):
     """Returns the network, a new `keras.Model`, each layer named."""

@@ -106,6 +106,13 @@ def test_a_plan_says_last_that_sizes_are_the_published_ones(run, flags, tmp_path
     assert out.splitlines()[-1].startswith("Sizes: ImageNet's 1,281,167 images of 1,000 classes, ")
 
 
+def test_a_plan_says_what_the_study_notes(run, flags, tmp_path):
+  study = tmp_path / "study.gin"
+  study.write_text(f"{study.read_text()}\nstudy.note = 'Others trained 722.'\n")
+  code, out, _ = run("plan", *flags)
+  assert code == 0 and "Others trained 722." in out.splitlines()
+
+
 def test_refused_runs_are_one_line(run, flags, tmp_path):
   (tmp_path / "base.gin").write_text(BASE + "train.label_smoothing = 2.0\n")
   code, out, error = run("plan", *flags)

@@ -151,6 +151,14 @@ def test_a_run_is_tested_from_its_folder_alone(make_run, tasks):
     evaluation.evaluate(run.folder.path.parent, tasks["delineation"])
 
 
+def test_weights_are_not_put_into_another_network_of_their_shapes(make_run, tasks, monkeypatch):
+  run = make_run("delineation", train_steps=1)
+  run.train()
+  monkeypatch.setattr(tasks["delineation"], "_leak", 0.2)
+  with pytest.raises(UserError, match=r"was trained with delineation\.leak = 0\.0: with 0\.2 it"):
+    evaluation.evaluate(run.folder.path, tasks["delineation"], checkpoint="last")
+
+
 def test_a_metric_too_large_for_the_targets_is_refused(make_run):
   with pytest.raises(UserError, match=r"ms-ssim needs images of at least 161 pixels a side; "
                                       r"those of the task super_resolution have 48x48"):

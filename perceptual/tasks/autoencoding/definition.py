@@ -67,7 +67,7 @@ class Autoencoding(task.Task):
 
   def as_data(self):
     return {"images": self._source.name, "image_size": self._images.image_size,
-            "code": self._code, **self.sizes}
+            **self.architecture, **self.sizes}
 
   def description(self):
     padded = ", mirrored at the borders to 64x64" if self._images.image_size in (
@@ -79,8 +79,12 @@ class Autoencoding(task.Task):
             f"{self._images.sizes['train']:,} images to train and "
             f"{self._images.sizes['validation']:,} to test"]
 
+  @property
+  def architecture(self):
+    return {"side": self._side, "code": self._code}
+
   def build(self):
-    return network.build(self._side, self._code)
+    return network.build(**self.architecture)
 
   def train_batches(self, **stream):
     return self._source.train_batches(**stream).map(self._as_pair)

@@ -99,7 +99,7 @@ class Delineation(task.Task):
 
   def as_data(self):
     return {"side": self._side, "crops_per_tile": self._crops_per_tile, "flip": self._flip,
-            "refinements": self._refinements, "leak": self._leak,
+            "refinements": self._refinements, **self.architecture,
             "tiles": self._tiles["train"].name, **self.sizes}
 
   def description(self):
@@ -111,8 +111,12 @@ class Delineation(task.Task):
       lines.append(f"left out, without a window of imagery: {', '.join(left_out)}")
     return lines
 
+  @property
+  def architecture(self):
+    return {"leak": self._leak}
+
   def build(self):
-    return network.build(self._leak)
+    return network.build(**self.architecture)
 
   def train_batches(self, **stream):
     return streams.train_batches(

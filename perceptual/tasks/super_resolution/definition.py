@@ -93,7 +93,7 @@ class SuperResolution(task.Task):
     return {name: len(images.names) for name, images in self._split.items()}
 
   def as_data(self):
-    return {**self._pair, "channels": self._channels, "photographs": self._split["train"].name,
+    return {**self._pair, **self.architecture, "photographs": self._split["train"].name,
             **self.sizes}
 
   def description(self):
@@ -103,8 +103,12 @@ class SuperResolution(task.Task):
             f"{self._pair['side']}x{self._pair['side']}"
             f"{f', blurred by {blur:g}' if blur else ''}"]
 
+  @property
+  def architecture(self):
+    return {"scale": self._pair["scale"], "channels": self._channels}
+
   def build(self):
-    return network.build(self._pair["scale"], self._channels)
+    return network.build(**self.architecture)
 
   def train_batches(self, **stream):
     return streams.train_batches(

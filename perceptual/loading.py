@@ -61,6 +61,18 @@ def load_metric(source=None, *, float_range=None, **given):
   return metric.loaded_from({"source": source, "float_range": float_range, **given})
 
 
+def options_of(source):
+  """Returns what `load_metric` takes of a source: name of an option -> its `metrics.options` kind.
+
+  Args:
+    source: the first argument of `load_metric`.
+
+  Raises:
+    UserError: if there is no such metric.
+  """
+  return _found(source)[2]
+
+
 def load_in_keras(metric=None, **given):
   """Returns a metric that Keras runs, so that its weights and gradients are at hand.
 

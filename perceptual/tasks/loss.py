@@ -18,8 +18,7 @@ from keras import ops
 
 from perceptual import errors
 from perceptual.errors import UserError
-from perceptual.loading import load_metric
-from perceptual.metrics import registry
+from perceptual.loading import load_metric, options_of
 from perceptual.metrics.feature_metric import FeatureMetric, weights_hash
 
 
@@ -93,15 +92,12 @@ class Settings:
     given = {"taps": self.taps and list(self.taps), "distance": self.distance,
              "checkpoint": self.checkpoint}
     given = {name: value for name, value in given.items() if value is not None}
-    spec = registry.find(self.metric.partition(":")[0])
-    if spec is not None:
-      if unfit := [name for name in given if name not in spec.options]:
-        raise UserError(
-            f"loss.{unfit[0]}: the metric {self.metric} has "
-            f"{'no features' if spec.kind == 'classical' else f'no option {unfit[0]}'}: set "
-            f"{_unset(unfit)}.")
-      if weights_dir is not None and "weights" in spec.options:
-        given["weights"] = weights_dir
+    options = options_of(self.metric)
+    if unfit := [name for name in given if name not in options]:
+      raise UserError(f"loss.{unfit[0]}: the metric {self.metric} has no option {unfit[0]}: set "
+                      f"{_unset(unfit)}.")
+    if weights_dir is not None and "weights" in options:
+      given["weights"] = weights_dir
     return load_metric(self.metric, **given)
 
 

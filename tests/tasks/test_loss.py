@@ -121,9 +121,9 @@ def test_illegal_settings_are_named(given, message):
 
 @pytest.mark.parametrize(("given", "message"), [
     ({"metric": "ssim", "taps": ("relu1",)},
-     "loss.taps: the metric ssim has no features: set loss.taps = None"),
+     "loss.taps: the metric ssim has no option taps: set loss.taps = None"),
     ({"metric": "psnr:crop=4", "distance": "l2"},
-     "loss.distance: the metric psnr:crop=4 has no features"),
+     "loss.distance: the metric psnr:crop=4 has no option distance"),
     ({"metric": "lpips-alex", "taps": ("relu1",)}, "has no option taps"),
     ({"metric": "nothing"}, "Unknown metric 'nothing'"),
     ({"metric": "gaussian-resnet2", "taps": ("relu9",)}, "Unknown tap 'relu9'. Available: "),
@@ -131,6 +131,12 @@ def test_illegal_settings_are_named(given, message):
 def test_a_metric_that_cannot_serve_is_named(given, message):
   with pytest.raises(UserError, match=message):
     loss.Settings(**given).make()
+
+
+def test_an_export_takes_no_options(tmp_path):
+  (tmp_path / "saved_model.pb").touch()
+  with pytest.raises(UserError, match=r"has no option taps: set loss.taps = None, loss.distance"):
+    loss.Settings(metric=str(tmp_path), taps=("relu1",), distance="l2").make()
 
 
 def test_a_loss_drives_an_image_to_its_target(pair, tiny_metric):

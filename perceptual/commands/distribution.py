@@ -39,6 +39,12 @@ def define_training_flags(flag_values):
   define_flags(flag_values)
 
 
+def given(flag_values):
+  """Returns the flags of `define_training_flags` that were given, as they are typed."""
+  return tuple(flag_values[name].serialize() for name in (*FLAG_NAMES, "deterministic")
+               if flag_values[name].present)
+
+
 def training_strategy(flag_values):
   """Returns `strategy(flag_values)`, with deterministic kernels if they are asked for."""
   import tensorflow as tf

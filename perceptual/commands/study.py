@@ -111,7 +111,8 @@ flags.DEFINE_integer(
     "memory_gb", 16, "submit, slurm and kubernetes: memory of each run.", lower_bound=1,
     flag_values=FLAGS)
 flags.DEFINE_integer(
-    "gpus", 0, "submit, slurm and kubernetes: GPUs of each run.", lower_bound=0, flag_values=FLAGS)
+    "gpus", 0, "submit, slurm and kubernetes: GPUs of each run; several train by "
+    "--distribution_strategy=mirrored unless you say otherwise.", lower_bound=0, flag_values=FLAGS)
 flags.DEFINE_integer(
     "hours", 24, "submit, slurm and kubernetes: time limit of each run.", lower_bound=1,
     flag_values=FLAGS)
@@ -286,14 +287,26 @@ def _submit():
   study, runs = _chosen()
   job = jobs.Job(
       study=FLAGS.study, name=study.name, study_dir=FLAGS.study_dir, data_dir=FLAGS.data_dir,
-      indices=tuple(run.index for run in runs), cpus=FLAGS.cpus, memory_gb=FLAGS.memory_gb,
-      gpus=FLAGS.gpus, hours=FLAGS.hours, parallel=FLAGS.parallel)
+      runs={run.index: run.name for run in runs}, cpus=FLAGS.cpus, memory_gb=FLAGS.memory_gb,
+      gpus=FLAGS.gpus, hours=FLAGS.hours, parallel=FLAGS.parallel,
+      flags=_flags_of_runs())
   options = {"slurm": {}, "kubernetes": {"image": FLAGS.image, "volume_claim": FLAGS.volume_claim,
                                          "mount": FLAGS.mount},
              "tpu": {"accelerator_type": FLAGS.accelerator_type, "zone": FLAGS.zone,
                      "runtime_version": FLAGS.runtime_version, "bucket": FLAGS.bucket}}
   path, command = jobs.write(job, _folder(study).path, FLAGS.engine, **options[FLAGS.engine])
   print(f"{progress.plural(len(runs), 'run')}: {path}\nTo submit them: {command}")
+  if later := [run for run in runs if run.builds_on_others]:
+    print(f"{progress.plural(len(later), 'run')} of them ({later[0].name}, ...) may need what "
+          "other runs leave, and fail before those have finished. Submit again then: what has "
+          "finished is skipped.")
+
+
+def _flags_of_runs():
+  """Returns the flags of devices that were given, for the runs that are submitted."""
+  given = distribution.given(FLAGS)
+  several = FLAGS.gpus > 1 and not FLAGS["distribution_strategy"].present
+  return (*given, "--distribution_strategy=mirrored") if several else given
 
 
 def _chosen():

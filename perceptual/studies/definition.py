@@ -63,6 +63,11 @@ class Run:
     return {"kind": self.kind, "base": self.base, "bindings": list(self.bindings),
             "trunk": self.trunk, "trunk_checkpoint": self.trunk_checkpoint}
 
+  @property
+  def builds_on_others(self):
+    """Whether it needs what another run of the study leaves: a trunk, or a file in its folder."""
+    return self.trunk is not None or any(STUDY_DIR in binding for binding in self.bindings)
+
   def parse(self, study_dir):
     """Reads the run's gin files and bindings, with `study_dir` in the place of `{study_dir}`."""
     config.parse([self.base], [binding.replace(STUDY_DIR, str(study_dir))

@@ -80,6 +80,7 @@ def _train(folder, run, options):
     _judge(folder, run, options)
     return
   if run.kind == "learn":
+    folder.require_trunk(run)
     trunk_dir = folder.path / "runs" / run.trunk
     training = experiments.learned(
         path, trunk_dir=trunk_dir, trunk_checkpoint=run.trunk_checkpoint, **options)

@@ -31,35 +31,36 @@ class Job:
     name: the study's name.
     study_dir: the study's folder.
     data_dir: the folder of prepared data sets; None if none is needed.
-    indices: the indices of the runs, rising.
+    runs: the runs, `{index: name}`, by rising index.
     cpus: CPUs of a run.
     memory_gb: memory of a run.
     gpus: GPUs of a run.
     hours: time limit of a run.
     parallel: how many run at a time.
+    flags: further flags of `perceptual study run`, as they are typed.
   """
 
   study: str
   name: str
   study_dir: str
   data_dir: str | None
-  indices: tuple[int, ...]
+  runs: dict
   cpus: int = 4
   memory_gb: int = 16
   gpus: int = 0
   hours: int = 24
   parallel: int = 16
+  flags: tuple[str, ...] = ()
 
-  def command(self, index, **flags):
+  def command(self, index):
     """Returns the shell command of a run.
 
     Args:
       index: shell text that gives the index, as `"$SLURM_ARRAY_TASK_ID"`.
-      **flags: further flags and their values.
     """
-    given = {"study": self.study, "study_dir": self.study_dir, "data_dir": self.data_dir, **flags}
+    given = {"study": self.study, "study_dir": self.study_dir, "data_dir": self.data_dir}
     words = [f"--{name}={value}" for name, value in given.items() if value is not None]
-    return f"perceptual study run {shlex.join(words)} --index={index}"
+    return f"perceptual study run {shlex.join([*words, *self.flags])} --index={index}"
 
 
 def write(job, folder, engine, **options):
@@ -113,7 +114,7 @@ def _slurm(job, folder):
   return {"slurm.sbatch": "\n".join([
       "#!/bin/bash",
       f"#SBATCH --job-name={job.name}",
-      f"#SBATCH --array={selection.spans(job.indices)}%{job.parallel}",
+      f"#SBATCH --array={selection.spans(tuple(job.runs))}%{job.parallel}",
       f"#SBATCH --cpus-per-task={job.cpus}",
       f"#SBATCH --mem={job.memory_gb}G",
       *gpus,
@@ -132,7 +133,7 @@ def _kubernetes(job, folder, *, image, volume_claim, mount):
     if path is not None and not pathlib.PurePosixPath(path).is_relative_to(mount):
       raise errors.UserError(f"--{name} must lie below --mount={mount}, where pods have the "
                              f"volume, not at {path}.")
-  indices = " ".join(map(str, job.indices))
+  indices = " ".join(map(str, job.runs))
   # The pod of completion index i takes the i-th of the study's indices.
   script = (f'set -eu\nset -- {indices}\nshift "$JOB_COMPLETION_INDEX"\n'
             f'exec {job.command(chr(34) + "$1" + chr(34))}')
@@ -145,8 +146,8 @@ def _kubernetes(job, folder, *, image, volume_claim, mount):
   manifest = {
       "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": _dns_name(job.name)},
       "spec": {
-          "completionMode": "Indexed", "completions": len(job.indices),
-          "parallelism": min(job.parallel, len(job.indices)), "backoffLimitPerIndex": 3,
+          "completionMode": "Indexed", "completions": len(job.runs),
+          "parallelism": min(job.parallel, len(job.runs)), "backoffLimitPerIndex": 3,
           "template": {"spec": {
               "restartPolicy": "Never", "activeDeadlineSeconds": 3600 * job.hours,
               "containers": [container],
@@ -164,7 +165,7 @@ def _tpu(job, folder, *, accelerator_type, runtime_version, zone, bucket):
       f"--metadata-from-file=startup-script={startup}"])
   create = "\n".join([
       "#!/bin/bash", "# One queued resource a run. Not run on a TPU by this project.",
-      "set -euo pipefail", f"for index in {' '.join(map(str, job.indices))}; do",
+      "set -euo pipefail", f"for index in {' '.join(map(str, job.runs))}; do",
       f'  gcloud compute tpus queued-resources create "{name}-$index" '
       f'--node-id="{name}-$index" --metadata="study-index=$index" {options}', "done", ""])
   return {"tpu.sh": create, "tpu_startup.sh": _tpu_startup(job, bucket)}
@@ -174,30 +175,39 @@ def _tpu_startup(job, bucket):
   """What a TPU's host does when it starts: folders are local there, a bucket has the copies."""
   study = pathlib.PurePosixPath(job.study)
   there = dataclasses.replace(
-      job, study=f"study/{study.name}", study_dir="study_dir", data_dir="data")
-  run = there.command('"$index"', distribution_strategy="tpu")
+      job, study=f"study/{study.name}", study_dir="study_dir", data_dir="data",
+      flags=(*job.flags, "--distribution_strategy=tpu"))
+  names = " ".join(f"[{index}]={name}" for index, name in job.runs.items())
   metadata = "http://metadata.google.internal/computeMetadata/v1/instance/attributes/study-index"
   return "\n".join([
       "#!/bin/bash",
       "# The bucket holds wheel/ (perceptual), study/ (gin files) and data/ (prepared data sets);",
-      "# results are copied to study_dir/ of it, every ten minutes and at the end.",
+      "# this run's results are copied to study_dir/ of it, every ten minutes and at the end.",
       "set -euo pipefail",
       f"bucket={shlex.quote(bucket.rstrip('/'))}",
       f'index=$(curl --fail --silent --header "Metadata-Flavor: Google" {metadata})',
+      f"declare -A names=({names})",
+      'run="study_dir/runs/${names[$index]}"',
       "mkdir -p /srv/perceptual && cd /srv/perceptual",
+      "# After a restart of this host its own run is newer here than in the bucket.",
+      'if [ -e "$run" ] && [ ! -e kept ]; then mv "$run" kept; fi',
       "for folder in wheel study data study_dir; do",
       '  mkdir -p "$folder"',
       '  gcloud storage rsync --recursive "$bucket/$folder" "$folder" || [ "$folder" = study_dir ]',
       "done",
+      'if [ -e kept ]; then rm -rf "$run" && mkdir -p study_dir/runs && mv kept "$run"; fi',
       "python3 -m venv venv && . venv/bin/activate",
       'pip install "$(echo wheel/perceptual-*.whl)[train]"',
       "# TensorFlow for TPUs, of the same version, takes the place of the one that this brings.",
       "version=$(pip show tensorflow | sed -n 's/^Version: //p')",
       'pip uninstall --yes tensorflow && pip install "tensorflow-tpu==$version"',
-      'save() { gcloud storage rsync --recursive study_dir "$bucket/study_dir"; }',
-      "while sleep 600; do save; done &",
-      "trap 'kill %1; save' EXIT",
-      run, ""])
+      "save() {",
+      '  gcloud storage rsync --recursive "$run" "$bucket/$run"',
+      '  gcloud storage cp study_dir/study.json "$bucket/study_dir/study.json"',
+      "}",
+      "while sleep 600; do save || true; done &",
+      "trap 'kill %1 || true; save' EXIT",
+      there.command('"$index"'), ""])
 
 
 def _dns_name(name):

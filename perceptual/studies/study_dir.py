@@ -85,6 +85,12 @@ class StudyDir:
     """Returns the `model_dir.ModelDir` of a run."""
     return model_dir.ModelDir(self.path / "runs" / run.name)
 
+  def require_trunk(self, run):
+    """Raises `UserError` unless the run on whose network a run learns has finished."""
+    if self.state(self._study.run(run.trunk)).state != FINISHED:
+      raise errors.UserError(f"{run.name} learns on {run.trunk}, which has not finished: run that "
+                             "one first.")
+
   def state(self, run):
     """Returns the `State` of a run.
 

@@ -1,5 +1,6 @@
 """Job files: what their engines make of them, as far as that can be asked without the engines."""
 
+import dataclasses
 import importlib.resources
 import json
 import re
@@ -12,7 +13,8 @@ from perceptual.studies import jobs
 
 JOB = jobs.Job(
     study="gin/studies/width_small.gin", name="width_small", study_dir="/shared/my study",
-    data_dir="/shared/data", indices=(0, 1, 2, 7), gpus=1, hours=30, parallel=2)
+    data_dir="/shared/data", runs={0: "a-seed0", 1: "a-seed1", 2: "a-seed2", 7: "b+c-seed0"},
+    gpus=1, hours=30, parallel=2)
 CLUSTER = {"image": "registry/perceptual:1", "volume_claim": "shared", "mount": "/shared"}
 TPU = {"accelerator_type": "v5litepod-1", "runtime_version": "v2-alpha-tpuv5-lite",
        "zone": "us-west4-a", "bucket": "gs://mine/study/"}
@@ -88,7 +90,7 @@ def test_kubernetes_gets_an_indexed_job_of_exactly_these_runs(manifest, bin_dir)
       "cpu": "4", "memory": "16Gi", "nvidia.com/gpu": "1"}
   assert [mount["name"] for mount in container["volumeMounts"]] == [
       volume["name"] for volume in pod["volumes"]]
-  for completion, index in enumerate(JOB.indices):
+  for completion, index in enumerate(JOB.runs):
     called = _run(bin_dir, *container["command"], JOB_COMPLETION_INDEX=str(completion))
     assert called[-1] == f"--index={index}"
 
@@ -107,7 +109,7 @@ def test_tpu_gets_a_queued_resource_for_each_run(tmp_path, bin_dir):
     subprocess.run(["bash", "-n", str(script)], check=True)
   called = "\n".join(_run(bin_dir, "bash", str(path))).split("gcloud\n")[1:]
   assert len(called) == 4
-  for index, call in zip(JOB.indices, called):
+  for index, call in zip(JOB.runs, called):
     assert call.splitlines() == [
         "compute", "tpus", "queued-resources", "create", f"study-width-small-{index}",
         f"--node-id=study-width-small-{index}", f"--metadata=study-index={index}",
@@ -117,6 +119,53 @@ def test_tpu_gets_a_queued_resource_for_each_run(tmp_path, bin_dir):
   text = startup.read_text()
   assert "--study=study/width_small.gin --study_dir=study_dir --data_dir=data" in text
   assert '--distribution_strategy=tpu --index="$index"' in text
+
+
+@pytest.fixture
+def tpu_host(tmp_path, bin_dir):
+  """What starts a TPU's host, with stand-ins: (run it, its folder, its bucket, a folder too)."""
+  host, bucket = tmp_path / "host", tmp_path / "bucket"
+  for folder in ("wheel", "study", "data", "study_dir/runs/a-seed0"):
+    (bucket / folder).mkdir(parents=True)
+  programs = {
+      "curl": "echo 7",
+      "gcloud": 'shift 2; [ "$1" = --recursive ] && shift\n'
+                f'bucket="{bucket}"; here=gs://mine/study\n'
+                'from="${1/#"$here"/"$bucket"}"; to="${2/#"$here"/"$bucket"}"\n'
+                '[ -e "$from" ] || exit 1\n'
+                'if [ -d "$from" ]; then mkdir -p "$to" && cp -r "$from/." "$to"; '
+                'else cp "$from" "$to"; fi',
+      "python3": "mkdir -p venv/bin && touch venv/bin/activate",
+      "pip": "true", "sleep": "false",
+      "perceptual": 'mkdir -p study_dir/runs/b+c-seed0 && echo "$@" > study_dir/study.json\n'
+                    "echo step >> study_dir/runs/b+c-seed0/metrics.csv"}
+  for name, text in programs.items():
+    (bin_dir / name).write_text(f"#!/bin/bash\n{text}\n")
+    (bin_dir / name).chmod(0o755)
+  path, _ = jobs.write(JOB, tmp_path, "tpu", **TPU)
+  startup = path.with_name("tpu_startup.sh")
+  startup.write_text(startup.read_text().replace("/srv/perceptual", str(host)))
+  return lambda: _run(bin_dir, "bash", str(startup)), host, bucket
+
+
+def test_a_tpu_host_saves_its_own_run_and_no_other(tpu_host):
+  start, host, bucket = tpu_host
+  others = bucket / "study_dir" / "runs" / "a-seed0" / "metrics.csv"
+  others.write_text("old")
+  start()
+  own = bucket / "study_dir" / "runs" / "b+c-seed0" / "metrics.csv"
+  assert own.read_text() == "step\n" and (host / "study_dir/runs/a-seed0/metrics.csv").exists()
+  others.write_text("new")
+  (host / "study_dir/runs/b+c-seed0/metrics.csv").write_text("later\n")
+  start()
+  assert others.read_text() == "new", "what another host has written since stays"
+  assert own.read_text() == "later\nstep\n", "after a restart the host's own copy is the newer one"
+  assert "--distribution_strategy=tpu" in (bucket / "study_dir" / "study.json").read_text()
+
+
+def test_flags_of_devices_reach_the_runs(tmp_path):
+  path, _ = jobs.write(dataclasses.replace(JOB, flags=("--jit_compile",)), tmp_path, "slurm")
+  assert " --jit_compile --index=" in path.read_text()
 
 
 @pytest.mark.parametrize(("engine", "options", "flag"), [

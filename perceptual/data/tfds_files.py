@@ -14,6 +14,7 @@ import dataclasses
 import fcntl
 import json
 import os
+import re
 import shlex
 import shutil
 
@@ -26,6 +27,7 @@ INFO = "dataset_info.json"  # completes a data set of TFDS
 UNFINISHED = ".unfinished"
 _RECORD_OVERHEAD = 16  # a TFRecord's length and two checksums, in bytes
 _REPLACED = ".replaced"
+_LOCAL_NAME = re.compile(r"[a-zA-Z]\w*(/[\w+.-]+)?(:(\d+|\*)(\.(\d+|\*)){2})?", re.ASCII)
 
 # Directory of a data set that this process reads -> the command that prepares it again.
 _opened = {}
@@ -331,6 +333,20 @@ def _shards(directory, name, split):
   count = len(split.get("shardLengths", []))
   return [directory / f"{name}-{split['name']}.tfrecord-{i:05d}-of-{count:05d}"
           for i in range(count)]
+
+
+def require_local_name(name):
+  """Raises `UserError` unless TFDS looks for a data set of this name on this machine alone.
+
+  It takes names with another name and a colon before them elsewhere: huggingface:NAME to the Hub of
+  Hugging Face, others to the buckets of those who published them.
+
+  Args:
+    name: as TFDS takes it: NAME, NAME/CONFIG, and either with :VERSION behind it.
+  """
+  if not (isinstance(name, str) and _LOCAL_NAME.fullmatch(name)):
+    raise UserError(f"{errors.shown(name)} is not the name of a data set that TFDS has prepared: "
+                    "give NAME, NAME/CONFIG or NAME/CONFIG:VERSION.")
 
 
 def open_builder(directory):

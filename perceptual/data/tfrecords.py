@@ -7,6 +7,7 @@ here from its encoding as a protocol buffer.
 """
 
 import functools
+import io
 import struct
 
 import numpy as np
@@ -18,6 +19,8 @@ from perceptual.errors import UserError
 _POLYNOMIAL = 0x82F63B78  # of Castagnoli, reversed
 _MASK_DELTA = 0xA282EAD8
 _VARINT, _BYTES = 0, 2  # types of a field
+_LAST_SHIFT = 63  # of the seven bits in a byte of an integer of 64
+_BLOCK = 2**20  # bytes whose checksum is found at once, in twenty times the memory
 
 
 def records(path):
@@ -28,13 +31,17 @@ def records(path):
   """
   try:
     with files.place(path).open("rb") as file:
+      size = file.seek(0, io.SEEK_END)
+      file.seek(0)
       number = 0
       while head := file.read(12):
-        if len(head) < 12 or not _agrees(head[:8], head[8:]):
+        if len(head) < 12 or _checksum(head[:8]) != head[8:]:
           raise _damaged(path, number)
         length, = struct.unpack("<Q", head[:8])
+        if length > size - file.tell():
+          raise _damaged(path, number)
         data, checksum = file.read(length), file.read(4)
-        if len(data) < length or not _agrees(data, checksum):
+        if len(data) < length or _checksum(data) != checksum:
           raise _damaged(path, number)
         yield data
         number += 1
@@ -56,7 +63,7 @@ def example(record):
       for _, entry in _fields(features):
         name, feature = (value for _, value in sorted(_fields(entry)))
         values[name.decode()] = _value(feature)
-  except (IndexError, TypeError, struct.error) as error:
+  except (AttributeError, IndexError, TypeError, OverflowError, struct.error) as error:
     raise ValueError("not a tf.train.Example") from error
   return values
 
@@ -106,36 +113,46 @@ def _varint(data, position):
     if byte < 0x80:
       return value, position
     shift += 7
+    if shift > _LAST_SHIFT:
+      raise ValueError("not an integer of a tf.train.Example: more than 64 bits")
 
 
 def _damaged(path, number):
   return UserError(f"{path} is damaged: record {number} does not match its checksum.")
 
 
-def _agrees(data, checksum):
+def _checksum(data):
   crc = crc32c(data)
-  masked = ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF
-  return checksum == struct.pack("<I", masked)
+  return struct.pack("<I", ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF)
 
 
 def crc32c(data):
   """Returns the CRC-32C (RFC 3720, 12.1) of bytes.
 
-  Each byte's own remainder is found at once, then those of neighbours are joined, and so on in
-  pairs: the remainder of `ab` is that of `a` with as many zeros behind it as `b` is long, XOR that
-  of `b`. Zeros in front change nothing, so that the length can be made a power of two.
+  The remainder of `ab` is that of `a` with as many zeros behind it as `b` is long, XOR that of `b`.
   """
-  length = len(data)
-  start = np.uint32(0xFFFFFFFF)  # of the standard, as if it stood in front
-  for level in range(length.bit_length()):
-    if length >> level & 1:
-      start = _apply(_zeros_behind(level), start)
-  levels = max(length - 1, 0).bit_length()
-  values = np.pad(np.frombuffer(data, np.uint8), (2**levels - length, 0))
+  remainder = np.uint32(0xFFFFFFFF)  # of the standard, as if it stood in front
+  for start in range(0, len(data), _BLOCK):
+    block = data[start:start + _BLOCK]
+    for level in range(len(block).bit_length()):
+      if len(block) >> level & 1:
+        remainder = _apply(_zeros_behind(level), remainder)
+    remainder ^= _remainder(block)
+  return int(remainder) ^ 0xFFFFFFFF
+
+
+def _remainder(block):
+  """Returns the remainder of at least one byte.
+
+  Each byte's own remainder is found at once, then those of neighbours are joined, and so on in
+  pairs. Zeros in front change nothing, so that the length can be made a power of two.
+  """
+  levels = (len(block) - 1).bit_length()
+  values = np.pad(np.frombuffer(block, np.uint8), (2**levels - len(block), 0))
   values = _of_bytes()[values]
   for level in range(levels):
     values = _apply(_zeros_behind(level), values[0::2]) ^ values[1::2]
-  return int(values[0] ^ start) ^ 0xFFFFFFFF
+  return values[0]
 
 
 @functools.cache

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from perceptual.common import progress
 from perceptual.common.files import expanded, is_remote, place
+from perceptual.data import tfds_files
 from perceptual.data.images import decoding, depth, folders, formats, loading
 from perceptual.errors import UserError, first_line
 
@@ -118,6 +119,7 @@ def _of_tfds(source, data_dir, limit):
   name, _, split = source.removeprefix(_TFDS).partition(":")
   if not split:
     raise UserError(f"{source}: give the split as well, as in tfds:coco/2014:train.")
+  tfds_files.require_local_name(name)
   try:
     builder = tfds.builder(name, data_dir=data_dir and place(data_dir))
     if not builder.info.splits:

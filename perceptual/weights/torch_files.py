@@ -23,8 +23,17 @@ from perceptual.common import budgets
 _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C  # the first pickle of the older format
 _PICKLE = "data.pkl"  # the last part of the name of the zip archive's pickle
 
+# Operations of pickles.
+_PUTS, _GETS = ("PUT", "BINPUT", "LONG_BINPUT"), ("GET", "BINGET", "LONG_BINGET")
+_HASHABLE = ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "FROZENSET")  # what they make
+_UNHASHABLE = ("LIST", "DICT")
+_IN_PLACE = ("APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS")
+
 _MOST_PICKLED = 2**26  # bytes; a pickle of a hundred thousand tensors has a tenth of them
 _MOST_SHARED = 4  # all tensors may be so much larger than their storages, since some share one
+_MOST_AXES = 64  # as NumPy has
+_MOST_IN_TUPLE = 1000  # objects; a tensor is made of some thirty
+_LONGEST_REASON = 300  # letters of another library's message, which may quote the file
 
 # NumPy's dtype of each kind of storage, little-endian.
 _STORAGES = {
@@ -34,11 +43,18 @@ _STORAGES = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class _Storage:
+class _Fixed:
+  """What a pickle cannot change once it is made, and checked."""
+
+  def __setstate__(self, state):
+    raise ValueError("it changes a tensor that is made")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Storage(_Fixed):
   """A run of numbers in the file, read once its place is known."""
 
-  key: str
+  key: str | int
   dtype: np.dtype
   numel: int
 
@@ -47,8 +63,8 @@ class _Storage:
     return self.numel * self.dtype.itemsize
 
 
-@dataclasses.dataclass(frozen=True)
-class _Tensor:
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Tensor(_Fixed):
   """A view of a storage: offset, size and strides counted in numbers."""
 
   storage: _Storage
@@ -108,7 +124,7 @@ def read(path):
   except Exception as error:  # a damaged pickle raises anything
     raise errors.UserError(
         f"{path} is not a PyTorch checkpoint, or is damaged "
-        f"({errors.first_line(error).rstrip('.')}).") from None
+        f"({errors.first_line(error)[:_LONGEST_REASON].rstrip('.')}).") from None
 
 
 def _read_archive(path):
@@ -132,7 +148,7 @@ def _member(archive, name, most):
   size = archive.getinfo(name).file_size
   if size > most:
     raise ValueError(f"{name} has {size:,} bytes, more than {most:,}")
-  return archive.read(name)
+  return budgets.read_member(archive, name)
 
 
 def _read_stream(path):
@@ -146,10 +162,12 @@ def _read_stream(path):
     state = unpickler.load()
     values = {}
     for key in _Unpickler(file).load():
+      if not (_is_key(key) and key in unpickler.storages):
+        raise ValueError("it holds a storage that no tensor is of")
       storage = unpickler.storages[key]
       file.read(8)  # the length, which the pickle says too
       if storage.bytes > os.path.getsize(path) - file.tell():
-        raise ValueError(f"storage {storage.key} is cut short")
+        raise ValueError(f"storage {errors.shown(storage.key)} is cut short")
       values[key] = _values(file.read(storage.bytes), storage)
     return state, values
 
@@ -158,7 +176,7 @@ class _Unpickler(pickle.Unpickler):
   """Unpickles tensors as `_Tensor`s, and remembers their storages by key."""
 
   def __init__(self, file):
-    _check_memo(file)
+    _check_pickle(file)
     super().__init__(file, encoding="utf-8")
     self.storages = {}
 
@@ -167,22 +185,41 @@ class _Unpickler(pickle.Unpickler):
       return np.dtype(_STORAGES[name])
     if (module, name) in _STAND_INS:
       return _STAND_INS[module, name]
-    raise errors.UserError(f"refers to {module}.{name}, which is not read: only tensors by name "
-                           "are, as torch.save(model.state_dict(), path) writes them.")
+    raise errors.UserError(
+        f"refers to {errors.shown(f'{module}.{name}')}, which is not read: only tensors by name "
+        "are, as torch.save(model.state_dict(), path) writes them.")
 
   def persistent_load(self, pid):
+    if not _is_storage(pid):
+      raise ValueError("it describes a storage otherwise than PyTorch does")
     kind, dtype, key, _, numel, *view = pid
     if kind != "storage":
-      raise ValueError(f"it holds a {kind}")
+      raise ValueError(f"it holds a {errors.shown(kind)}")
     if view not in ([], [None]):
       raise ValueError("it holds a view of a storage, as PyTorch has long ceased to write")
-    if not isinstance(numel, int) or numel < 0:
-      raise ValueError(f"storage {key} has {errors.shown(numel)} numbers")
+    if numel < 0:
+      raise ValueError(f"storage {errors.shown(key)} has {errors.shown(numel)} numbers")
     return self.storages.setdefault(key, _Storage(key, dtype, numel))
 
 
+def _is_storage(pid):
+  """Whether what describes a storage is of the types that PyTorch gives it."""
+  return (isinstance(pid, tuple) and len(pid) >= 5 and isinstance(pid[0], str)
+          and isinstance(pid[1], np.dtype) and _is_key(pid[2]) and isinstance(pid[4], int))
+
+
+def _is_key(key):
+  """Whether a storage may be called so; an object of any other type might take for ever to show."""
+  return isinstance(key, (str, int))
+
+
 def _tensor(storage, offset, size, strides, *_):
-  return _Tensor(storage, offset, tuple(size), tuple(strides))
+  tensor = _Tensor(storage, offset, tuple(size), tuple(strides))
+  numbers = (tensor.offset, *tensor.size, *tensor.strides)
+  if not (isinstance(storage, _Storage) and len(tensor.size) == len(tensor.strides) <= _MOST_AXES
+          and all(isinstance(n, int) and abs(n) < 2**63 for n in numbers)):
+    raise ValueError("it describes a tensor otherwise than PyTorch does")
+  return tensor
 
 
 def _parameter(tensor, *_):
@@ -197,18 +234,70 @@ _STAND_INS = {
 }
 
 
-def _check_memo(file):
-  """Raises `ValueError` where a pickle would remember more than it holds, or is too long.
+def _check_pickle(file):
+  """Raises `ValueError` where a pickle would take far more memory or time than it has bytes.
 
-  Python makes room for as many objects as the highest number under which one is remembered.
+  Python makes room for as many objects as the highest number under which one is remembered. A tuple
+  may hold another one many times, and that a third one: to hash the outer one, as a dict does,
+  takes a step for each path to the innermost.
   """
   start = file.tell()
+  counts = _Counts()
   for count, (opcode, argument, position) in enumerate(pickletools.genops(file), 1):
-    if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument) > count:
+    if opcode.name in _PUTS and int(argument) > count:
       raise ValueError(f"object {argument} is remembered after {count} operations")
     if position - start > _MOST_PICKLED:
       raise ValueError(f"its pickle is longer than {_MOST_PICKLED:,} bytes")
+    counts.follow(opcode, argument)
   file.seek(start)
+
+
+class _Counts:
+  """Of each object on the stack of an unpickler, how many objects are hashed to hash it, at most.
+
+  One that is held several times counts as often; no count goes on beyond one too many. Hashing ends
+  at a list or a dict, whatever that holds. What an operation takes from the stack and puts there is
+  as `pickletools` describes it.
+  """
+
+  def __init__(self):
+    self._stack, self._marks, self._memo = [], [], {}
+
+  def follow(self, opcode, argument):
+    """Does what an operation does; raises `ValueError` where it makes too large a tuple."""
+    name = opcode.name
+    if name == "MARK":
+      self._marks.append(len(self._stack))
+    elif name == "POP" and self._marks and self._marks[-1] == len(self._stack):
+      self._marks.pop()
+    elif name in _PUTS:
+      self._memo[int(argument)] = self._stack[-1]
+    elif name == "MEMOIZE":
+      self._memo[len(self._memo)] = self._stack[-1]
+    elif name in _GETS:
+      self._stack.append(self._memo[int(argument)])
+    else:
+      made = self._made(name, self._taken(opcode.stack_before))
+      self._stack += [made] * len(opcode.stack_after)
+
+  def _made(self, name, taken):
+    if name in _IN_PLACE:
+      return taken[0]
+    if name in _UNHASHABLE:
+      return 1
+    if sum(taken) >= _MOST_IN_TUPLE and name in _HASHABLE:
+      raise ValueError(f"a tuple is made of more than {_MOST_IN_TUPLE:,} objects")
+    return min(1 + sum(taken), _MOST_IN_TUPLE + 1)
+
+  def _taken(self, before):
+    """Returns the counts of what an operation takes: all down to the last mark, and those below."""
+    below, start = len(before), len(self._stack)
+    if pickletools.markobject in before:
+      below, start = before.index(pickletools.markobject), self._marks.pop()
+    start = max(start - below, 0)
+    taken = self._stack[start:]
+    del self._stack[start:]
+    return taken
 
 
 def _check_sizes(tensors, values):
@@ -224,7 +313,7 @@ def _is_pickle(name):
 
 def _values(data, storage):
   if len(data) != storage.bytes:
-    raise ValueError(f"storage {storage.key} is cut short")
+    raise ValueError(f"storage {errors.shown(storage.key)} is cut short")
   return np.frombuffer(data, storage.dtype)
 
 
@@ -239,5 +328,5 @@ def _check_state(state):
                            "writes them.")
   for name, tensor in state.items():
     if not (isinstance(name, str) and isinstance(tensor, _Tensor)):
-      raise errors.UserError(f"holds a {type(tensor).__name__} as {name!r}; a state dict has "
-                             "tensors by name alone.")
+      raise errors.UserError(f"holds a {type(tensor).__name__} as {errors.shown(name)}; a state "
+                             "dict has tensors by name alone.")

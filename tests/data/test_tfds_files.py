@@ -216,3 +216,17 @@ def test_an_older_data_set_gives_way_in_one_step_or_is_found_again(
   with pytest.raises(UserError, match="already holds a data set"):
     write(tmp_path)
   assert tfds_files.is_complete(directory)
+
+
+@pytest.mark.parametrize("name", [
+    "mnist", "mnist:3.0.1", "coco/2014", "div2k/bicubic_x4:2.0.*", "wikipedia/20230601.en"])
+def test_names_that_tfds_looks_for_on_this_machine(name):
+  tfds_files.require_local_name(name)
+
+
+@pytest.mark.parametrize("name", [
+    "huggingface:mnist", "huggingface:mnist/plain:1.0.0", "kubric:movi_a", "mnist/data_dir=gs://x",
+    "mnist/a/try_gcs=True", "../mnist", "", ["mnist"]])
+def test_names_that_lead_elsewhere_are_refused(name):
+  with pytest.raises(UserError, match="is not the name of a data set that TFDS has prepared"):
+    tfds_files.require_local_name(name)

@@ -9,10 +9,18 @@ from perceptual.errors import UserError
 
 
 @pytest.mark.parametrize(("data", "crc"), [  # RFC 3720, B.4; the last is the usual check value
-    (bytes(32), 0x8A9136AA), (b"\xff" * 32, 0x62A8AB43), (bytes(range(32)), 0x46DD794E),
+    (b"", 0), (bytes(32), 0x8A9136AA), (b"\xff" * 32, 0x62A8AB43), (bytes(range(32)), 0x46DD794E),
     (bytes(range(31, -1, -1)), 0x113FDB5C), (b"123456789", 0xE3069283)])
 def test_checksums_are_those_of_the_standard(data, crc):
   assert tfrecords.crc32c(data) == crc
+
+
+def test_the_checksum_of_blocks_is_that_of_the_whole(monkeypatch):
+  data = np.random.default_rng(0).bytes(1000)
+  whole = tfrecords.crc32c(data)
+  for block in (1, 7, 64, 999):
+    monkeypatch.setattr(tfrecords, "_BLOCK", block)
+    assert tfrecords.crc32c(data) == whole
 
 
 @pytest.fixture
@@ -49,6 +57,15 @@ def test_a_file_cut_short_is_damaged(written, left):
     list(tfrecords.records(path))
 
 
+@pytest.mark.parametrize("length", [4, 2**36, 2**63])
+def test_a_record_longer_than_its_file_is_not_read(tmp_path, length):
+  path = tmp_path / "x.tfrecord"
+  head = length.to_bytes(8, "little")
+  path.write_bytes(head + tfrecords._checksum(head) + b"abc")
+  with pytest.raises(UserError, match="is damaged: record 0 does not match"):
+    list(tfrecords.records(path))
+
+
 def test_a_file_that_is_not_there(tmp_path):
   with pytest.raises(UserError, match="none cannot be read: No such file or directory"):
     list(tfrecords.records(tmp_path / "none"))
@@ -69,7 +86,10 @@ def test_examples_are_those_of_tensorflow():
   assert (found["judge"].dtype, found["label"].dtype) == (np.float32, np.int64)
 
 
-@pytest.mark.parametrize("record", [b"\xff", b"\x0a\x05a", b"plain text", b"\x0d1234"])
+@pytest.mark.parametrize("record", [
+    b"\xff", b"\x0a\x05a", b"plain text", b"\x0d1234", b"\xff" * 10**6,
+    b"\n\x16\n\x14\n\x01a\x12\x0f\x1a\r\n\x0b" + b"\xff" * 10 + b"\x01",  # an int64 of 71 bits
+    b"\n\x13\n\x11\n\x01a\x12\x0c\x1a\n\n\x08" + b"\xff" * 8])
 def test_something_else_is_no_example(record):
   with pytest.raises(ValueError, match=r"tf\.train\.Example|unpack"):
     tfrecords.example(record)

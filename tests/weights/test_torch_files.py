@@ -8,6 +8,7 @@ import io
 import pickle
 import struct
 import sys
+import tracemalloc
 import types
 import zipfile
 
@@ -53,7 +54,8 @@ class Pickler(pickle.Pickler):
 
   def reducer_override(self, thing):
     if isinstance(thing, Tensor):
-      return self.torch._utils._rebuild_tensor_v2, thing.arguments
+      return (self.torch._utils._rebuild_tensor_v2, thing.arguments,
+              getattr(thing, "state", None))
     return NotImplemented
 
 
@@ -335,3 +337,65 @@ def test_an_array_that_is_not_as_its_header_tells_is_refused(tmp_path, header):
   with zipfile.ZipFile(path, "w") as archive:
     archive.writestr("a.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + b"1234")
   _read_refused(path, "is not an .npz file of arrays, or is damaged")
+
+
+def zip_of_a_lie(path, name, content, method):
+  """Writes an archive whose only member declares 129 bytes, whatever it unpacks to."""
+  with zipfile.ZipFile(path, "w", method) as archive:
+    archive.writestr(name, content)
+  data = bytearray(path.read_bytes())
+  for size in (22, data.index(b"PK\x01\x02") + 24):  # in both of its headers
+    data[size:size + 4] = struct.pack("<I", 129)
+  path.write_bytes(data)
+
+
+@pytest.mark.parametrize(("name", "file"), [("a.npy", "a.npz"), ("model/data.pkl", "a.pth")])
+@pytest.mark.parametrize(("method", "reason"), [
+    (zipfile.ZIP_BZIP2, "compressed otherwise than by deflate"),
+    (zipfile.ZIP_LZMA, "compressed otherwise than by deflate"), (zipfile.ZIP_DEFLATED, "CRC-32")])
+def test_no_more_is_unpacked_than_a_piece_beyond_what_is_declared(
+    tmp_path, monkeypatch, name, file, method, reason):
+  monkeypatch.setattr("perceptual.common.budgets._PIECE", 2**16)
+  header = io.BytesIO()
+  np.lib.format.write_array_header_1_0(
+      header, {"descr": "|u1", "fortran_order": False, "shape": (1,)})
+  zip_of_a_lie(tmp_path / file, name, header.getvalue() + bytes(2**24), method)
+  tracemalloc.start()
+  try:
+    _read_refused(tmp_path / file, reason)
+    assert tracemalloc.get_traced_memory()[1] < 2**22
+  finally:
+    tracemalloc.stop()
+
+
+_TWICE = b"K\x01\x85" + 40 * b"2\x86"  # (1,), and 40 times the pair of a tuple with itself
+_REMEMBERED = b"K\x01\x85q\x00" + 40 * b"h\x00h\x00\x86q\x00"  # the same with a memo
+_LIST = b"]q\x01K\x01a" + 40 * b"0](h\x01h\x01eq\x01"  # and lists
+
+
+@pytest.mark.parametrize(("operations", "reason"), [
+    (b"(" + _TWICE + b"NNNK\x01tQ", "a tuple is made of more than 1,000 objects"),
+    (b"}" + _REMEMBERED + b"Ns", "a tuple is made of more than 1,000 objects"),
+    (b"(" + _LIST + b"NNNK\x01tQ", "describes a storage otherwise than PyTorch does"),
+    (b"(X\x07\0\0\0storagectorch\nFloatStorage\n" + _LIST + b"NK\x01tQ", "describes a storage"),
+    (b"}" + b"K\x01" + _LIST + b"s", "holds a list as 1"),
+    (b"ctorch._utils\n_rebuild_tensor_v2\n(NK\x00J\xff\xff\xff\x7f](K\x01e\x86]tR",
+     "describes a tensor otherwise than PyTorch does")])
+def test_a_pickle_that_grows_with_every_step_is_refused(tmp_path, operations, reason):
+  path = tmp_path / "model.pth"
+  with zipfile.ZipFile(path, "w") as archive:
+    archive.writestr("model/data.pkl", b"\x80\x02" + operations + b".")
+  _read_refused(path, reason)
+  with pytest.raises(errors.UserError) as caught:
+    state_dicts.read(path)
+  assert len(str(caught.value)) < 500
+
+
+def test_a_tensor_cannot_be_changed(write):
+  class Changed(Tensor):
+    def __init__(self, *arguments):
+      super().__init__(*arguments)
+      self.state = {"size": (2,)}
+
+  storage = Storage("0", np.float32([1.0]))
+  _read_refused(write({"a": Changed(storage, 0, (1,), (1,))}, [storage]), "it changes a tensor")

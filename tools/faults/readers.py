@@ -19,7 +19,7 @@ from PIL import Image
 
 from perceptual.common import budgets
 from perceptual.comparison import journal, pairing
-from perceptual.data import tfds_files
+from perceptual.data import tfds_files, tfrecords
 from perceptual.data.images import archives, image_files
 from perceptual.data.judged import prepared, source_files
 from perceptual.errors import UserError
@@ -81,8 +81,9 @@ def _npz():
 
 
 def _read_npz(data, folder):
-  del folder
-  return budgets.read_npz(io.BytesIO(data))
+  path = folder / "x.npz"
+  path.write_bytes(data)
+  return budgets.read_npz(path)
 
 
 def _npy():
@@ -226,6 +227,29 @@ def _read_journal(data, folder):
     return book.load(pairs, [None] * len(files))
 
 
+def _tfrecords():
+  record, = _examples()
+  head = len(record).to_bytes(8, "little")
+  yield 2 * b"".join([head, tfrecords._checksum(head), record, tfrecords._checksum(record)])
+
+
+def _read_tfrecords(data, folder):
+  path = folder / "x.tfrecord"
+  path.write_bytes(data)
+  return list(tfrecords.records(path))
+
+
+def _examples():
+  """A `tf.train.Example` with a list of bytes, one of float32 and one of int64: -1 and 300."""
+  yield (b"\n4\n\x0c\n\x01i\x12\x07\n\x05\n\x03png\n\r\n\x01j\x12\x08\x12\x06\n\x04\0\0\x80>"
+         b"\n\x15\n\x01l\x12\x10\x1a\x0e\n\x0c" + 9 * b"\xff" + b"\x01\xac\x02")
+
+
+def _read_example(data, folder):
+  del folder
+  return tfrecords.example(data)
+
+
 def _each(*readers):
   """Calls readers; raises what the last one that refused has raised, so that all are called."""
   refusal, read = None, []
@@ -242,14 +266,16 @@ def _each(*readers):
 READERS = {
     "images": Reader(_images, _read_image, (image_files.UnreadableImage,)),
     "archives": Reader(_archives, _read_archive, (UserError, OSError)),
-    "npz": Reader(_npz, _read_npz, (UserError, *budgets.NPZ_DAMAGE)),
-    "npy": Reader(_npy, _read_npy, (UserError, *budgets.NPZ_DAMAGE)),
+    "npz": Reader(_npz, _read_npz, (UserError, OSError, *budgets.NPZ_DAMAGE)),
+    "npy": Reader(_npy, _read_npy, (UserError, OSError, *budgets.NPZ_DAMAGE)),
     "pth": Reader(_checkpoints, _read_checkpoint),
     "pickles": Reader(_pickles, _read_pickle),
     "csv": Reader(_csv, _read_csv),
     "gin": Reader(_gin, _read_gin),
     "json": Reader(_json, _read_json),
     "journals": Reader(_journals, _read_journal),
+    "tfrecords": Reader(_tfrecords, _read_tfrecords),
+    "examples": Reader(_examples, _read_example, (ValueError,)),
 }
 
 

@@ -14,7 +14,7 @@ import zlib
 from perceptual.common.budgets import require_growth
 from perceptual.common.progress import progress
 from perceptual.data.images import formats
-from perceptual.errors import UserError
+from perceptual.errors import UserError, first_line
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
@@ -41,11 +41,14 @@ def members(path):
     UserError: if it cannot be read, is damaged or truncated, has no checksum, holds a sparse file
       or too many, or grows out of all proportion.
   """
-  with _archive_errors(path), _opened(path) as stream, \
-       tarfile.open(fileobj=stream, mode="r|") as archive:
+  with _archive_errors(path), _opened(path) as stream, _tar(stream) as archive:
     for count in itertools.count():
-      if (member := archive.next()) is None:
+      with _header_errors():
+        member = archive.next()
+      if member is None:
         break
+      if member.size < 0:
+        raise tarfile.ReadError(f"{member.name} has {member.size} bytes")
       if count == _MOST_MEMBERS:
         raise UserError(f"The archive {path} has more than {_MOST_MEMBERS:,} members: "
                         "it is not read.")
@@ -106,6 +109,23 @@ def _opened(path):
       _require_checksum(path, start)
     with opener(packed) as stream:
       yield _Bounded(stream, path)
+
+
+def _tar(stream):
+  """Returns the `tarfile.TarFile` of an unpacked stream, which has read its first header."""
+  with _header_errors():
+    return tarfile.open(fileobj=stream, mode="r|")
+
+
+@contextlib.contextmanager
+def _header_errors():
+  """Turns what tarfile raises on a damaged header, and does not document, into its `ReadError`."""
+  try:
+    yield
+  except UserError:  # of a stream that grows out of all proportion
+    raise
+  except (ValueError, RecursionError) as error:  # no numbers in a header; a long chain of headers
+    raise tarfile.ReadError(f"a header cannot be read ({first_line(error)})") from error
 
 
 def _require_checksum(path, start):

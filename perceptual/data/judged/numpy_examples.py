@@ -4,15 +4,15 @@
 that of a resized image a value between two levels may be rounded the other way.
 """
 
-import io
 import itertools
 
 import numpy as np
-from PIL import Image
 
 from perceptual.common.in_order import map_in_order
 from perceptual.data import tfds_files, tfrecords
+from perceptual.data.images import decoding, depth
 from perceptual.data.judged.triplet_records import ANSWERS
+from perceptual.errors import UserError, first_line
 
 
 def prepared(directory, split, limit):
@@ -20,11 +20,21 @@ def prepared(directory, split, limit):
   files = tfds_files.split_files(directory)[split]
 
   def examples():
-    records = itertools.chain.from_iterable(map(tfrecords.records, files))
-    return map(tfrecords.example, itertools.islice(records, limit))
+    return itertools.islice(itertools.chain.from_iterable(map(_examples, files)), limit)
 
-  rows = [{key: example[key][0] for key in ANSWERS if key in example} for example in examples()]
+  rows = [{key: example[key][0] for key in ANSWERS if len(example.get(key, ()))}
+          for example in examples()]
+  if any(row.keys() != rows[0].keys() for row in rows):
+    raise UserError(f"{directory} is damaged: some of its examples lack an answer.")
   return examples, _columns(rows)
+
+
+def _examples(path):
+  for number, record in enumerate(tfrecords.records(path)):
+    try:
+      yield tfrecords.example(record)
+    except ValueError as error:
+      raise UserError(f"{path} is damaged: record {number} is {first_line(error)}.") from None
 
 
 def made(triplets):
@@ -64,19 +74,21 @@ class _Images:
       yield found
 
   def _decoded(self, example):
-    return {key: _resized(_pixels(example[key]), self._size) for key in self._keys}
+    return {key: _resized(_pixels(example, key), self._size) for key in self._keys}
 
 
 def _columns(rows):
   return {key: np.array([row[key] for row in rows]) for key in rows[0]} if rows else {}
 
 
-def _pixels(image):
+def _pixels(example, key):
   """Returns the pixels of an image that is stored as `[bytes]`, or is pixels already."""
-  if isinstance(image, np.ndarray):
+  image = example.get(key, ())
+  if isinstance(image, np.ndarray) and image.ndim == 3:
     return image
-  with Image.open(io.BytesIO(image[0]), formats=("PNG",)) as opened:
-    return np.asarray(opened.convert("RGB"))
+  if len(image) != 1:
+    raise UserError(f"An example of the judged set holds no image {key!r}: prepare the set again.")
+  return depth.to_uint8(decoding.decode(image[0], f"image {key!r} of the judged set"))
 
 
 def _resized(image, size):

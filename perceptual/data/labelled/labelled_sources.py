@@ -15,8 +15,10 @@ examples in one fixed order, from any place on. Sources have in common:
 import collections
 import contextlib
 import dataclasses
+import errno
 import functools
 import hashlib
+import io
 import itertools
 import json
 import math
@@ -24,16 +26,16 @@ import posixpath
 import shutil
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Callable
 
 import numpy as np
 
+from perceptual.common import budgets
 from perceptual.common.files import expanded
 from perceptual.common.progress import progress
-from perceptual.data.images import archives, image_files
+from perceptual.data.images import image_files
 from perceptual.data.labelled import class_folders
-from perceptual.errors import UserError
+from perceptual.errors import UserError, first_line
 
 # Chrabaszcz et al. 2017; the names under which TFDS's own builder reads them.
 NPZ_ZIPS = {
@@ -199,7 +201,7 @@ class NpzSource:
 
   def _examples_of(self, name, member, start):
     with _npz(self._folder / name, member) as arrays:
-      data, labels = arrays["data"], arrays["labels"]
+      data, labels = (budgets.read_npy(arrays, f"{key}.npy") for key in ("data", "labels"))
     for i in range(start, len(labels)):
       yield Example(f"{name}/{member}[{i}]", NPZ_ZIPS[name], int(labels[i]) - 1,
                     functools.partial(_pixels, data[i]))
@@ -214,6 +216,7 @@ def _npz_members(path):
   try:
     with zipfile.ZipFile(path) as archive:
       members = [name for name in archive.namelist() if name.endswith(".npz")]
+      budgets.require_archive_growth(path, archive, path.stat().st_size)
   except (zipfile.BadZipFile, OSError) as error:
     raise UserError(f"{path} is damaged or truncated: {error}.") from error
   if not members:
@@ -223,40 +226,37 @@ def _npz_members(path):
 
 @contextlib.contextmanager
 def _npz(path, member):
-  """Gives the lazily read arrays of an npz inside a zip."""
+  """Gives an npz inside a zip as a `zipfile.ZipFile`, which does not grow out of proportion."""
+  where = f"{path}/{member}"
   try:
     with tempfile.TemporaryFile() as unpacked:
-      with zipfile.ZipFile(path) as archive:
-        _require_growth(f"{path}/{member}", archive.getinfo(member))
-        with archive.open(member) as packed:
-          shutil.copyfileobj(packed, unpacked)  # to its end, where the checksum is compared
-      unpacked.seek(0)
-      with np.load(unpacked, allow_pickle=False) as arrays:
+      with zipfile.ZipFile(path) as archive, budgets.member(archive, member) as packed:
+        shutil.copyfileobj(packed, unpacked)  # to its end, where the checksum is compared
+      with zipfile.ZipFile(unpacked) as arrays:
+        budgets.require_archive_growth(where, arrays, unpacked.seek(0, io.SEEK_END))
         yield arrays
   except UserError:
     raise
-  except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError,
-          RuntimeError) as error:  # the last two: a compression unknown to zipfile, a password
-    raise UserError(f"{path}/{member} is damaged: {error}.") from error
-
-
-def _require_growth(name, info):
-  archives.require_growth(name, info.compress_size, info.file_size)
+  except (OSError, *budgets.NPZ_DAMAGE) as error:
+    if isinstance(error, OSError) and error.errno != errno.EINVAL:  # a place before the beginning
+      raise
+    raise UserError(f"{where} is damaged: {first_line(error).rstrip('.')}.") from error
 
 
 def _examples_in(path, member, num_classes):
   """Checks the arrays of an npz, reading labels alone; returns the number of its examples."""
   where = f"{path}/{member}"
   with _npz(path, member) as arrays:
+    names = [name.removesuffix(".npy") for name in arrays.namelist() if name.endswith(".npy")]
     for key in ("data", "labels"):
-      if key not in arrays.files:
-        raise UserError(f"{where} holds no array {key!r}; its arrays: {', '.join(arrays.files)}.")
+      if key not in names:
+        raise UserError(f"{where} holds no array {key!r}; its arrays: {', '.join(names)}.")
     shape, dtype = _shape_and_dtype(arrays, "data", where)
     label_shape, label_dtype = _shape_and_dtype(arrays, "labels", where)
     if len(label_shape) != 1 or not np.issubdtype(label_dtype, np.integer):
       raise UserError(f"{where}: 'labels' should be a row of whole numbers, is {label_dtype} "
                       f"{label_shape}.")
-    labels = arrays["labels"]
+    labels = budgets.read_npy(arrays, "labels.npy")
   expected = (len(labels), 3 * NPZ_IMAGE_SIZE**2)
   if shape != expected or dtype != np.uint8:
     raise UserError(f"{where}: 'data' should be uint8 {expected}, is {dtype} {shape}.")
@@ -266,22 +266,10 @@ def _examples_in(path, member, num_classes):
 
 
 def _shape_and_dtype(arrays, key, where):
-  """Returns what the header of an array says, without reading the array.
-
-  Raises:
-    UserError: if the array has another size than its header says, or grows out of all proportion.
-  """
-  readers = {(1, 0): np.lib.format.read_array_header_1_0,
-             (2, 0): np.lib.format.read_array_header_2_0}
-  info = arrays.zip.getinfo(f"{key}.npy")
-  _require_growth(f"{where}/{key}", info)
-  with arrays.zip.open(info) as stream:
-    version = np.lib.format.read_magic(stream)
-    if version not in readers:
-      raise UserError(f"{where}: {key!r} is an array of an unknown version, {version}.")
-    shape, _, dtype = readers[version](stream)
-    size = math.prod(shape) * dtype.itemsize
-    if stream.tell() + size != info.file_size:
-      raise UserError(f"{where}: {key!r} is {dtype} {shape} by its header, {size:,} bytes; it has "
-                      f"{info.file_size - stream.tell():,}.")
+  """Returns what the header of an array says; `UserError` if the array has another size."""
+  shape, dtype, there = budgets.npy_header(arrays, f"{key}.npy")
+  size = math.prod(shape) * dtype.itemsize
+  if size != there:
+    raise UserError(f"{where}: {key!r} is {dtype} {shape} by its header, {size:,} bytes; it has "
+                    f"{there:,}.")
   return shape, dtype

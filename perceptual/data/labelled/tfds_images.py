@@ -4,6 +4,7 @@ import collections
 import dataclasses
 
 from perceptual.common import progress
+from perceptual.data import tfds_files
 from perceptual.data.labelled import classification
 from perceptual.errors import UserError
 
@@ -44,6 +45,7 @@ def outline(data_dir=None, *, name, train="train", validation="test", classes=No
 def _builder(name, data_dir, splits):
   import tensorflow_datasets as tfds
 
+  tfds_files.require_local_name(name)
   try:
     builder = tfds.builder(name, data_dir=data_dir)
   except (ValueError, ImportError, tfds.core.DatasetNotFoundError) as error:

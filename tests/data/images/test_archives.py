@@ -103,3 +103,29 @@ def test_the_compression_is_told_by_the_content(tmp_path):
     path = tmp_path / f"{number}.tar"
     path.write_bytes(compress(_tar()))
     assert list(image_files.list_files(path)[0]) == ["a.bmp", "b.bmp"]
+
+
+@pytest.mark.parametrize(("header", "reason"), [
+    ({"GNU.sparse.map": "a,b"}, "a header cannot be read"),
+    ({"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}, "a header cannot be read"),
+    ({"size": "-5"}, r"a\.png has -5 bytes")])
+def test_an_impossible_header_is_damage(tmp_path, header, reason):
+  path = tmp_path / "x.tar"
+  member = tarfile.TarInfo("a.png")
+  member.size, member.pax_headers = 3, header
+  for names in ((), ("b.png",)):  # tarfile reads the first header when it opens an archive
+    path.write_bytes(_tar(names)[:1024 if names else 0])
+    with open(path, "ab") as file, tarfile.open(
+        fileobj=file, mode="w|", format=tarfile.PAX_FORMAT) as archive:
+      archive.addfile(member, io.BytesIO(b"abc"))
+    with pytest.raises(UserError, match=rf"x\.tar is damaged or truncated: {reason}"):
+      list(archives.members(path))
+
+
+def test_a_long_chain_of_headers_is_damage(tmp_path):
+  name = tarfile.TarInfo("././@LongLink")
+  name.type, name.size = tarfile.GNUTYPE_LONGNAME, 2
+  path = tmp_path / "x.tar"
+  path.write_bytes(2000 * (name.tobuf(tarfile.GNU_FORMAT)[:512] + b"a\0".ljust(512, b"\0")))
+  with pytest.raises(UserError, match="damaged or truncated: a header cannot be read"):
+    list(archives.members(path))

@@ -1,5 +1,6 @@
 """Judged sets as one thing: BAPPS as prepared, graded as prepared or made on the spot."""
 
+import io
 import pathlib
 import shutil
 
@@ -282,3 +283,21 @@ def test_a_set_of_training_subsets_alone_cannot_be_scored(tmp_path):
   with pytest.raises(UserError, match=r"has no validation subset: its splits are train_mix. "
                                       "Published are traditional, cnn, superres"):
     judged_sets.load("bapps/2afc", data_dir=tmp_path / "data")
+
+
+def _png(size):
+  stream = io.BytesIO()
+  Image.new("RGB", size).save(stream, "PNG")
+  return stream.getvalue()
+
+
+@pytest.mark.parametrize(("example", "message"), [
+    ({"reference": [_png((20, 10))]}, r"^image 'reference' of the judged set: more than 0\.0001 meg"),
+    ({"reference": [b"junk"]}, "^image 'reference' of the judged set: not an image"),
+    ({"reference": []}, "holds no image 'reference'"), ({}, "holds no image 'reference'")])
+def test_images_of_judged_sets_keep_the_rules_of_images(monkeypatch, example, message):
+  monkeypatch.setenv("PERCEPTUAL_MAX_MEGAPIXELS", "0.0001")
+  images = numpy_examples.images(
+      lambda: [example], ["reference"], size=None, count=1, cache_bytes=0)
+  with pytest.raises(UserError, match=message):
+    list(images)

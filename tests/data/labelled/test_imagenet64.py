@@ -503,7 +503,7 @@ def test_an_npz_that_grows_out_of_proportion_is_refused(tmp_path, npz_folder, mo
   monkeypatch.setattr(budgets, "ALWAYS_ALLOWED", 2**16)
   zeros = np.zeros((100, 12288), np.uint8)
   replace("val_data.npz", saved(data=zeros, labels=np.ones(100, int)))(npz_folder[0])
-  with pytest.raises(UserError, match=r"val_data\.npz unpacks to more than 200 times its"):
+  with pytest.raises(UserError, match=r"_val_npz\.zip unpacks to more than 200 times its"):
     imagenet64.prepare(npz_folder[0], tmp_path / "data")
 
 

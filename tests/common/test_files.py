@@ -107,7 +107,7 @@ def test_two_that_write_a_file_at_once_do_not_share_a_temporary(tmp_path):
 
 
 def test_a_file_may_have_as_long_a_name_as_the_disk_takes(tmp_path):
-  path = tmp_path / f"{'\u00e9' * 125}.json"  # 255 bytes
+  path = tmp_path / ("\u00e9" * 125 + ".json")  # 255 bytes
   left = leftovers.temporary(path)
   left.touch()
   files.write_text(path, "{}")

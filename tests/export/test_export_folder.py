@@ -102,7 +102,7 @@ def test_a_failure_midway_leaves_what_was_there(quick, tmp_path, monkeypatch, er
     raise error
 
   def fail_to_place(self, target):
-    if target.name in ("there", "new") and ".old." not in self.name:
+    if target.name in ("there", "new") and not self.name.endswith(".old"):
       raise error
     os.rename(self, target)
 

@@ -82,16 +82,17 @@ def main(argv):
     output_dir = files.place(FLAGS.model_dir[0]) / loading.FOLDER
   if output_dir is not None:
     output_dir = results.require_folder(output_dir)
-  rows = loading.analyse(FLAGS.analysis, loading.Sources(
+  sources = loading.Sources(
       model_dirs=tuple(FLAGS.model_dir), metrics=tuple(FLAGS.metric), checkpoint=FLAGS.checkpoint,
       dataset=FLAGS.dataset, data_dir=FLAGS.data_dir, table=FLAGS.table, distance=FLAGS.distance,
-      limit=FLAGS.limit))
+      limit=FLAGS.limit)
+  rows = loading.analyse(FLAGS.analysis, sources)
   shown = [name for name in rows[0] if name not in loading.MARKS]
   print(text_table.aligned([shown, *([_cell(row[name]) for name in shown] for row in rows)]))
   if output_dir is not None:
     name = f"{FLAGS.analysis}.csv"
     kept = [] if FLAGS.output_dir else loading.rows_there(
-        output_dir / name, rows[0].get("judged_set"))[1]
+        output_dir / name, FLAGS.analysis, sources, rows[0].get("judged_set"))[1]
     results.write(output_dir, {name: tables.as_csv([*kept, *rows])})
     print(f"\nWritten: {output_dir / name}")
 

@@ -28,8 +28,9 @@
 
   perceptual study analyze --study=gin/studies/width_small.gin --study_dir=studies/width \\
       --data_dir=data --analysis=entropy,low_pass
-      analyses the last checkpoint of every finished run of a network, as perceptual analyze does,
-      into its folder analyses/; analyses that are there already stay.
+      analyses the last checkpoint of every finished run of a network (peak_to_last: the best one
+      and the last), as perceptual analyze does, into its folder analyses/; analyses that are there
+      already stay.
 
   perceptual study findings --study=gin/studies/width_small.gin --study_dir=studies/width
       what the collected table says of the paper's claims: the best score of each configuration over
@@ -120,7 +121,8 @@ flags.DEFINE_integer(
     "parallel", 16, "submit, slurm and kubernetes: runs at a time.", lower_bound=1,
     flag_values=FLAGS)
 flags.DEFINE_list(
-    "analysis", [], "analyze: which analyses; see perceptual analyze.", flag_values=FLAGS)
+    "analysis", [], "analyze: which analyses; of those of perceptual analyze, the ones that take "
+    "one run.", flag_values=FLAGS)
 flags.DEFINE_string(
     "judged_set", None, "score: the judged set that is scored on, also judged/NAME or "
     "judged/NAME:image_size=64,crop=48; analyze: that of analyses that need one; findings, "

@@ -11,7 +11,7 @@ from perceptual.studies.analyses import table as tables
 
 def analyse_runs(study, folder, analyses, *, dataset=None, data_dir=None, limit=None,
                  report=print):
-  """Analyses the last checkpoint of every finished run that trained a network.
+  """Analyses every finished run that trained a network: its last checkpoint, or that and the best.
 
   Its rows go to the folder `analyses` of the run, a file an analysis; what is there already, of the
   same judged set, stays. Where one fails, the others go on.
@@ -29,10 +29,10 @@ def analyse_runs(study, folder, analyses, *, dataset=None, data_dir=None, limit=
     How many failed.
 
   Raises:
-    UserError: if no run has finished, or an analysis is unknown.
+    UserError: if no run has finished, or an analysis is unknown, or not one of a single run.
   """
   for analysis in analyses:
-    registry.get(analysis)
+    _require_of_one_run(analysis)
   runs = [run for run in study.runs
           if run.kind == "train" and folder.state(run).state == study_dir.FINISHED]
   if not runs:
@@ -46,15 +46,25 @@ def analyse_runs(study, folder, analyses, *, dataset=None, data_dir=None, limit=
           data_dir=data_dir, limit=limit)
       target = path / loading.FOLDER / f"{analysis}.csv"
       try:
-        there, of_other_sets = loading.rows_there(target, _judged_set(analysis, dataset))
+        there, others = loading.rows_there(
+            target, analysis, sources, _judged_set(analysis, dataset))
         if not there:
-          tables.write_csv(target, [*of_other_sets, *loading.analyse(analysis, sources)])
+          tables.write_csv(target, [*others, *loading.analyse(analysis, sources)])
         report(f"{run.name}: {analysis} {'is there' if there else 'done'}")
       except errors.UserError as error:
         failed += 1
         report(f"{run.name}: {analysis} failed: {error}")
     keras.backend.clear_session()
   return failed
+
+
+def _require_of_one_run(analysis):
+  if "table" in registry.get(analysis).needs:
+    raise errors.UserError(f"The analysis {analysis} is of the whole table: perceptual analyze "
+                           f"--analysis={analysis} --table=STUDY_DIR/collected.csv.")
+  if analysis == "agreement":
+    raise errors.UserError("The analysis agreement is of several metrics: perceptual analyze "
+                           "--analysis=agreement --model_dir=RUN --model_dir=RUN.")
 
 
 def _judged_set(analysis, dataset):

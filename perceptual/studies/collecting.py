@@ -6,6 +6,7 @@
     varied                the bindings in which the run differs from its base file, joined by `+`:
                           none for a network out of the box
     network, seed
+    state                 of the run: `finished`, or with `--unfinished` also `started` and `failed`
     step, epoch
     learning_rate         at the step; empty before training
     accuracy              of validation, percent; empty for a learned metric
@@ -78,12 +79,11 @@ def _collect_scores(study, folder, chosen):
   table = folder.path / "collected.csv"
   with files.beside(table) as temporary, temporary.open(
       "w", newline="", encoding="utf-8") as file:
-    file.write(_line([*_own_columns(study), "step", "epoch", "learning_rate", "accuracy",
+    file.write(_line([*_own_columns(study), "state", "step", "epoch", "learning_rate", "accuracy",
                       *step_scores.COLUMNS[1:]]) + "\n")
     with progress.progress(chosen, description="collecting", unit="run") as runs:
       for run in runs:
-        file.writelines(_lines(study, run, folder.model_dir(run),
-                               in_training=folder.state(run).state != study_dir.FINISHED))
+        file.writelines(_lines(study, run, folder.model_dir(run), folder.state(run).state))
   if short := [run.name for run in chosen if _ends_early(folder.model_dir(run))]:
     warnings.warn(
         f"Further scores of {progress.plural(len(short), 'run')} ({', '.join(short[:3])}"
@@ -131,9 +131,9 @@ def _own_values(study, run):
           run.network, run.seed]
 
 
-def _lines(study, run, folder, in_training):
+def _lines(study, run, folder, state):
   """Yields the lines of one run: millions in all, so those of its scores are taken as they are."""
-  own = _line(_own_values(study, run))
+  own = _line([*_own_values(study, run), state])
   known = {}
   for row in records.read_metrics(folder.metrics):
     known[str(row["step"])] = ",".join([
@@ -144,7 +144,7 @@ def _lines(study, run, folder, in_training):
                   "table.", stacklevel=2)
   for path in (folder.scores, *further_scores.paths(folder)):
     for step, scored in step_scores.lines(path):
-      if step not in known and in_training:  # it is writing them just now
+      if step not in known and state != study_dir.FINISHED:  # it is writing them just now
         continue
       if step not in known:
         raise errors.UserError(f"{path} has scores of step {step}, but {folder.metrics} has no "

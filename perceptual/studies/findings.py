@@ -20,7 +20,7 @@ _PEAKS = {"untrained": "untrained", "peak": "peak", "peak_epoch": "epoch", "peak
 _FALLS = {"from_epoch": "from epoch", "to_epoch": "to epoch", "from_rate": "from rate",
           "to_rate": "to rate", "accuracy_before": "accuracy", "accuracy_after": "then",
           "score_before": "score", "score_after": "then", "change": "change"}
-_PAIRED = {"examples": "examples", "peak": "peak", "last": "last",
+_PAIRED = {"examples": "examples", "unseen": "unseen", "peak": "peak", "last": "last",
            "last_less_peak": "last less peak"}
 
 
@@ -79,12 +79,14 @@ def as_text(found):
        ("configuration", "tap"), _PEAKS),
       ("Where the learning rate steps down", _rows(found.rate_falls, **headline),
        ("configuration",), _FALLS),
-      ("The best checkpoint and the last, on examples that did not choose the best one, example by "
-       "example", _rows(found.peak_to_last, distance="local"), ("run", "tap"), _PAIRED)]
+      ("The best checkpoint and the last, example by example (unseen: none of these examples has "
+       "chosen the best one)", _rows(found.peak_to_last, distance="local"), ("run", "tap"),
+       _PAIRED)]
   texts = [f"{title}\n{_text(rows, names, columns)}" for title, rows, names, columns in parts
            if rows]
   return "\n\n".join([*texts, "In brackets: 95% intervals over seeds and triplets, on judged/NAME "
-                      "over seeds and references. The peak is the best of many noisy scores, and "
+                      "over seeds and references; those of single runs over triplets or references "
+                      "alone. The peak is the best of many noisy scores, and "
                       "so a little too high.\n"])
 
 
@@ -100,10 +102,11 @@ def _paired(path, judged_set):
   if not path.exists():
     return []
   table = tables.read(path, ("analysis", "run")).where(analysis="peak_to_last")
-  if "judged_set" not in table:
+  if not {"judged_set", "unseen"} <= set(table.columns):
     return []
   table = table.where(judged_set=judged_set)
-  names = ("run", "distance", "tap", "examples", "peak", "last", "last_less_peak", "low", "high")
+  names = ("run", "distance", "tap", "examples", "unseen", "peak", "last", "last_less_peak", "low",
+           "high")
   return [{name: table[name][i] for name in names} for i in range(len(table))]
 
 
@@ -120,8 +123,8 @@ def _text(rows, names, columns):
 
 def _cell(row, name):
   value = row[name]
-  if value is None:
-    return ""
+  if value is None or isinstance(value, str):
+    return value or ""
   if name == "examples":
     return f"{value:,.0f}"
   if name.endswith("rate"):

@@ -95,7 +95,7 @@ def table(results):
 
 
 def write(results, folder):
-  """Writes `measures.csv` (by item), `summary.csv` and the pictures into a folder.
+  """Writes `measures.csv` (by item), `summary.csv` and the pictures, in the place of earlier ones.
 
   Returns:
     The paths of the two tables.
@@ -111,6 +111,8 @@ def write(results, folder):
       [result.test, result.protocol, result.method, item, measure, _number(value)]
       for result in results for measure, values in result.measures.items()
       for item, value in zip(result.items, values)])
+  for earlier in (folder / "pictures").glob("*.png"):
+    earlier.unlink()
   for result in results:
     for picture in result.pictures:
       stem = f"{result.test}-{result.protocol}-{picture.name}".replace("/", "_").replace(" ", "_")

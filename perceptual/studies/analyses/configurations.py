@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from perceptual import errors
+from perceptual.studies import study_dir
 from perceptual.studies.analyses import parameters
 
 BAPPS = "bapps/2afc"
@@ -73,6 +74,7 @@ class Configuration:
     accuracy: `[seeds]` validation accuracy, in percent; NaN of learned metrics.
     score: `[seeds]` perceptual score, in percent.
     error: `[seeds]` standard error of the score over triplets; 0 where the table has no interval.
+    finished: whether these runs have; their scores are otherwise those so far.
   """
 
   network: str
@@ -82,13 +84,14 @@ class Configuration:
   accuracy: np.ndarray
   score: np.ndarray
   error: np.ndarray
+  finished: bool = True
 
   @property
   def label(self):
-    """The network and what is varied, as 'resnet6, width 0.25'."""
+    """The network and what is varied, as 'resnet6, width 0.25', and whether it is unfinished."""
     varied = [f"{parameters.title(name)} {parameters.shown(value)}"
               for name, value in self.varied.items()]
-    return ", ".join([self.network, *varied])
+    return ", ".join([self.network, *varied, *([] if self.finished else ["unfinished"])])
 
   @property
   def point(self):
@@ -112,7 +115,7 @@ def final_rows(table):
   return table.take(table["step"] == last[inverse])
 
 
-def configurations(table, view=None):
+def configurations(table, view=None, *, unfinished=False):
   """Returns the `Configuration`s of a collected table, at the last step of each run.
 
   Learned metrics, which have no accuracy, are among them for their own distance, `lin`, alone.
@@ -120,12 +123,18 @@ def configurations(table, view=None):
   Args:
     table: a `tables.Table`.
     view: a `View`; None for the headline score of the default set.
+    unfinished: whether runs that have not finished are taken where none of their configuration has;
+      of a table without a column `state` all have.
 
   Raises:
-    UserError: if the view shows nothing of the table.
+    UserError: if the view shows nothing of the table, or no run that has finished.
   """
   view = view or View()
   rows = final_rows(view.of(table))
+  if not unfinished:
+    rows = rows.take(_finished(rows))
+    if not len(rows):
+      raise errors.UserError("No run of the collected table has finished.")
   groups = {}
   for i in range(len(rows)):
     if np.isnan(rows["accuracy"][i]) and view.distance != LEARNED:
@@ -133,6 +142,14 @@ def configurations(table, view=None):
     key = rows["network"][i], rows["varied"][i], _values_varied(rows, i)
     groups.setdefault(key, {}).setdefault(rows["seed"][i], i)  # a run that was repeated counts once
   return [_configuration(rows, np.array(list(by_seed.values()))) for by_seed in groups.values()]
+
+
+def of_all_classes(found):
+  """Returns the configurations trained on all classes.
+
+  The accuracy of one trained on some is of those alone: it has no place beside the others'.
+  """
+  return [c for c in found if "classes" not in c.varied]
 
 
 def sweep(found, network, parameter):
@@ -211,13 +228,21 @@ def _chosen(table, column, value):
 
 
 def _configuration(rows, index):
-  """Returns the `Configuration` of some rows, one a seed."""
+  """Returns the `Configuration` of some rows, one a seed: of the finished ones if there are any."""
+  finished = _finished(rows)[index]
+  index = index[finished] if finished.any() else index
   first = index[0]
   bound = parameters.bound(rows, first)
   return Configuration(
       network=rows["network"][first], varied=parameters.varied(_names(rows, first), bound),
       bound=bound, runs=tuple(rows["run"][index]), accuracy=rows["accuracy"][index],
-      score=rows["score"][index], error=standard_errors(rows)[index])
+      score=rows["score"][index], error=standard_errors(rows)[index],
+      finished=bool(finished.any()))
+
+
+def _finished(rows):
+  """Returns of which rows the run has finished, `[rows]` bool."""
+  return rows["state"] == study_dir.FINISHED if "state" in rows else np.ones(len(rows), bool)
 
 
 def _names(rows, i):

@@ -52,24 +52,28 @@ def analyse(analysis, sources):
   rows = registry.run(analysis, given)
   if not rows:
     raise UserError(f"The table holds no run for the analysis {analysis}.")
-  about = {"analysis": analysis, **identity(sources)}
+  about = {"analysis": analysis, **identity(sources), **_distance(analysis, sources)}
   if given.judged_set is not None:
     about["judged_set"] = given.judged_set.name
   return [{**about, **row} for row in rows]
 
 
-def rows_there(path, judged_set):
-  """Returns the rows of a file of an analysis: (those of a judged set, those of other sets).
+def rows_there(path, analysis, sources, judged_set):
+  """Returns the rows of a file of an analysis: (those that are asked for, the others).
 
   Args:
     path: the file; without it there are none.
+    analysis: name of the analysis.
+    sources: `Sources`, whose checkpoint and distance are asked for.
     judged_set: the name of the set, as rows are marked with it; None for all.
 
   Raises:
     UserError: if the file is damaged.
   """
   there = tables.read(path, ("analysis", "run")).rows() if path.exists() else []
-  own = [judged_set in (None, row.get("judged_set")) for row in there]
+  wanted = {"checkpoint": sources.checkpoint, **_distance(analysis, sources),
+            **({} if judged_set is None else {"judged_set": judged_set})}
+  own = [all(row.get(name) == value for name, value in wanted.items()) for row in there]
   return ([row for row, is_own in zip(there, own) if is_own],
           [row for row, is_own in zip(there, own) if not is_own])
 
@@ -101,8 +105,8 @@ def inputs(analysis, sources):
   if "last_metrics" in needs and sources.model_dirs:
     found["last_metrics"] = _metrics(dataclasses.replace(sources, checkpoint="last"))
     if "judged_set" in found:
-      found["unseen_from"] = max(_triplets_seen(path, found["judged_set"])
-                                 for path in sources.model_dirs)
+      seen = [_triplets_seen(path, found["judged_set"]) for path in sources.model_dirs]
+      found["unseen_from"] = None if None in seen else max(seen)
   if "classifiers" in needs and sources.model_dirs:
     require_one_network(sources)
     found["classifiers"] = tuple(
@@ -156,6 +160,11 @@ def identity(sources):
           "step": int(latest.rpartition("-")[2])}
 
 
+def _distance(analysis, sources):
+  """Returns the distance with which rows are marked, of analyses of one."""
+  return {"distance": sources.distance} if registry.get(analysis).of_distance else {}
+
+
 def _metrics(sources):
   metrics = {name: loading.load_metric(name) for name in sources.metrics}
   for path in sources.model_dirs:
@@ -166,15 +175,16 @@ def _metrics(sources):
 def _triplets_seen(path, judged_set):
   """Returns how many triplets at the beginning of each subset chose a run's best checkpoint.
 
-  None is left out of a set that the run was not steered by, or that it was steered by as a whole.
+  None stands for all: in some subset there is no other.
   """
   folder = model_dir.ModelDir(path)
   score = (folder.read_run() or {}).get("score", {})
   if score.get("judged_set") != judged_set.name:
     return 0
   _parse_config(folder)
-  limit = config.judged()[2] or 0
-  return limit if all(subset.size > limit for subset in judged_set.subsets) else 0
+  limit = config.judged()[2]
+  some_left = limit is not None and all(subset.size > limit for subset in judged_set.subsets)
+  return limit if some_left else None
 
 
 def _images(sources):

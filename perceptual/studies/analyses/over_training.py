@@ -14,7 +14,9 @@ from perceptual.evaluation import scores
 from perceptual.studies.analyses import configurations, resampling
 
 RATE = "learning_rate"  # the column of the table
-_SHARE_LEFT = 0.2  # a rate that falls to less than this from one evaluation to the next has a step
+# A rate that falls to less than the one share from one evaluation to the next, and keeps the other
+# to the one after that, has a step; that of a cosine goes on falling.
+_SHARE_LEFT, _SHARE_KEPT = 0.2, 0.9
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -110,9 +112,11 @@ def peaks(found, *, resamples=1000, seed=0):
     change, change_low, change_high = curve.change(best, last, resamples=resamples, seed=seed)
     rows.append({
         **curve.about, "untrained": float(score[0]) if trained[0] else None,
-        "peak_epoch": float(curve.epoch[best]), "peak_accuracy": float(accuracy[best]),
+        "peak_epoch": float(curve.epoch[best]),
+        "peak_accuracy": resampling.number(accuracy[best]),
         "peak": float(score[best]), "peak_low": low, "peak_high": high,
-        "last_epoch": float(curve.epoch[last]), "last_accuracy": float(accuracy[last]),
+        "last_epoch": float(curve.epoch[last]),
+        "last_accuracy": resampling.number(accuracy[last]),
         "last": float(score[last]), "last_less_peak": change, "low": change_low,
         "high": change_high})
   return rows
@@ -141,10 +145,8 @@ def rate_falls(found, *, resamples=1000, seed=0):
     if np.isnan(curve.rate).all():
       raise errors.UserError(f"The table has no {RATE}: collect the study again.")
     score, accuracy = curve.score.mean(axis=0), curve.accuracy.mean(axis=0)
-    for place in np.flatnonzero(curve.rate[1:] <= _SHARE_LEFT * curve.rate[:-1]) + 1:
+    for place in _steps_down(curve.rate):
       before, after = place - 1, place + 1
-      if after >= len(score):
-        continue
       change, low, high = curve.change(before, after, resamples=resamples, seed=seed)
       rows.append({
           **curve.about, "from_epoch": float(curve.epoch[before]),
@@ -155,7 +157,13 @@ def rate_falls(found, *, resamples=1000, seed=0):
   return rows
 
 
-def peak_to_last(at_peak, at_last, judges, columns, *, resamples=1000, seed=0):
+def _steps_down(rate):
+  """Returns the places of the first evaluation at each lower rate that a later one shares."""
+  falls = (rate[1:-1] <= _SHARE_LEFT * rate[:-2]) & (rate[2:] >= _SHARE_KEPT * rate[1:-1])
+  return np.flatnonzero(falls & (rate[1:-1] > 0)) + 1
+
+
+def peak_to_last(at_peak, at_last, judges, columns, *, unseen=True, resamples=1000, seed=0):
   """Returns what is lost between two checkpoints of each network, triplet by triplet.
 
   The score is the unweighted mean over subsets; intervals are over seeds, and over triplets within
@@ -166,11 +174,14 @@ def peak_to_last(at_peak, at_last, judges, columns, *, resamples=1000, seed=0):
     at_last: the same at the other.
     judges: a dict from subset to the fractions preferring candidate 1, `[triplets]`.
     columns: `[columns]` of (distance, tap).
+    unseen: whether these triplets have had no part in choosing a checkpoint. Where they had, the
+      peak is too high by what noise adds to the best of many scores, and so is the fall.
     resamples: bootstrap resamples.
     seed: of the bootstrap.
 
   Returns:
-    Rows of distance, tap, seeds, examples, peak, last, last_less_peak, low, high.
+    Rows of distance, tap, seeds, examples, unseen (yes or no), peak, last, last_less_peak, low,
+    high.
   """
   means, drawn = [], []
   for subset, judge in judges.items():
@@ -181,7 +192,8 @@ def peak_to_last(at_peak, at_last, judges, columns, *, resamples=1000, seed=0):
   peak, last = np.mean(means, axis=0)
   low, high = resampling.interval(np.mean(drawn, axis=0))
   return [{"distance": distance, "tap": tap, "seeds": len(next(iter(at_peak.values()))),
-           "examples": sum(map(len, judges.values())), "peak": float(peak[i]),
+           "examples": sum(map(len, judges.values())), "unseen": "yes" if unseen else "no",
+           "peak": float(peak[i]),
            "last": float(last[i]), "last_less_peak": float(last[i] - peak[i]),
            "low": float(low[i]), "high": float(high[i])}
           for i, (distance, tap) in enumerate(columns)]
@@ -203,7 +215,7 @@ def peak_to_last_by_reference(at_peak, at_last, *, examples, seed=0):
         np.stack([after.draws - before.draws for before, after in zip(peak, last)]), seed))
     before, after = (float(np.mean([score.value for score in scores])) for scores in (peak, last))
     rows.append({"distance": column[0], "tap": column[1], "seeds": len(peak), "examples": examples,
-                 "peak": before, "last": after, "last_less_peak": after - before,
+                 "unseen": "yes", "peak": before, "last": after, "last_less_peak": after - before,
                  "low": float(low), "high": float(high)})
   return rows
 
@@ -226,7 +238,7 @@ def _agreement(values, judge):
 def _curves(rows, judged_set, distance, tap):
   view = configurations.View(judged_set=judged_set, distance=distance, tap=tap)
   by_run = _by_run(rows)
-  for configuration in configurations.configurations(rows, view):
+  for configuration in configurations.configurations(rows, view, unfinished=True):
     seeds = [by_run[run] for run in configuration.runs]
     steps = sorted(set.intersection(*(set(of_run["step"].tolist()) for of_run in seeds)))
     if sum(step > 0 for step in steps) < 2:

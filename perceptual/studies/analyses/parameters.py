@@ -91,14 +91,15 @@ def default_value(name, swept, values):
   Args:
     name: of the parameter.
     swept: `[(value, values as bound returns them)]` of the sweep, which tells which of several
-      bindings is varied.
+      bindings is varied: the one that has the sweep's values, and another out of the box.
     values: as `bound` returns them, of the network out of the box.
   """
   parameter = PARAMETERS[name]
   if not parameter.on_axis:
     return None
   binding = next((binding for binding in parameter.bindings if all(
-      of_run.get(binding) == value for value, of_run in swept)), None)
+      of_run.get(binding) == value and values.get(binding) != value
+      for value, of_run in swept)), None)
   return values.get(binding)
 
 

@@ -50,7 +50,7 @@ class Inputs:
       which differ in their seeds.
     last_metrics: a dict from name to metric, of the last checkpoints of the same networks.
     unseen_from: of every subset of the judged set, how many triplets at its beginning have chosen
-      the checkpoint of `metrics`.
+      the checkpoint of `metrics`; None if all have.
     classifiers: functions from images `[images, size, size, 3]` uint8 to labels, one a seed.
     judged_set: `judged_sets.JudgedSet` of triplets, or, of an analysis that `takes_own`, a
       `by_reference.OwnSet`.
@@ -64,7 +64,7 @@ class Inputs:
 
   metrics: dict | None = None
   last_metrics: dict | None = None
-  unseen_from: int = 0
+  unseen_from: int | None = 0
   classifiers: tuple | None = None
   judged_set: object | None = None
   images: tuple | None = None
@@ -90,6 +90,7 @@ class Analysis:
     rows: from `Inputs` to rows.
     checkpoint: which checkpoint of each run `study analyze` analyses.
     takes_own: whether its judged set may be one that `perceptual prepare judged` wrote.
+    of_distance: whether it takes one distance between features.
   """
 
   summary: str
@@ -97,6 +98,7 @@ class Analysis:
   rows: Callable
   checkpoint: str = "last"
   takes_own: bool = False
+  of_distance: bool = False
 
 
 def run(name, inputs):
@@ -161,11 +163,13 @@ def _peak_to_last(inputs):
         examples=inputs.judged_set.size, seed=inputs.seed)
   found = [measuring.all_distances(list(metrics.values()), inputs.judged_set, DISTANCES)
            for metrics in (inputs.metrics, inputs.last_metrics)]
-  at_peak, at_last = ({subset: values[:, inputs.unseen_from:] for subset, values in of_all.items()}
+  start = inputs.unseen_from or 0
+  at_peak, at_last = ({subset: values[:, start:] for subset, values in of_all.items()}
                       for of_all, _ in found)
-  judges = {subset: answers[inputs.unseen_from:]
+  judges = {subset: answers[start:]
             for subset, answers in measuring.judges(inputs.judged_set).items()}
-  return over_training.peak_to_last(at_peak, at_last, judges, found[0][1], **inputs.bootstrap)
+  return over_training.peak_to_last(at_peak, at_last, judges, found[0][1],
+                                    unseen=inputs.unseen_from is not None, **inputs.bootstrap)
 
 
 def _entropy(inputs):
@@ -189,9 +193,11 @@ def _inverse_band_pass(inputs):
 
 def _class_accuracy(inputs):
   images, labels = inputs.images
-  predicted = np.concatenate([classify(images) for classify in inputs.classifiers])
+  if len(inputs.classifiers) > 1:
+    raise errors.UserError("The analysis class_accuracy takes one run directory: its intervals are "
+                           "over the images of a class, which several seeds share.")
   return class_accuracy.class_accuracy(
-      predicted, np.tile(labels, len(inputs.classifiers)), inputs.num_classes)
+      inputs.classifiers[0](images), labels, inputs.num_classes)
 
 
 def _dynamic_range(inputs):
@@ -207,11 +213,12 @@ def _class_subsets(inputs):
 
 
 def _correlations(inputs):
-  return correlation.correlations(_found(inputs), **inputs.bootstrap)
+  found = configurations.of_all_classes(_found(inputs))
+  return correlation.correlations(found, **inputs.bootstrap)
 
 
 def _optimum(inputs):
-  found = _found(inputs)
+  found = configurations.of_all_classes(_found(inputs))
   return [{"network": network, **optimum.optimum(
       [c for c in found if c.network == network], **inputs.bootstrap)}
           for network in dict.fromkeys(c.network for c in found)]
@@ -230,14 +237,15 @@ def _gains(inputs):
 
 
 def _frontier(inputs):
-  return frontier.pareto_frontier(_found(inputs), **inputs.bootstrap)
+  found = configurations.of_all_classes(_found(inputs))
+  return frontier.pareto_frontier(found, **inputs.bootstrap)
 
 
 ANALYSES = {
     "layers": Analysis("the perceptual score of each tap alone", ("metrics", "judged_set"),
-                       _layers),
+                       _layers, of_distance=True),
     "sensitivity": Analysis("how much farther the farther patch is, where raters are unanimous",
-                            ("metrics", "judged_set"), _sensitivity),
+                            ("metrics", "judged_set"), _sensitivity, of_distance=True),
     "peak_to_last": Analysis("what is lost from the best score to the end of training",
                              ("metrics", "last_metrics", "judged_set"), _peak_to_last,
                              checkpoint="best_score", takes_own=True),

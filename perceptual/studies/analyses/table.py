@@ -15,7 +15,8 @@ from perceptual import errors
 from perceptual.common import files
 
 # Columns whose values name something, even where every name looks like a number.
-TEXT = ("study", "run", "network", "varied", "judged_set", "subset", "distance", "tap", "analysis")
+TEXT = ("study", "run", "network", "varied", "state", "judged_set", "subset", "distance", "tap",
+        "analysis")
 
 # Columns of numbers that differ from row to row: never kept as text, which would take memory.
 NUMBERS = ("step", "epoch", "learning_rate", "accuracy", "score", "low", "high")

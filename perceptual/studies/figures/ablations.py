@@ -7,7 +7,7 @@ import numpy as np
 from perceptual.studies.analyses import parameters
 from perceptual.studies.figures import drawn, published, style
 
-SHALLOW = tuple(f"resnet{n}" for n in (2, 3, 4, 5, 6, 10))
+SHALLOW = tuple(f"resnet{n}" for n in (2, 3, 4, 6, 10))
 NOISE = (0.1, 0.2, 0.5, 1.0)
 _RESNET = re.compile(r"resnet(\d+)$")
 

@@ -112,7 +112,7 @@ class StudyData:
   def analysis(self, name):
     """Returns the rows of an analysis, `tables.Table`, with the runs' final accuracy and score.
 
-    Those of an analysis of another judged set are left out.
+    Those of another judged set, checkpoint than the last, or distance than `local` are left out.
 
     Raises:
       MissingData: if there are none.
@@ -121,12 +121,15 @@ class StudyData:
             else tables.Table({}))
     if "judged_set" in rows:
       rows = rows.take(np.isin(rows["judged_set"].astype(str), ["", self.judged_set]))
+    for column, value in (("checkpoint", "last"), ("distance", "local")):
+      if column in rows:
+        rows = rows.take(np.isin(rows[column].astype(str), ["", value]))
     final = {run: (c.network, bool(c.varied), c.accuracy[i], c.score[i])
              for c in self.configurations() for i, run in enumerate(c.runs)}
     known = np.array([run in final for run in rows["run"]], bool) if len(rows) else []
     if not np.any(known):
-      raise MissingData(f"No run of the table has the analysis {name}: for each run directory, "
-                        f"perceptual analyze --analysis={name} --model_dir=RUN.")
+      raise MissingData(f"No run of the table has the analysis {name}: perceptual study analyze "
+                        f"--analysis={name}.")
     rows = rows.take(known)
     added = {"network": [final[run][0] for run in rows["run"]],
              "varied": [final[run][1] for run in rows["run"]],

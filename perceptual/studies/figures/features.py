@@ -52,7 +52,8 @@ def _best_steps(panel, data, distance, networks, shift, look):
     if curve is None:
       continue
     steps, score, spread, accuracy, _ = curve
-    best = int(np.argmax(score))
+    trained = np.flatnonzero(steps > 0)
+    best = trained[np.argmax(score[trained])]
     panel.errorbar(place + shift, score[best], yerr=np.nan_to_num(spread[best]), linestyle="none",
                    elinewidth=0.7, label=DISTANCES[distance], **look)
     rows.append({"panel": "b", "distance": distance, "source": "measured", "network": network,

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 
 from perceptual.evaluation import scores
-from perceptual.studies.analyses import correlation, optimum, parameters
+from perceptual.studies.analyses import configurations, correlation, optimum, parameters
 from perceptual.studies.figures import drawn, published, style
 
 OUT_OF_THE_BOX = (
@@ -99,8 +99,11 @@ def subsets(data):
 
 
 def all_runs(data):
-  """Every configuration of every sweep: the inverse U, its frontier and its best score."""
-  found = data.configurations()
+  """Every configuration of every sweep: the inverse U, its frontier and its best score.
+
+  Those trained on some of the classes are left out, since their accuracy is on those alone.
+  """
+  found = configurations.of_all_classes(data.configurations())
   drawn.require(found, "all_runs", "any run")
   figure, ((axes,),) = style.subplots(height=3.1)
   kinds = {}

@@ -7,7 +7,7 @@ from perceptual.studies.analyses import over_training as curves
 from perceptual.studies.figures import data as study_data
 from perceptual.studies.figures import drawn, style
 
-_MOST_PATHS = 14  # lines of a panel
+_MOST_PATHS, _MOST_TAPS = 14, 7  # lines of a panel
 _NEEDS = "networks out of the box, scored at two steps or more"
 
 
@@ -42,8 +42,7 @@ def layers(data):
   """The score of each tap alone: (a) at the end of training, (b) over training in one network.
 
   In (a) taps stand at their place in the network, from the first to the last. The network of (b) is
-  ResNet-50 or, without it, the first with several taps over training. Published: the best layer of
-  ResNets is the third of four.
+  ResNet-50 or, without it, the first. Published: the best layer of ResNets is the third of four.
   """
   names = {}
   for network, tap in zip(data.scores["network"], data.scores["tap"]):
@@ -56,13 +55,14 @@ def layers(data):
   figure, axes = style.subplots(1, 2, width=style.PAGE, height=3.2)
   rows = _draw_final(axes[0, 0], at_end)
   axes[0, 0].set(xlabel="place of the tap in the network", ylabel=data.score_label)
-  network = "resnet50" if len(taps.get("resnet50", ())) > 1 else next(iter(at_end))
-  rows += _draw_over_training(axes[0, 1], data, network, taps[network])
+  network = "resnet50" if "resnet50" in at_end else next(iter(at_end))
+  shown, left_out = _some([configurations.SUM, *taps[network]], _MOST_TAPS)
+  rows += _draw_over_training(axes[0, 1], data, network, shown)
   axes[0, 1].set(xlabel="training step", ylabel=data.score_label, xscale="log",
                  title=style.network_name(network))
   for panel in axes.flat:
     panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=4)
-  return drawn.Drawn(figure, rows)
+  return drawn.Drawn(figure, rows, _room("b", left_out))
 
 
 def over_training(data):
@@ -82,21 +82,35 @@ def over_training(data):
   of_runs = local.take(np.isin(local["run"].astype(str), most.configuration.runs))
   by_tap = {curve.tap: curve for curve in sorted(
       curves.curves(of_runs, judged_set=data.judged_set),
-      key=lambda curve: curve.tap == configurations.SUM)}
+      key=lambda curve: curve.tap != configurations.SUM)}
+  shown, left_out = _some(by_tap, _MOST_PATHS)
   figure, axes = style.subplots(1, 2, width=style.PAGE, height=3.0, sharey=True)
-  rows = [*_draw_paths(axes[0, 0], of_all, "a"), *_draw_paths(axes[0, 1], by_tap, "b")]
+  rows = [*_draw_paths(axes[0, 0], of_all, "a"),
+          *_draw_paths(axes[0, 1], {tap: by_tap[tap] for tap in shown}, "b")]
   axes[0, 0].set(ylabel=data.score_label)
   axes[0, 1].set(title=style.configuration_name(most.configuration))
   for panel in axes.flat:
     panel.set(xlabel=drawn.ACCURACY)
     panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
-  return drawn.Drawn(figure, rows)
+  return drawn.Drawn(figure, rows, _room("b", left_out))
+
+
+def _some(taps, most):
+  """Returns (at most so many taps, spread evenly from the first to the last; those left out)."""
+  taps = list(taps)
+  shown = [taps[i] for i in np.linspace(0, len(taps) - 1, min(most, len(taps))).round().astype(int)]
+  return shown, [tap for tap in taps if tap not in shown]
+
+
+def _room(panel, left_out):
+  """Returns what a figure lacks for want of room."""
+  return [f"room in panel {panel} for {', '.join(left_out)}"] if left_out else []
 
 
 def _draw_paths(panel, found, letter):
   """Draws curves `{label: over_training.Curve}` as score against accuracy; returns the rows."""
   rows = []
-  for label, look in style.marks(list(found)[:_MOST_PATHS]).items():
+  for label, look in style.marks(found).items():
     curve = found[label]
     trained = curve.epoch > 0
     accuracy, score = curve.accuracy.mean(axis=0)[trained], curve.score.mean(axis=0)[trained]
@@ -130,7 +144,7 @@ def _draw_final(panel, at_end):
 
 def _draw_over_training(panel, data, network, taps):
   rows = []
-  for tap, look in style.marks([*taps, configurations.SUM][:7]).items():
+  for tap, look in style.marks(taps).items():
     curve = data.curves(network, tap=tap)
     if curve is None:
       continue

@@ -25,8 +25,9 @@ def ranks(scores):
     scores: what `table.primary` returned.
 
   Returns:
-    Rows with `rank`, among all losses of the task, and `rank_in_layer`, among the networks at the
-    same layer, None for pixels. Equal scores share the mean of their ranks.
+    Rows with `layer` and `numbered_among` (`table.layer`); `rank`, among all losses of the task;
+    and `rank_in_layer`, among the networks at the same layer of the same numbering, None where
+    there is no other. Equal scores share the mean of their ranks.
   """
   rows = []
   for task, of_task in _by(scores, lambda score: score.task).items():
@@ -34,11 +35,12 @@ def ranks(scores):
     overall = _ranked(worth)
     layers = [table.layer(score, of_task) for score in of_task]
     for i, score in enumerate(of_task):
-      same = [j for j, number in enumerate(layers) if number == layers[i]]
+      same = [j for j, other in enumerate(layers) if other == layers[i]]
+      number, among = layers[i]
       rows.append({
-          "task": task, "network": score.network, "tap": score.tap, "layer": layers[i],
-          "score": score.mean, "half_width": score.half_width, "rank": overall[i],
-          "rank_in_layer": None if layers[i] is None else (
+          "task": task, "network": score.network, "tap": score.tap, "layer": number,
+          "numbered_among": among, "score": score.mean, "half_width": score.half_width,
+          "rank": overall[i], "rank_in_layer": None if number is None or len(same) < 2 else (
               _ranked(worth[same])[same.index(i)])})
   return rows
 
@@ -46,38 +48,41 @@ def ranks(scores):
 def mean_ranks(rows):
   """Returns a row for each network: its mean rank over tasks and layers, best first.
 
+  Those that are alone at all their layers come last, without a rank in them.
+
   Args:
     rows: what `ranks` returned.
   """
   networks = _by([row for row in rows if row["layer"]], lambda row: row["network"])
   found = [{"network": network, "losses": len(of_network),
-            "mean_rank_in_layer": float(np.mean([row["rank_in_layer"] for row in of_network])),
+            "mean_rank_in_layer": _mean(row["rank_in_layer"] for row in of_network),
             **{f"mean_rank_{task}": float(np.mean([row["rank"] for row in of_task]))
                for task, of_task in _by(of_network, lambda row: row["task"]).items()}}
            for network, of_network in networks.items()]
-  return sorted(found, key=lambda row: row["mean_rank_in_layer"])
+  return sorted(found, key=lambda row: row["mean_rank_in_layer"] or np.inf)
 
 
 def explained(rows):
   """Returns what share of the variance of a task's scores network and layer explain, a row a task.
 
   Two-way analysis of variance without interaction, over networks that have scores at the same
-  layers: the most scores that make such a table. With few networks or layers the shares are rough.
+  layers, numbered alike: the most scores that make such a table. With few networks or layers the
+  shares are rough.
 
   Args:
     rows: what `ranks` returned.
   """
   found = []
   for task, of_task in _by([row for row in rows if row["layer"]], lambda r: r["task"]).items():
-    scores = {(row["network"], row["layer"]): row["score"] for row in of_task}
-    layers_of = {network: {row["layer"] for row in of_network}
+    scores = {(row["network"], *_layer(row)): row["score"] for row in of_task}
+    layers_of = {network: {_layer(row) for row in of_network}
                  for network, of_network in _by(of_task, lambda r: r["network"]).items()}
     layers, networks = max(
         ((sorted(layers), [name for name, others in layers_of.items() if layers <= others])
          for layers in layers_of.values()), key=lambda both: len(both[0]) * len(both[1]))
     if len(networks) < 2 or len(layers) < 2:
       continue
-    grid = np.array([[scores[network, number] for number in layers] for network in networks])
+    grid = np.array([[scores[network, *place] for place in layers] for network in networks])
     total = np.sum((grid - grid.mean())**2)
     if not total:
       continue
@@ -99,12 +104,13 @@ def predicted(rows, costs=None):
 
   Returns:
     Rows of task, predictor, correlation and number of losses; those of fewer than ten losses, or
-    of a predictor that is constant, are left out.
+    of a predictor that is constant, are left out. Of the layers, those of the study's networks.
   """
   found = []
   for task, of_task in _by([row for row in rows if row["layer"]], lambda r: r["task"]).items():
     predictors = {
-        "layer": lambda row: row["layer"],
+        "layer": lambda row: (
+            row["layer"] if row["numbered_among"] == table.OF_THE_STUDY else None),
         "imagenet_accuracy": lambda row: IMAGENET_ACCURACY.get(row["network"]),
         **{name: lambda row, name=name: (costs or {}).get(row["network"], {}).get(name)
            for name in ("parameters", "flops")}}
@@ -128,6 +134,16 @@ def network_costs(networks, side=224):
         model = models.build(network)
         found[network] = {"parameters": costs.parameters(model), "flops": costs.flops(model, side)}
   return found
+
+
+def _layer(row):
+  return row["numbered_among"], row["layer"]
+
+
+def _mean(ranks):
+  """Returns the mean of ranks, those that are None left out; None if all are."""
+  known = [rank for rank in ranks if rank is not None]
+  return float(np.mean(known)) if known else None
 
 
 def _worth(score):

@@ -7,6 +7,7 @@ their exact form is this project's own.
 import numpy as np
 
 from perceptual.common import files
+from perceptual.studies import definition
 from perceptual.studies.losses import analyses, table
 
 _FORMATS = ("png", "pdf")
@@ -26,7 +27,7 @@ def draw_all(rows, baselines, output):
   of_networks = [row for row in rows if row["layer"]]
   if of_networks:
     drawn.append(_save(rank_by_network_and_layer(of_networks), output / "figure_ranks"))
-  if any(row["network"] in analyses.IMAGENET_ACCURACY for row in rows):
+  if any(row["network"] in analyses.IMAGENET_ACCURACY for row in of_networks):
     drawn.append(_save(accuracy(rows), output / "figure_accuracy"))
   return drawn
 
@@ -41,7 +42,8 @@ def layers(rows, baselines):
     of_task = [row for row in rows if row["task"] == task]
     chosen = table.PRIMARY[task.partition(" ")[0]]
     for number, network in enumerate(networks):
-      line = sorted((r for r in of_task if r["network"] == network), key=lambda r: r["layer"])
+      line = sorted((r for r in of_task if r["network"] == network and r["layer"]),
+                    key=lambda r: r["layer"])
       aside = _ASIDE * (number - (len(networks) - 1) / 2) / len(networks)
       axes.errorbar([r["layer"] + aside for r in line], [r["score"] for r in line],
                     yerr=[np.nan_to_num(r["half_width"]) for r in line], marker="o", capsize=3,
@@ -49,7 +51,7 @@ def layers(rows, baselines):
                     label=labels[network])
     for row in of_task:
       if row["layer"] is None:
-        axes.axhline(row["score"], color="black", linestyle="--", label=row["network"])
+        axes.axhline(row["score"], color="black", linestyle="--", label=_whole(row))
     known = [value for (of, _, protocol, measure, _), value in baselines.items()
              if of == task and (protocol, measure) == (chosen.protocol, chosen.measure)]
     if known:
@@ -83,8 +85,8 @@ def rank_by_network_and_layer(rows):
 
 
 def accuracy(rows):
-  """Draws the score of every loss by its network's accuracy on ImageNet, a panel a task."""
-  known = [row for row in rows if row["network"] in analyses.IMAGENET_ACCURACY]
+  """Draws the score of every loss of one layer by its network's accuracy, a panel a task."""
+  known = [row for row in rows if row["network"] in analyses.IMAGENET_ACCURACY and row["layer"]]
   tasks = list(dict.fromkeys(row["task"] for row in known))
   figure, panels = _panels(len(tasks))
   for axes, task in zip(panels, tasks):
@@ -96,6 +98,13 @@ def accuracy(rows):
              title=task.replace("_", " "))
   _add_legend(figure, panels)
   return figure
+
+
+def _whole(row):
+  """Returns what a loss without one layer is called: pixels, or a network with its taps."""
+  if row["network"] == definition.PIXELS:
+    return row["network"]
+  return f"{row['network']}, {row['tap'] or 'all taps'}"
 
 
 def _panels(count, height=4.0):

@@ -1,8 +1,9 @@
 """The collected table of tasks as scores of losses: the mean over seeds, with its spread.
 
-A loss is a network and one of its layers. Layers are numbered from 1 in the order of the network,
-as the study of Pihlgren et al. has its four, so that early and late ones of different networks can
-be put beside each other.
+A loss is a network and one of its layers. Layers are numbered from 1 in the order of the network:
+of the networks of Pihlgren et al. as that study has its four, so that early and late ones of
+different networks can be put beside each other; of another network among those that were run, and
+then beside networks with the same taps alone.
 """
 
 import csv
@@ -16,7 +17,9 @@ from perceptual.models import loss_networks
 from perceptual.studies import collecting
 from perceptual.tasks import judgements
 
-TAPS = "loss.taps"
+METRIC, TAPS = "loss.metric", "loss.taps"
+_JOIN = "+"  # of several taps
+OF_THE_STUDY = "the four of the study"  # what layers are numbered among
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,17 +93,20 @@ def read(path):
   """Returns the `Score`s of a `collected_tasks.csv`, of the trained networks alone.
 
   Raises:
-    UserError: there is no such file, or it is damaged.
+    UserError: there is no such file, it is damaged, runs of one network and layer are of different
+      losses, or losses of one task have different tests.
   """
   try:
     rows = list(csv.DictReader(files.csv_lines(path)))
   except OSError as error:
     raise errors.UserError(f"{path} cannot be read: {errors.reason(error)}. `perceptual study "
                            "collect` writes it.") from None
+  rows = [row for row in rows if row.get("method") == "network"]
+  _require_one_loss(rows)
+  _require_same_tests(rows)
   found = {}
   for row in rows:
-    if row.get("method") == "network":
-      found.setdefault(_key(row), []).append(float(row["mean"] or "nan"))
+    found.setdefault(_key(row), []).append(float(row["mean"] or "nan"))
   scores = [Score(*key, values=tuple(values)) for key, values in found.items()
             if not np.all(np.isnan(values))]
   if not scores:
@@ -117,18 +123,19 @@ def baselines(path):
 
 
 def layer(score, scores):
-  """Returns the number of a score's layer, from 1; None for pixels.
+  """Returns (the number of a score's layer from 1, what it is numbered among).
 
-  Of the networks of the study the layers are its four, of others those that the scores have.
+  Of the networks of the study that is its four layers, of others those that the scores have, as
+  text. (None, None) for pixels, and for several layers at once.
   """
-  if not score.tap:
-    return None
-  network = score.network.removeprefix("gaussian-")
-  known = loss_networks.LAYERS.get(network, ())
+  if not score.tap or _JOIN in score.tap:
+    return None, None
+  known = loss_networks.LAYERS.get(score.network.removeprefix("gaussian-"), ())
   if score.tap in known:
-    return known.index(score.tap) + 1
-  taps = list(dict.fromkeys(other.tap for other in scores if other.network == score.network))
-  return taps.index(score.tap) + 1
+    return known.index(score.tap) + 1, OF_THE_STUDY
+  taps = [other.tap for other in scores if other.network == score.network]
+  taps = list(dict.fromkeys(tap for tap in taps if tap and _JOIN not in tap))
+  return taps.index(score.tap) + 1, ", ".join(taps)
 
 
 def primary(scores):
@@ -156,6 +163,36 @@ def by_loss(scores, task):
   return list(rows.values())
 
 
+def _require_one_loss(rows):
+  """Raises `UserError` where runs of one network and layer differ in more than their seed."""
+  found = {}
+  for row in rows:
+    others = {column.removeprefix(collecting.BINDING): value for column, value in row.items()
+              if column.startswith(collecting.BINDING)}
+    others = {name: value for name, value in others.items() if name not in (METRIC, TAPS)}
+    run, first = found.setdefault(_key(row)[:3], (row["run"], others))
+    differ = [name for name in others if others[name] != first[name]]
+    if differ:
+      raise errors.UserError(
+          f"{run} and {row['run']} are of one network and layer and differ in {', '.join(differ)}. "
+          "Networks and layers are compared: put other differences into a study of their own.")
+
+
+def _require_same_tests(rows):
+  """Raises `UserError` where a run lacks a test that others of its task have."""
+  by_task = {}
+  for row in rows:
+    chosen = PRIMARY[row["task"]]
+    if (row["protocol"], row["measure"]) == (chosen.protocol, chosen.measure):
+      by_task.setdefault(_task(row), {}).setdefault(row["run"], {})[row["test"]] = None
+  for task, runs in by_task.items():
+    for test in dict.fromkeys(test for tests in runs.values() for test in tests):
+      if lacking := [run for run, tests in runs.items() if test not in tests]:
+        raise errors.UserError(
+            f"{task}: {', '.join(lacking[:3])}{', ...' if len(lacking) > 3 else ''} was not tested "
+            f"on {test}, as others were. Test every run on the same: perceptual task evaluate.")
+
+
 def _key(row):
   return (_task(row), row["network"], _tap(row.get(collecting.BINDING + TAPS, "")), row["test"],
           row["protocol"], row["measure"])
@@ -181,4 +218,4 @@ def _task(row):
 
 def _tap(text):
   """The taps of a loss, `['relu2']` in the table, as `relu2`; of several `relu1+relu2`."""
-  return "+".join(name.strip(" '\"") for name in text.strip("[]()").split(",") if name.strip())
+  return _JOIN.join(name.strip(" '\"") for name in text.strip("[]()").split(",") if name.strip())

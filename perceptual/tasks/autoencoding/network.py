@@ -28,18 +28,18 @@ def build(side, code=64):
   image = x = keras.Input((side, side, 3), name="image")
   for number, channels in enumerate(_ENCODER, start=1):
     x = keras.layers.Conv2D(channels, 4, strides=2, name=f"down{number}",
-                            kernel_initializer=_kernel())(x)
+                            kernel_initializer=kernel())(x)
     x = _norm(f"down{number}")(x)
     x = keras.layers.ReLU(name=f"down{number}_relu")(x)
   x = keras.layers.Flatten(name="flat")(x)
-  x = keras.layers.Dense(code, name=CODE, kernel_initializer=_kernel())(x)
+  x = keras.layers.Dense(code, name=CODE, kernel_initializer=kernel())(x)
   positions = SIDES[side]
   x = keras.layers.Dense(_START * positions**2, activation="relu", name="start",
-                         kernel_initializer=_kernel())(x)
+                         kernel_initializer=kernel())(x)
   x = keras.layers.Reshape((positions, positions, _START), name="map")(x)
   for number, (channels, size) in enumerate(_DECODER, start=1):
     x = keras.layers.Conv2DTranspose(channels, size, strides=2, name=f"up{number}",
-                                     kernel_initializer=_kernel())(x)
+                                     kernel_initializer=kernel())(x)
     if number < len(_DECODER):
       x = _norm(f"up{number}")(x)
       x = keras.layers.ReLU(name=f"up{number}_relu")(x)
@@ -56,6 +56,6 @@ def _norm(name):
   return layers.BatchNormalization(momentum=_MOMENTUM, epsilon=_EPSILON, name=f"{name}_norm")
 
 
-def _kernel():
+def kernel():
   """PyTorch's default: uniform up to 1 / sqrt(fan-in)."""
   return keras.initializers.VarianceScaling(1 / 3, mode="fan_in", distribution="uniform")

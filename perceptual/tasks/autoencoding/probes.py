@@ -7,6 +7,8 @@ in the study. Whether its paper reports their mean or their best is unknown: bot
 import keras
 import numpy as np
 
+from perceptual.tasks.autoencoding import network
+
 # Name -> units of the hidden layers.
 PROBES = {"linear": (), "32": (32,), "64": (64,), "32-32": (32, 32), "64-32": (64, 32),
           "64-64": (64, 64), "128-128": (128, 128)}
@@ -50,8 +52,8 @@ def correct(codes, labels, classes, *, seed=0, epochs=500, progress=print):
 def _probe(length, hidden, classes):
   probe = keras.Sequential([keras.Input((length,))])
   for units in hidden:
-    probe.add(keras.layers.Dense(units))
+    probe.add(keras.layers.Dense(units, kernel_initializer=network.kernel()))
     probe.add(keras.layers.LeakyReLU(_SLOPE))
-  probe.add(keras.layers.Dense(classes))
+  probe.add(keras.layers.Dense(classes, kernel_initializer=network.kernel()))
   probe.compile(keras.optimizers.Adam(_LEARNING_RATE), loss="mse")
   return probe

@@ -159,7 +159,7 @@ class Delineation(task.Task):
       found.append(self._result(source, "study", model, {
           name: self._whole(tested.read(name)) for name in tested.names},
           note="study: whole tiles at a size at which the network was not trained, blank parts "
-               "included, as the study tested"))
+               f"included, as the study tested{_but(tested.left_out)}"))
     return found
 
   @property
@@ -218,6 +218,11 @@ def _picture(name, image, mask, output, row):
              "network": np.uint8(255 * np.clip(output, 0, 1) + 0.5)[..., np.newaxis],
              "mask": mask},
       ", ".join(f"{key} {row[key]:.3f}" for key in measures.NAMES))
+
+
+def _but(left_out):
+  """Returns what a note says of tiles that were left out."""
+  return f"; not {', '.join(sorted(left_out))}, without a window of imagery" if left_out else ""
 
 
 def _example(image, mask):

@@ -162,7 +162,7 @@ def _results(test_set, protocol, names, measured):
   """
   pictures = tuple(
       results.Picture(
-          name.partition(".")[0],
+          name.rpartition(".")[0],
           {**{method: _uint8(output) for method, (_, output) in methods.items()}, "target": target},
           "   ".join(f"{method}: {_told(measures)}" for method, (measures, _) in methods.items()))
       for name, (target, methods) in list(zip(names, measured))[:_SHOWN])

@@ -6,7 +6,7 @@ import pytest
 from perceptual import errors
 from perceptual.evaluation import clustered, paired
 from perceptual.studies import findings
-from perceptual.studies.analyses import over_training, registry
+from perceptual.studies.analyses import configurations, over_training, registry
 from perceptual.studies.analyses import table as tables
 
 # Score and accuracy by epoch: up to a peak at epoch 2, down by a step after the rate has fallen.
@@ -68,6 +68,25 @@ def test_a_fall_of_the_rate_is_told_with_what_it_does():
     over_training.rate_falls(curves(rows_of("a", 0, learning_rate=np.nan)))
 
 
+def test_the_tail_of_a_cosine_is_no_step():
+  rates = [np.nan, 1e-3, 5e-4, 9e-5, 1e-5, 0.0]
+  rows = [{**row, "learning_rate": rate} for row, rate in zip(rows_of("a", 0), rates)]
+  assert over_training.rate_falls(curves(rows)) == []
+
+
+def test_a_run_in_training_counts_where_none_of_its_kind_has_finished():
+  finished = rows_of("a", 0, state="finished")
+  young = rows_of("b", 1, state="started", upto=4)
+  alone = rows_of("c", 0, state="failed", upto=4, network="resnet18")
+  found = {row["configuration"]: row for row in over_training.peaks(curves(finished, young, alone))}
+  assert set(found) == {"resnet6", "resnet18, unfinished"}
+  assert (found["resnet6"]["seeds"], found["resnet6"]["last_epoch"]) == (1, 5)
+  known = configurations.configurations(tables.of_rows([*finished, *young, *alone]))
+  assert [c.label for c in known] == ["resnet6"]
+  with pytest.raises(errors.UserError, match="No run of the collected table has finished"):
+    configurations.configurations(tables.of_rows(alone))
+
+
 def test_checkpoints_are_compared_triplet_by_triplet():
   """The second checkpoint is wrong where the first is right, in a quarter of the triplets."""
   judges = {"a": np.ones(400), "b": np.ones(100)}
@@ -82,8 +101,9 @@ def test_checkpoints_are_compared_triplet_by_triplet():
   assert (row["peak"], row["last"], row["last_less_peak"]) == (100, 75, -25)
   # The mean over two subsets, of which one varies: a binomial of 400.
   assert row["high"] - row["low"] == pytest.approx(2 * 1.96 * 50 / 20 / 2, rel=0.15)
-  same, = over_training.peak_to_last(at_peak, at_peak, judges, [("local", "sum")])
-  assert (same["last_less_peak"], same["low"], same["high"]) == (0, 0, 0)
+  assert row["unseen"] == "yes"
+  same, = over_training.peak_to_last(at_peak, at_peak, judges, [("local", "sum")], unseen=False)
+  assert (same["last_less_peak"], same["low"], same["high"], same["unseen"]) == (0, 0, 0, "no")
 
 
 def test_judgements_of_one_s_own_are_compared_by_reference():
@@ -113,13 +133,13 @@ def test_the_analyses_are_registered_and_findings_print_them(tmp_path):
       for row in [*rows_of("a", 0), *rows_of("a", 0, tap="block")]])
   tables.write_csv(tmp_path / "runs" / "a" / "analyses" / "peak_to_last.csv", [
       {"analysis": "peak_to_last", "run": "a", "judged_set": judged_set, "distance": "local",
-       "tap": "sum", "seeds": 1, "examples": triplets, "peak": 80.5, "last": 76.5,
-       "last_less_peak": -4.0, "low": -5.0, "high": -3.0}
+       "tap": "sum", "seeds": 1, "examples": triplets, "unseen": "no", "peak": 80.5,
+       "last": 76.5, "last_less_peak": -4.0, "low": -5.0, "high": -3.0}
       for judged_set, triplets in (("teacher", 2989), ("graded/nuisance", 1234))])
   found = findings.read(tmp_path)
   text = findings.as_text(found)
   assert "80.0 [80.0, 80.0]" in text and "-5.0 [-5.0, -5.0]" in text
-  assert "2,989" in text and "1,234" not in text and "-4.0 [-5.0, -3.0]" in text
+  assert "2,989" in text and " no " in text and "1,234" not in text and "-4.0 [-5.0, -3.0]" in text
   findings.write(found, tmp_path / "findings")
   assert sorted(path.name for path in (tmp_path / "findings").iterdir()) == [
       "peak_to_last.csv", "peaks.csv", "rate_falls.csv"]

@@ -11,6 +11,7 @@ from perceptual.studies.analyses import (
     frontier,
     optimum,
     parameters,
+    registry,
 )
 from perceptual.studies.analyses import table as tables
 
@@ -217,5 +218,8 @@ def test_functions_and_class_subsets_are_compared(table):
       *rows_of("resnet6", [(50, 69)], **{"class_subset.choose": "top", "class_subset.count": 100}),
       *rows_of("resnet6", [(60, 68)], **{"class_subset.choose": "top", "class_subset.count": 50})])
   rows = comparisons.class_subsets(configurations.configurations(trained), resamples=20)
+  subsets = {"resnet6, classes top-50", "resnet6, classes top-100"}
+  on_all = registry.run("frontier", registry.Inputs(table=trained))
+  assert on_all and not subsets & {row["configuration"] for row in on_all}
   assert [(row["choice"], row["classes"], row["score"]) for row in rows] == [
       ("top", 50, 68), ("top", 100, 69)]

@@ -110,7 +110,7 @@ def test_figures_without_data_say_what_they_lack_and_others_go_on(few, tmp_path)
   assert "runs out of the box of ResNet-200" in outcomes["out_of_the_box"].lacks
   assert not outcomes["train_steps"].files
   assert "sweeps of training epochs" in outcomes["train_steps"].lacks[0]
-  assert "perceptual analyze --analysis=entropy" in outcomes["entropy"].lacks[0]
+  assert "perceptual study analyze --analysis=entropy" in outcomes["entropy"].lacks[0]
   assert "of bapps/2afc alone" in outcomes["dynamic_range"].lacks[0]
   with pytest.raises(data.MissingData, match="Figure gains lacks its runs"):
     registry.draw("gains", few, tmp_path)

@@ -12,6 +12,7 @@ import signal
 import socket
 
 _BOOT = pathlib.Path("/proc/sys/kernel/random/boot_id")  # proc(5): drawn when the kernel starts
+_ID = pathlib.Path("/etc/machine-id")  # machine-id(5): drawn when the system is installed
 _NAMESPACE = pathlib.Path("/proc/self/ns/pid")  # its inode names the namespace: namespaces(7)
 _MACHINE = 0xEFFFFFFC  # the inode of the namespace outside of all containers: PROC_PID_INIT_INO
 
@@ -22,7 +23,7 @@ class Process:
 
   Attributes:
     number: by which its system calls it.
-    place: stands for what gave it that number: a host by its name, or a container by its
+    place: stands for what gave it that number: a host by its name and ID, or a container by its
       namespace, the boot and the host's name.
     life: stands for the boot and the time when it started.
   """
@@ -75,8 +76,10 @@ def _place():
   try:
     namespace = _NAMESPACE.stat().st_ino
   except OSError:  # a system without containers
-    return _hashed(host)
-  return _hashed(host) if namespace == _MACHINE else _hashed(host, _boot(), namespace)
+    namespace = _MACHINE
+  if namespace == _MACHINE:
+    return _hashed(host, _text(_ID))
+  return _hashed(host, _text(_BOOT), namespace)
 
 
 def _life(number):
@@ -86,12 +89,13 @@ def _life(number):
   except OSError:
     return None
   fields = about.rpartition(b")")[2].split()  # the name, in brackets, may have any character
-  return _hashed(_boot(), int(fields[19]))  # from the third on; the 22nd is the start
+  return _hashed(_text(_BOOT), int(fields[19]))  # from the third on; the 22nd is the start
 
 
-def _boot():
+def _text(path):
+  """Returns the content of a file; nothing where the system has no such file."""
   try:
-    return _BOOT.read_text().strip()
+    return path.read_text().strip()
   except OSError:
     return ""
 

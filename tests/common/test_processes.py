@@ -16,10 +16,12 @@ ENDED = 2**22 + 1  # above the largest number that Linux gives a process
 @pytest.fixture
 def system(monkeypatch):
   """What the system says of itself, to be changed: a host outside of containers."""
-  said = types.SimpleNamespace(host="a", namespace=processes._MACHINE, boot="1", number=os.getpid())
+  said = types.SimpleNamespace(
+      host="a", id="i", namespace=processes._MACHINE, boot="1", number=os.getpid())
   monkeypatch.setattr(processes.socket, "gethostname", lambda: said.host)
   monkeypatch.setattr(processes.os, "getpid", lambda: said.number)
-  monkeypatch.setattr(processes, "_boot", lambda: said.boot)
+  monkeypatch.setattr(
+      processes, "_text", lambda path: said.boot if path == processes._BOOT else said.id)
   monkeypatch.setattr(processes, "_NAMESPACE", types.SimpleNamespace(
       stat=lambda: types.SimpleNamespace(st_ino=said.namespace)))
   return said
@@ -44,12 +46,14 @@ def test_a_number_that_is_used_again_is_another_process(system):
 
 @pytest.mark.parametrize(("begins", "changed", "ended"), [
     ({}, {"host": "b"}, [False, False]),
+    ({}, {"id": "j", "boot": "2"}, [False, False]),  # another host of that name
     ({}, {"boot": "2"}, [True, True]),  # the host has started anew
     ({}, {"namespace": 5}, [False, False]),  # a container of the host's name
     ({"namespace": 5}, {"namespace": 6}, [False, False]),  # two containers of one name
     ({"namespace": 5}, {"boot": "2"}, [False, False]),  # they may be on two machines
     ({"namespace": 5}, {}, [False, True]),
-], ids=["another host", "restart", "into a container", "two containers", "two machines", "same"])
+], ids=["another host", "a namesake", "restart", "into a container", "two containers",
+        "two machines", "same"])
 def test_of_a_process_elsewhere_nothing_is_certain(system, begins, changed, ended):
   vars(system).update(begins)
   assert _ended(system, **changed) == ended

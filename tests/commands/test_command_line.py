@@ -284,10 +284,10 @@ def test_sigterm_ends_a_command_that_is_process_1_of_a_container(apples, monkeyp
   """Where the kernel ignores signals that have no handler."""
   handled = []
   monkeypatch.setattr(signal, "signal", lambda number, handler: handled.append((number, handler)))
-  assert _run(lambda argv: None, apples) == 0
+  assert _run(lambda argv: None, apples, "--basket=b") == 0
   assert handled == []
   monkeypatch.setattr(os, "getpid", lambda: 1)
-  assert _run(lambda argv: None, apples) == 0
+  assert _run(lambda argv: None, apples, "--basket=b") == 0
   (number, handler), = handled
   assert number == signal.SIGTERM
   statuses = []

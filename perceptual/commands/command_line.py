@@ -25,6 +25,7 @@ import logging
 import os
 import re
 import shutil
+import signal
 import sys
 import textwrap
 import warnings
@@ -34,7 +35,7 @@ from absl import logging as absl_logging
 
 from perceptual import errors
 from perceptual.commands import log_lines
-from perceptual.common import backends, machine_faults, packages
+from perceptual.common import backends, machine_faults, packages, processes
 
 _HELP = ("--help", "-h", "-help")
 _WIDTH = 100
@@ -73,6 +74,8 @@ def run(main, flag_values, doc, argv=None):
     SystemExit: always, unless `main` fails with something else than a `UserError`.
   """
   argv = [_program(), *sys.argv[1:]] if argv is None else list(argv)
+  if os.getpid() == 1:  # of a container, where SIGTERM would end nothing
+    signal.signal(signal.SIGTERM, processes.action_that_ends(signal.SIGTERM))
   sys.exit(guard(lambda: _run(main, flag_values, doc, argv), argv[0]))
 
 

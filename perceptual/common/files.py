@@ -13,17 +13,21 @@ import errno
 import functools
 import hashlib
 import io
+import itertools
 import os
 import pathlib
 import re
 import shutil
 import tempfile
 
-from perceptual.common import locks, remote
+from perceptual.common import processes, remote
 from perceptual.common.remote import is_remote
 from perceptual.errors import UserError
 
-_TEMPORARY = re.compile(r"\.(.+)\.(\d+)(\.[^.]+|)")  # the process stands before the suffix
+# The process and a count of its own stand before the suffix.
+_TEMPORARY = re.compile(r"\.(.+)\.([0-9a-f]{8})-(\d+)-(\w+)-\d+\.(tmp|old)(\.[^.]+|)", re.DOTALL)
+_COUNT = itertools.count()
+_MOST_OF_NAME = 150  # bytes of a file's name in that of its temporary, which may have 255 in all
 _BLOCK = 2**20  # bytes
 _GLOBBED = "*?[\\"  # TensorFlow takes the name of a checkpoint for a pattern
 _NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)  # what file systems say that have no fsync
@@ -217,35 +221,42 @@ def beside(path):
     path: the file to write; its folder is made if it is not there.
   """
   if is_remote(path):
-    with remote.uploaded(path) as temporary:
-      yield temporary
+    with remote.uploaded(path) as writing:
+      yield writing
     return
   path = pathlib.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
-  for leftover in _leftovers(path.parent.absolute()).pop(path.name, ()):
+  for leftover in _left_at_first(path.parent.absolute()).pop((_called(path), "tmp"), ()):
     remove(leftover)
-  # The suffix stays last, since some writers choose the format by it.
-  temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+  writing = temporary(path)
   try:
-    yield temporary
-    put(temporary, path)
+    yield writing
+    put(writing, path)
   finally:
-    temporary.unlink(missing_ok=True)
+    writing.unlink(missing_ok=True)
 
 
-@functools.cache  # listed once: a folder may get thousands of files, one by one
-def _leftovers(folder):
-  """Returns name of a file -> what killed processes of this machine have left of `beside` of it."""
-  found = {}
-  for path in folder.iterdir():
-    match = _TEMPORARY.fullmatch(path.name)
-    if match and locks.has_ended(int(match[2])):
-      found.setdefault(match[1] + match[3], []).append(path)
-  return found
+def temporary(path, kind="tmp"):
+  """Returns a hidden path beside that of a file or folder, which no other process or call returns.
+
+  Args:
+    path: the file or folder.
+    kind: `tmp` of what will take its place, `old` of what gives it up.
+  """
+  process = processes.this()
+  # The suffix stays last, since some writers choose the format by it.
+  return path.with_name(
+      f".{_stem(path)}.{process.place}-{process.number}-{process.life}-{next(_COUNT)}.{kind}"
+      f"{path.suffix}")
+
+
+def left_of(path, kind="tmp"):
+  """Returns what processes that have ended have left of `temporary` of a path, a list."""
+  return _left(path.parent).get((_called(path), kind), [])
 
 
 def remove_leftovers(folder, names):
-  """Removes what killed processes of this machine have left of `beside`.
+  """Removes what processes that have ended have left of `beside`.
 
   Args:
     folder: the folder; it need not be there.
@@ -253,13 +264,36 @@ def remove_leftovers(folder, names):
   """
   if is_remote(folder):  # where nothing is written beside its place
     return
-  temporary = re.compile("|".join(
-      rf"\.{re.escape(path.stem)}\.(\d+){re.escape(path.suffix)}"
-      for path in map(pathlib.Path, names)))
-  for path in pathlib.Path(folder).glob(".*"):
-    match = temporary.fullmatch(path.name)
-    if match and locks.has_ended(int(match[match.lastindex])):
+  folder = pathlib.Path(folder)
+  found = _left(folder) if folder.is_dir() else {}
+  for name in names:
+    for path in found.get((_called(folder / name), "tmp"), ()):
       remove(path)
+
+
+def _left(folder):
+  """Returns (name of a file, kind) -> what processes that have ended have left of `temporary`."""
+  found = {}
+  for path in folder.iterdir():
+    match = _TEMPORARY.fullmatch(path.name)
+    if match is None:
+      continue
+    stem, place, number, life, kind, suffix = match.groups()
+    if processes.has_ended(processes.Process(int(number), place, life)):
+      found.setdefault((stem + suffix, kind), []).append(path)
+  return found
+
+
+_left_at_first = functools.cache(_left)  # once: a folder may get thousands of files, one by one
+
+
+def _called(path):
+  """Returns the name of a file as that of its temporary has it."""
+  return _stem(path) + path.suffix
+
+
+def _stem(path):
+  return os.fsdecode(os.fsencode(path.stem)[:_MOST_OF_NAME])
 
 
 def remove(path):

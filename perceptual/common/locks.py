@@ -1,12 +1,14 @@
 """One writer for a folder: a lock that says whose it is, and that dies with its process.
 
 At an address, gs://bucket/run, the file alone is the lock. Nothing there shows whether a process
-of another host still runs, and between looking for the file and writing it another process may do
-the same: the last to write holds the lock, which each finds out by reading it again. Two processes
-that start within the time of these three requests can therefore both go on: the only gap.
+of another host or container still runs, and between looking for the file and writing it another
+process may do the same: the last to write holds the lock, which each finds out by reading it again.
+Two processes that start within the time of these three requests can therefore both go on: the only
+gap.
 """
 
 import contextlib
+import dataclasses
 import datetime
 import errno
 import fcntl
@@ -16,7 +18,7 @@ import pathlib
 import socket
 import uuid
 
-from perceptual.common import remote
+from perceptual.common import processes, remote
 from perceptual.errors import UserError
 
 FILE = ".lock"
@@ -30,7 +32,7 @@ def held(folder):
 
   The lock is the kernel's (flock) on a file that names the process and its host, so that of a
   process that was killed is free at once. Where a file system has no such locks, the file alone
-  counts: it is taken over if its process was of this host and has ended.
+  counts: it is taken over if its process was of this host, or of this container, and has ended.
 
   Args:
     folder: it must be there, or lie at an address.
@@ -50,7 +52,8 @@ def held(folder):
   try:
     yield
   finally:
-    path.unlink(missing_ok=True)
+    if _lies_at(path, descriptor):
+      path.unlink(missing_ok=True)
     os.close(descriptor)
 
 
@@ -60,13 +63,18 @@ def _locked(path):
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
       _lock(descriptor, path)
-      if os.path.exists(path) and os.path.samestat(os.fstat(descriptor), os.stat(path)):
+      if _lies_at(path, descriptor):
         _write_holder(descriptor)
         return descriptor
     except BaseException:
       os.close(descriptor)
       raise
     os.close(descriptor)  # who held it has removed it meanwhile
+
+
+def _lies_at(path, descriptor):
+  """Whether the file that was opened is still that of its name."""
+  return os.path.exists(path) and os.path.samestat(os.fstat(descriptor), os.stat(path))
 
 
 def _lock(descriptor, path):
@@ -95,7 +103,8 @@ def _held_by_file_alone(path):
   try:
     yield
   finally:
-    path.unlink(missing_ok=True)
+    if _read(path) == ours:  # else it was removed, as messages say, and another process has it
+      path.unlink(missing_ok=True)
 
 
 def _read(path):
@@ -108,35 +117,35 @@ def _read(path):
 
 
 def _refuse_other(path, holder):
-  """Raises `UserError` unless the holder that a file names, or None, is of this host and ended."""
-  if holder and not (holder[1] == socket.gethostname() and has_ended(holder[0])):
+  """Raises `UserError` unless the holder that a file names, or None, is known to have ended."""
+  if holder and not processes.has_ended(holder.process):
     raise UserError(f"{_held_by(path, holder)}; if it has ended, remove {path}.")
 
 
 def _held_by(path, holder):
-  process, host, since = holder or ("unknown", "an unknown host", "an unknown time")
+  process, host, since = ("unknown", "an unknown host", "an unknown time") if holder is None else (
+      holder.process.number, holder.host, holder.since)
   return (f"{path.parent} is being written by process {process} on {host}, since {since}: wait for "
           "it, or end it")
 
 
+@dataclasses.dataclass(frozen=True)
+class _Holder:
+  """Who holds a lock: a `processes.Process`, and for people its host and since when."""
+
+  process: processes.Process
+  host: str
+  since: str
+
+
 def _holder(content):
-  """Returns `(process, host, since)` as the content of a file says; None if it says nothing."""
+  """Returns the `_Holder` that the content of a file names; None if it names none."""
   try:
     about = json.loads(content)
-    return int(about["process"]), about["host"], about["since"]
-  except (ValueError, KeyError, TypeError):
+    process = processes.Process(int(about["process"]), about.get("place"), about.get("life"))
+    return _Holder(process, about["host"], about["since"])
+  except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
     return None
-
-
-def has_ended(process):
-  """Whether no process of this number runs on this host."""
-  try:
-    os.kill(process, 0)
-  except (ProcessLookupError, OverflowError):
-    return True
-  except PermissionError:
-    pass
-  return False
 
 
 def _write_holder(descriptor):
@@ -145,5 +154,7 @@ def _write_holder(descriptor):
 
 
 def _about_this_process():
-  return {"process": os.getpid(), "host": socket.gethostname(),
+  process = processes.this()
+  return {"process": process.number, "place": process.place, "life": process.life,
+          "host": socket.gethostname(),
           "since": datetime.datetime.now().astimezone().isoformat(timespec="seconds")}

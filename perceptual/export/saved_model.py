@@ -13,14 +13,12 @@ single input, hence the list and the dictionary.
 """
 
 import json
-import os
-import re
 import shutil
 
 import tensorflow as tf
 
 from perceptual import errors
-from perceptual.common import files, locks, remote
+from perceptual.common import files, remote
 from perceptual.errors import UserError
 from perceptual.export import checksums, keras_files, warm_up
 from perceptual.export.traced import GraphMetric, ServedMetric
@@ -65,7 +63,7 @@ def export(metric, export_dir, *, overwrite=False, warm_up_sizes=()):
     if not files.is_remote(export_dir):
       export_dir.parent.mkdir(parents=True, exist_ok=True)
       _recover(export_dir)
-    with files.staging(export_dir.with_name(f".{export_dir.name}.{os.getpid()}")) as beside:
+    with files.staging(files.temporary(export_dir)) as beside:
       _save(metric, text, beside)
       if warm_up_sizes:
         warm_up.write(beside, warm_up_sizes)
@@ -119,7 +117,7 @@ def _put_in_place(beside, export_dir):
   files.sync_folder(beside)
   if export_dir.exists() and files.exchanged(beside, export_dir):
     return
-  old = export_dir.with_name(f".{export_dir.name}.old.{os.getpid()}")
+  old = files.temporary(export_dir, "old")
   if export_dir.exists():
     export_dir.rename(old)
   try:
@@ -134,12 +132,10 @@ def _put_in_place(beside, export_dir):
 
 def _recover(export_dir):
   """Restores an export that a killed process had moved aside, and removes its other leftovers."""
-  leftover = re.compile(rf"\.{re.escape(export_dir.name)}\.(old\.)?(\d+)")
-  for path in export_dir.parent.iterdir():
-    match = leftover.fullmatch(path.name)
-    if match is None or not locks.has_ended(int(match[2])):
-      continue
-    if match[1] and not export_dir.exists():
-      path.rename(export_dir)
-    else:
+  for path in files.left_of(export_dir, "old"):
+    if export_dir.exists():
       files.remove(path)
+    else:
+      path.rename(export_dir)
+  for path in files.left_of(export_dir):
+    files.remove(path)

@@ -21,6 +21,7 @@ from perceptual.experiments import runs as experiments
 from perceptual.studies import study_dir
 from perceptual.studies.study_dir import State
 from perceptual.tasks import evaluation, judgements, results
+from perceptual.training import stopping
 
 
 def execute(folder, runs, *, data_dir=None, strategy=None, jit_compile=False):
@@ -32,21 +33,27 @@ def execute(folder, runs, *, data_dir=None, strategy=None, jit_compile=False):
     data_dir: the folder of prepared data sets; None if none is needed.
     strategy: `tf.distribute.Strategy` for all of them; None for the current one.
     jit_compile: whether XLA compiles steps.
+
+  Raises:
+    errors.Stopped: if the process was asked to stop (SIGTERM) before all was done. The same call
+      goes on.
   """
   options = {"data_dir": data_dir, "strategy": strategy, "jit_compile": jit_compile,
              "load_judged": functools.lru_cache(maxsize=8)(judged_sets.load)}
   states = {}
   gc.collect()
   gc.freeze()  # what has been imported stays: no need to search it after every run
-  for number, run in enumerate(runs, start=1):
-    _say(f"run {number} of {len(runs)}: {run.name} (index {run.index})")
-    states[run.name] = _state_after(folder, run, options)
-    state = states[run.name]
-    _say(f"{state.state}: {run.name}{state.note and ': '}{state.note}")
+  with stopping.EndOnRequest(say=_say) as request:
+    for number, run in enumerate(runs, start=1):
+      request.check()
+      _say(f"run {number} of {len(runs)}: {run.name} (index {run.index})")
+      states[run.name] = _state_after(folder, run, options, request)
+      state = states[run.name]
+      _say(f"{state.state}: {run.name}{state.note and ': '}{state.note}")
   return states
 
 
-def _state_after(folder, run, options):
+def _state_after(folder, run, options, request):
   """Trains a run if it needs it, and returns its `State`; no error leaves this function."""
   try:
     before = folder.state(run)
@@ -58,7 +65,7 @@ def _state_after(folder, run, options):
     files.remove(_traceback_path(folder, run))
   folder.write_state(run, study_dir.STARTED, steps=before.steps)
   try:
-    _train(folder, run, options)
+    _train(folder, run, options, request)
   except Exception as error:
     note = _note(folder, run, error)
     folder.write_state(run, study_dir.FAILED, steps=before.steps, note=note)
@@ -69,16 +76,16 @@ def _state_after(folder, run, options):
   return folder.state(run)
 
 
-def _train(folder, run, options):
+def _train(folder, run, options, request):
   """Trains a run to its end."""
   run.parse(folder.path)
-  path = folder.model_dir(run).path
   if run.kind == "task":
-    _train_for_task(folder, run, path, options)
+    _train_for_task(folder, run, options, request)
     return
   if run.kind == "judge":
     _judge(folder, run, options)
     return
+  path = folder.model_dir(run).path
   if run.kind == "learn":
     folder.require_trunk(run)
     trunk_dir = folder.path / "runs" / run.trunk
@@ -91,12 +98,14 @@ def _train(folder, run, options):
   folder.write_state(run, study_dir.FINISHED, steps=training.steps)
 
 
-def _train_for_task(folder, run, path, options):
+def _train_for_task(folder, run, options, request):
   """Trains the network of a task to its end, and tests it."""
+  path = folder.model_dir(run).path
   options = {name: value for name, value in options.items() if name != "load_judged"}
   training = experiments.task(path, **options)
   folder.write_state(run, study_dir.STARTED, steps=training.steps)
   training.train(config=experiments.configuration())
+  request.check()
   evaluation.evaluate(path, training.task, seed=run.seed, progress=_say)
   folder.write_state(run, study_dir.FINISHED, steps=training.steps)
 

@@ -74,12 +74,13 @@ class StudyDir:
                              f"{self._about.name}, which `perceptual study run` writes.")
 
   def open(self):
-    """Makes the folder and writes what the study is now."""
+    """Makes the folder and writes what the study is now, unless that is there already."""
     model_dir.ModelDir(self.path).make()
-    model_dir.write_json(self._about, {
-        "study": self._study.name,
-        "runs": [{"index": run.index, "name": run.name, **run.identity}
-                 for run in self._study.runs]})
+    about = {"study": self._study.name,
+             "runs": [{"index": run.index, "name": run.name, **run.identity}
+                      for run in self._study.runs]}
+    if _read(self._about) != about:  # which tasks that start together would all write
+      model_dir.write_json(self._about, about)
 
   def model_dir(self, run):
     """Returns the `model_dir.ModelDir` of a run."""

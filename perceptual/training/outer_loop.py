@@ -72,8 +72,8 @@ class OuterLoop:
     Raises:
       UserError: if training diverges, and then the checkpoints saved before stay; or if another
         process writes to the folder.
-      errors.Stopped: if the process was asked to stop (SIGTERM), and then the run is saved; or if
-        another worker has ended.
+      errors.Stopped: if the process was asked to stop (SIGTERM) before the last step, and then the
+        run is saved; or if another worker has ended.
     """
     if self.is_complete and not self._is_untidy():
       return self._metrics.rows
@@ -142,7 +142,8 @@ class OuterLoop:
         self._evaluate(controller)
       self._keep(step)
       self._save_last()
-      if step < self.steps and self._stop.of_any_worker(self._strategy):
+      # Of the last stretch too: all workers of a study are then to end before its next run.
+      if self._stop.of_any_worker(self._strategy) and step < self.steps:
         self._end_early()
 
   def _keep(self, step):

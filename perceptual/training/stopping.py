@@ -1,9 +1,16 @@
-"""Being asked to stop: SIGTERM, which clouds and schedulers send before they take a machine."""
+"""Being asked to stop: SIGTERM, which clouds and schedulers send before they take a machine.
+
+The contexts here may stand inside one another; the innermost answers. What it could not act on, as
+training had ended, it leaves to the one around it.
+"""
 
 import signal
 import threading
 
 import tensorflow as tf
+
+from perceptual import errors
+from perceptual.common import processes
 
 
 class StopRequest:
@@ -21,21 +28,56 @@ class StopRequest:
 
   def __enter__(self):
     if threading.current_thread() is threading.main_thread():
-      self._before = signal.signal(signal.SIGTERM, self._note)
+      self._before = signal.signal(signal.SIGTERM, self._answer)
     return self
 
-  def __exit__(self, *error):
+  def __exit__(self, kind, error, trace):
     if self._before is not None:
       signal.signal(signal.SIGTERM, self._before)
+    around = getattr(self._before, "__self__", None)
+    if self.received and isinstance(around, StopRequest) and not isinstance(error, errors.Stopped):
+      around.note()
+
+  def note(self):
+    """Notes that this process was asked to stop."""
+    self.received = True
+    if self._before is not None:
+      signal.signal(signal.SIGTERM, processes.action_that_ends(signal.SIGTERM))
 
   def of_any_worker(self, strategy):
-    """Whether any worker of a strategy was asked to stop; all of them get the same answer."""
-    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-      return self.received
-    asked = strategy.run(tf.function(lambda: tf.constant(int(self.received))))
-    return bool(strategy.reduce("SUM", asked, axis=None))
+    """Whether any worker of a strategy was asked to stop; all of them get, and note, the same."""
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+      asked = strategy.run(tf.function(lambda: tf.constant(int(self.received))))
+      self.received = bool(strategy.reduce("SUM", asked, axis=None))
+    return self.received
 
-  def _note(self, number, frame):
-    del frame
-    self.received = True
-    signal.signal(number, signal.SIG_DFL)
+  def _answer(self, number, frame):
+    del number, frame
+    self.note()
+
+
+class EndOnRequest(StopRequest):
+  """A context that ends by `errors.Stopped` at the first SIGTERM, wherever that arrives.
+
+  It is for work that has nothing to save. What cannot be interrupted, as training, stands in a
+  `StopRequest` inside, after which comes a `check`.
+  """
+
+  def __init__(self, say):
+    """Takes `say`, called with a line of text for people if the context ends so."""
+    super().__init__()
+    self._say = say
+
+  def check(self):
+    """Raises `errors.Stopped` if this process was asked to stop."""
+    if self.received:
+      raise errors.Stopped
+
+  def __exit__(self, kind, error, trace):
+    super().__exit__(kind, error, trace)
+    if self.received and isinstance(error, errors.Stopped):
+      self._say("stopped on request; give the same command again to go on")
+
+  def _answer(self, number, frame):
+    super()._answer(number, frame)
+    self.check()

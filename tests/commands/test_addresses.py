@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import socket
 import subprocess
 import sys
 import warnings
@@ -21,6 +20,7 @@ from perceptual.export import keras_files
 from perceptual.metrics import lpips
 from perceptual.studies.figures import registry
 from perceptual.training import model_dir, outer_loop, records
+from tests import leftovers
 from tools import local_bucket
 from tools.build_files import ROOT
 
@@ -312,10 +312,9 @@ def _a_lock_goes_if_its_process_has_ended(run, prepare, bucket):
   """It is left by a writer that was killed after it had put everything in its place."""
   lock = "data/judged/mine.unfinished/.lock"
   uploaded = folders.staging_dir(remote.path("gs://bucket/data/judged/mine"))
-  for host, stays in ((socket.gethostname(), False), ("another", True)):
+  for about, stays in (({}, False), ({"place": "another"}, True)):
     uploaded.mkdir()
-    holder = {"process": 2**22 + 1, "host": host, "since": "2026-01-31T12:00:00+00:00"}
-    bucket.put(lock, json.dumps(holder).encode())
+    bucket.put(lock, json.dumps(leftovers.holder(host="a", **about)).encode())
     out, _ = run(*prepare)
     assert out.startswith("Already complete")
     assert (lock in bucket.names()) == uploaded.exists() == stays

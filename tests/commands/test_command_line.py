@@ -280,6 +280,22 @@ def test_a_run_that_was_stopped_has_a_status_of_its_own(apples, capsys):
   assert capsys.readouterr().err == ""
 
 
+def test_sigterm_ends_a_command_that_is_process_1_of_a_container(apples, monkeypatch):
+  """Where the kernel ignores signals that have no handler."""
+  handled = []
+  monkeypatch.setattr(signal, "signal", lambda number, handler: handled.append((number, handler)))
+  assert _run(lambda argv: None, apples, "--basket=b") == 0
+  assert handled == []
+  monkeypatch.setattr(os, "getpid", lambda: 1)
+  assert _run(lambda argv: None, apples, "--basket=b") == 0
+  (number, handler), = handled
+  assert number == signal.SIGTERM
+  statuses = []
+  monkeypatch.setattr(os, "_exit", statuses.append)
+  handler(number, None)
+  assert statuses == [143]
+
+
 @pytest.mark.parametrize("chosen", ["flag", "variable"])
 def test_every_command_can_log_as_json(apples, capsys, monkeypatch, chosen):
   monkeypatch.setenv("PERCEPTUAL_LOG", "json" if chosen == "variable" else "plain")

@@ -5,8 +5,9 @@ import pathlib
 
 import pytest
 
-from perceptual.common import files
+from perceptual.common import files, processes
 from perceptual.errors import UserError
+from tests import leftovers
 from tools.build_files import ROOT
 
 
@@ -60,27 +61,54 @@ def test_a_file_is_synced_before_it_is_renamed_and_its_folder_after(monkeypatch,
   real = files.sync, os.replace
   monkeypatch.setattr(files, "sync", lambda path: (done.append(("sync", str(path))), real[0](path)))
   monkeypatch.setattr(os, "replace", lambda a, b: (done.append(("rename", str(b))), real[1](a, b)))
+  temporary = str(tmp_path / ".a.tmp.txt")
+  monkeypatch.setattr(files, "temporary", lambda path: pathlib.Path(temporary))
   files.write_text(tmp_path / "a.txt", "text")
-  temporary = str(tmp_path / f".a.{os.getpid()}.txt")
   assert done == [("sync", temporary), ("rename", str(tmp_path / "a.txt")), ("sync", str(tmp_path))]
   assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
 def test_leftovers_of_killed_processes_go_and_nothing_else(tmp_path):
-  kept = ["metrics.csv", ".metrics.csv", ".metrics.12x.csv", ".other.12.csv", "metrics.12.csv"]
-  kept.append(f".metrics.{os.getpid()}.csv")  # of a process that runs
-  for name in (*kept, ".metrics.4194305.csv", ".m.etrics.4194306.json", ".record.4194306"):
-    (tmp_path / name).touch()
-  files.remove_leftovers(tmp_path, ["metrics.csv", "m.etrics.json", "record"])
-  assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
+  left = [leftovers.temporary(tmp_path / name) for name in ("metrics.csv", "m.e.json", "record")]
+  kept = [tmp_path / name for name in (
+      "metrics.csv", ".metrics.csv", ".metrics.2019.csv", "metrics.12.csv")]  # users have such
+  kept.append(leftovers.temporary(tmp_path / "other.csv"))
+  kept.append(files.temporary(tmp_path / "metrics.csv"))  # of a process that runs
+  for path in (*left, *kept):
+    path.touch()
+  files.remove_leftovers(tmp_path, ["metrics.csv", "m.e.json", "record"])
+  assert sorted(tmp_path.iterdir()) == sorted(kept)
   files.remove_leftovers(tmp_path / "none", ["metrics.csv"])
 
 
-def test_what_a_killed_process_has_left_of_a_file_goes_when_it_is_written_again(tmp_path):
-  """And nothing else: neither that of a process that runs nor a user's hidden file."""
-  ended, running = 4194305, os.getppid()  # the first is above what Linux gives
-  for name in (f".a.{ended}.txt", f".a.{running}.txt", f".b.{ended}.txt", ".mine.txt"):
-    (tmp_path / name).touch()
-  files.write_text(tmp_path / "a.txt", "text")
-  assert sorted(path.name for path in tmp_path.iterdir()) == sorted([
-      f".a.{running}.txt", f".b.{ended}.txt", ".mine.txt", "a.txt"])
+def test_what_a_killed_process_has_left_of_a_file_goes_when_it_is_written_again(
+    tmp_path, monkeypatch):
+  """And nothing else: neither that of a process that runs, here or elsewhere, nor a user's."""
+  path = tmp_path / "a.txt"
+  kept = [tmp_path / ".mine.txt", tmp_path / ".a.2019.txt",
+          leftovers.temporary(tmp_path / "b.txt"), files.temporary(path)]
+  with monkeypatch.context() as patch:
+    patch.setattr(processes.socket, "gethostname", lambda: "another")
+    kept.append(leftovers.temporary(path))  # whose number means nothing here
+  for other in (leftovers.temporary(path), *kept):
+    other.touch()
+  files.write_text(path, "text")
+  assert sorted(tmp_path.iterdir()) == sorted([*kept, path])
+
+
+def test_two_that_write_a_file_at_once_do_not_share_a_temporary(tmp_path):
+  path = tmp_path / "a.txt"
+  with files.beside(path) as first:
+    first.write_text("first")
+    files.write_text(path, "second")
+    assert path.read_text() == "second"
+  assert path.read_text() == "first"
+  assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_may_have_as_long_a_name_as_the_disk_takes(tmp_path):
+  path = tmp_path / ("\u00e9" * 125 + ".json")  # 255 bytes
+  left = leftovers.temporary(path)
+  left.touch()
+  files.write_text(path, "{}")
+  assert list(tmp_path.iterdir()) == [path]

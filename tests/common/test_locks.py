@@ -12,6 +12,7 @@ import pytest
 
 from perceptual.common import locks
 from perceptual.errors import UserError
+from tests import leftovers
 
 
 def test_a_second_holder_is_refused_and_told_of_the_first(tmp_path):
@@ -54,12 +55,15 @@ def no_flock(monkeypatch):
   monkeypatch.setattr(locks.fcntl, "flock", refuse)
 
 
-@pytest.mark.parametrize(("process", "host", "is_free"), [
-    (2**22 + 1, None, True), (os.getpid(), None, False), (2**22 + 1, "another", False)],
-    ids=["ended", "alive", "elsewhere"])
-def test_without_locks_the_file_counts(tmp_path, no_flock, process, host, is_free):
-  (tmp_path / locks.FILE).write_text(json.dumps(
-      {"process": process, "host": host or socket.gethostname(), "since": "2020-01-01"}))
+@pytest.mark.parametrize(("about", "is_free"), [
+    ({}, True), ({"process": os.getpid()}, True), (None, False),
+    ({"place": "another"}, False), ({"place": None}, False)],
+    ids=["ended", "number used again", "alive", "elsewhere", "earlier version"])
+def test_without_locks_the_file_counts(tmp_path, no_flock, about, is_free):
+  holder = leftovers.holder(host="a", **(about or {}))
+  if about is None:
+    holder = {**locks._about_this_process(), "since": holder["since"]}
+  (tmp_path / locks.FILE).write_text(json.dumps(holder))
   if is_free:
     with locks.held(tmp_path):
       pass
@@ -69,10 +73,20 @@ def test_without_locks_the_file_counts(tmp_path, no_flock, process, host, is_fre
     pass
 
 
-def test_what_is_not_a_lock_of_ours_is_taken_over(tmp_path, no_flock):
-  (tmp_path / locks.FILE).write_text("{")
+@pytest.mark.parametrize("content", [
+    "{", "[1]", "1", '{"process": 1e400, "host": "a", "since": ""}', "[" * 4000])
+def test_what_is_not_a_lock_of_ours_is_taken_over(tmp_path, no_flock, content):
+  (tmp_path / locks.FILE).write_text(content)
   with locks.held(tmp_path):
     pass
+
+
+def test_without_locks_that_of_another_stays(tmp_path, no_flock):
+  """Who thinks a process dead, and removes its lock as the message says, may take its place."""
+  with locks.held(tmp_path):
+    (tmp_path / locks.FILE).unlink()
+    (tmp_path / locks.FILE).write_text("another's")
+  assert (tmp_path / locks.FILE).read_text() == "another's"
 
 
 def test_a_folder_that_is_not_there_is_one_line(tmp_path):

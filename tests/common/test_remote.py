@@ -10,6 +10,7 @@ import pytest
 from perceptual.common import files, locks, remote
 from perceptual.errors import UserError
 from perceptual.metrics import sources
+from tests import leftovers
 
 
 @pytest.fixture
@@ -139,18 +140,23 @@ def test_a_second_holder_of_a_lock_is_refused_and_told_of_the_first(run, bucket)
   assert bucket.names() == []
 
 
-@pytest.mark.parametrize(("process", "host", "is_free"), [
-    (2**22 + 1, None, True), (2**22 + 1, "another", False)], ids=["ended", "elsewhere"])
-def test_the_lock_of_a_killed_process_is_taken_over_on_its_host(run, bucket, process, host,
-                                                               is_free):
-  bucket.put("run/.lock", json.dumps({
-      "process": process, "host": host or socket.gethostname(), "since": "2020-01-01"}).encode())
+@pytest.mark.parametrize(("about", "is_free"), [
+    ({}, True), ({"place": "another"}, False)], ids=["ended", "elsewhere"])
+def test_the_lock_of_a_killed_process_is_taken_over_on_its_host(run, bucket, about, is_free):
+  bucket.put("run/.lock", json.dumps(leftovers.holder(host="a", **about)).encode())
   if is_free:
     with locks.held(run):
       assert json.loads(bucket.get("run/.lock"))["process"] == os.getpid()
     return
   with pytest.raises(UserError, match="since 2020-01-01: wait for it"), locks.held(run):
     pass
+
+
+def test_the_lock_of_another_is_left_to_it(run, bucket):
+  """Who thinks a process dead, and removes its lock as the message says, may take its place."""
+  with locks.held(run):
+    bucket.put("run/.lock", b"another's")
+  assert bucket.get("run/.lock") == b"another's"
 
 
 def test_of_two_that_lock_at_once_the_last_to_write_holds_it(run, bucket):

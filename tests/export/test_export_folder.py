@@ -14,6 +14,7 @@ from perceptual.errors import UserError
 from perceptual.export import saved_model
 from perceptual.metrics.feature_metric import FeatureMetric
 from perceptual.models import taps
+from tests import leftovers
 
 
 def _snapshot(folder):
@@ -101,7 +102,7 @@ def test_a_failure_midway_leaves_what_was_there(quick, tmp_path, monkeypatch, er
     raise error
 
   def fail_to_place(self, target):
-    if target.name in ("there", "new") and ".old." not in self.name:
+    if target.name in ("there", "new") and not self.name.endswith(".old"):
       raise error
     os.rename(self, target)
 
@@ -127,16 +128,16 @@ def test_where_folders_can_be_exchanged_the_name_is_never_gone(quick, tmp_path, 
 
 
 def test_an_export_that_a_killed_process_had_put_aside_is_found_again(quick, tmp_path):
-  ended = 2**22 + 1  # above the largest number of a process
-  saved_model.export(quick, tmp_path / "m")
-  (tmp_path / "m").rename(tmp_path / f".m.old.{ended}")
-  (tmp_path / f".m.{ended}").mkdir()
-  (tmp_path / f".m.{os.getpid()}0").mkdir()
-  (tmp_path / ".other.7").mkdir()
-  saved_model._recover(tmp_path / "m")
-  assert (tmp_path / "m" / "fingerprint.json").is_file()
-  assert not (tmp_path / f".m.{ended}").exists()
-  assert (tmp_path / ".other.7").exists()
+  place = tmp_path / "m"
+  saved_model.export(quick, place)
+  place.rename(leftovers.temporary(place, "old"))
+  leftovers.temporary(place).mkdir()
+  kept = [files.temporary(place), leftovers.temporary(tmp_path / "other"), tmp_path / ".m.7"]
+  for path in kept:
+    path.mkdir()
+  saved_model._recover(place)
+  assert (place / "fingerprint.json").is_file()
+  assert sorted(tmp_path.iterdir()) == sorted([place, *kept])
 
 
 @pytest.mark.parametrize("name", ["e[1]", "e*", "e?", "e\\1"])

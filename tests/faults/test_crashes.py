@@ -144,10 +144,10 @@ def test_an_export_is_old_or_new_and_found_again(tmp_path, monkeypatch, exchange
   target = tmp_path / "m"
 
   def make(text):
-    beside = tmp_path / f".m.{files.os.getpid()}"
-    beside.mkdir()
-    (beside / "fingerprint.json").write_text(json.dumps(text))
-    saved_model._put_in_place(beside, target)
+    with files.staging(files.temporary(target)) as beside:
+      beside.mkdir()
+      (beside / "fingerprint.json").write_text(json.dumps(text))
+      saved_model._put_in_place(beside, target)
 
   def check(is_done):
     if exchanges:
@@ -158,7 +158,6 @@ def test_an_export_is_old_or_new_and_found_again(tmp_path, monkeypatch, exchange
     saved_model._recover(target)
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
     make("old")
-    files.remove(tmp_path / f".m.{files.os.getpid()}")
 
   make("old")
   _campaign(tmp_path, functools.partial(make, "new"), check)

@@ -4,9 +4,13 @@ import csv
 import gc
 import json
 import shutil
+import signal
+import types
+from unittest import mock
 
 import pytest
 
+from perceptual import errors
 from perceptual.errors import UserError
 from perceptual.studies import (
   collecting,
@@ -18,7 +22,7 @@ from perceptual.studies import (
   study_dir,
 )
 from perceptual.studies.devices import DEVICES
-from perceptual.training import outer_loop, records
+from perceptual.training import outer_loop, records, stopping
 
 from .conftest import STUDY
 
@@ -163,6 +167,48 @@ def test_a_bug_leaves_its_traceback_and_the_run_is_tried_again(write, tmp_path, 
   assert not failure.exists()
   states = execution.execute(folder, study.runs[:1])
   assert status.all_finished(states)
+
+
+def test_a_study_that_is_asked_to_stop_starts_no_further_run(write, tmp_path, monkeypatch, capsys):
+  """In the last stretch of a run, which then ends; and where there is nothing to save."""
+  study = definition.read(write())
+  folder = _folder(tmp_path / "study", study)
+
+  def last_stretch(folder, run, *_):
+    with stopping.StopRequest():
+      signal.raise_signal(signal.SIGTERM)
+    folder.write_state(run, study_dir.FINISHED)
+
+  for train, states in ((last_stretch, ["finished", "not started"]),
+                        (lambda *_: signal.raise_signal(signal.SIGTERM), ["finished", "started"])):
+    monkeypatch.setattr(execution, "_train", train)
+    with pytest.raises(errors.Stopped):
+      execution.execute(folder, study.runs)
+    assert [folder.state(run).state for run in study.runs] == states
+    assert capsys.readouterr().err.endswith("give the same command again to go on\n")
+
+
+def test_a_task_that_was_trained_is_not_tested_after_a_request(monkeypatch):
+  request, tested = stopping.EndOnRequest(print), []
+  training = types.SimpleNamespace(steps=1, task=None, train=lambda config: request.note())
+  monkeypatch.setattr(execution.experiments, "task", lambda path, **_: training)
+  monkeypatch.setattr(execution.experiments, "configuration", dict)
+  monkeypatch.setattr(execution.evaluation, "evaluate", lambda *_, **__: tested.append(1))
+  with pytest.raises(errors.Stopped):
+    execution._train_for_task(mock.Mock(), mock.Mock(), {}, request)
+  assert tested == []
+
+
+def test_what_a_study_is_is_written_once(write, tmp_path, monkeypatch):
+  """Tasks that start together on a shared disk would otherwise all write it."""
+  study = definition.read(write())
+  folder = _folder(tmp_path / "study", study)
+  monkeypatch.setattr(study_dir.model_dir, "write_json", None)
+  folder.open()
+  monkeypatch.undo()
+  (folder.path / "study.json").write_text('{"study": "micro", "runs": []}')
+  folder.open()
+  assert len(json.loads((folder.path / "study.json").read_text())["runs"]) == 2
 
 
 def test_runs_that_have_changed_are_listed_and_left_alone(whole, tmp_path, write):

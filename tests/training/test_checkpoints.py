@@ -17,6 +17,7 @@ from perceptual.training import (
   model_dir,
   optimizers,
 )
+from tests import leftovers
 
 NETWORK = ("resnet2", {"width": 0.1, "num_classes": 3, "dropout": 0.5})
 
@@ -195,7 +196,7 @@ def test_leftovers_of_a_save_that_was_killed_do_no_harm_and_go(folder, saved):
   (saved / "step-20_temp").mkdir()
   (saved / ".writing.123").mkdir()
   (saved / ".writing.123" / "step-20.index").write_bytes(b"half")
-  (saved / ".step-10.4194305.json").write_bytes(b"half")
+  leftovers.temporary(saved / "step-10.json").write_bytes(b"half")
   (saved / "step-20.data-00000-of-00001").write_bytes(b"half")
   trainer = _trainer()
   kept = checkpoints.Checkpoints(folder, trainer)

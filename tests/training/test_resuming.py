@@ -11,6 +11,7 @@ from perceptual import errors
 from perceptual.common import locks
 from perceptual.errors import UserError
 from perceptual.training import model_dir, records
+from tests import leftovers
 from tests.training import weights
 
 
@@ -276,7 +277,7 @@ def test_changed_scores_are_said(make, trained):
 def test_a_run_that_was_killed_after_its_last_step_is_tidied(make, trained):
   before = {path.relative_to(trained) for path in trained.rglob("*")}
   last = trained / "checkpoints" / "last"
-  (last / "step-4.json").rename(last / ".step-4.4194305.json")
+  (last / "step-4.json").rename(leftovers.temporary(last / "step-4.json"))
   (trained / ".lock").write_text("{}")
   run = make(train_steps=4)
   assert run.is_complete
@@ -286,8 +287,9 @@ def test_a_run_that_was_killed_after_its_last_step_is_tidied(make, trained):
 
 
 def test_leftovers_of_killed_runs_go_and_others_stay(make, trained):
-  for name in (".metrics.4194305.csv", ".training.4194305.png", ".mine.csv"):
-    (trained / name).touch()
+  for path in (*map(leftovers.temporary, (trained / "metrics.csv", trained / "training.png")),
+               trained / ".mine.csv"):
+    path.touch()
   (trained / "checkpoints" / "best_score" / "step-8_temp").mkdir()
   make(train_steps=8).train()
   assert sorted(path.name for path in trained.rglob(".*")) == [".mine.csv"]

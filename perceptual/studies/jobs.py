@@ -150,6 +150,8 @@ def _kubernetes(job, folder, *, image, volume_claim, mount):
           "parallelism": min(job.parallel, len(job.runs)), "backoffLimitPerIndex": 3,
           "template": {"spec": {
               "restartPolicy": "Never", "activeDeadlineSeconds": 3600 * job.hours,
+              # The command is not process 1 then, so that a second SIGTERM ends it at once.
+              "shareProcessNamespace": True,
               "containers": [container],
               "volumes": [{"name": "study",
                            "persistentVolumeClaim": {"claimName": volume_claim}}]}}}}

@@ -60,8 +60,8 @@ def test_the_table_has_every_score_of_every_run(whole):
   rows = list(csv.DictReader(whole[2].splitlines()))
   assert list(rows[0]) == [
       "study", "run", "index", "binding.network.width", "varied", "network", "seed", "state",
-      "step", "epoch", "learning_rate", "accuracy", "judged_set", "subset", "distance", "tap", "score",
-      "low", "high"]
+      "step", "epoch", "learning_rate", "accuracy", "judged_set", "subset", "distance", "tap",
+      "score", "low", "high"]
   assert {(row["run"], row["binding.network.width"], row["varied"]) for row in rows} == {
       ("resnet2-seed0", "0.1", ""), ("resnet2-width0.2-seed0", "0.2", "network.width")}
   assert {row["step"] for row in rows} == {"0", "1", "2"}

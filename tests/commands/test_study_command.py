@@ -147,9 +147,9 @@ def test_a_job_file_is_written_and_nothing_submitted(run, flags, tmp_path):
   assert code == 0
   path = tmp_path / "study" / "jobs" / "slurm.sbatch"
   assert out == f"1 run: {path}\nTo submit them: sbatch {path}\n"
+  assert "#SBATCH --array=1%16\n" in path.read_text()
   run("submit", *flags, "--engine=slurm", "--gpus=4", "--jit_compile")
   assert " --jit_compile --distribution_strategy=mirrored --index=" in path.read_text()
-  assert "#SBATCH --array=1%16\n" in path.read_text()
 
 
 @pytest.mark.parametrize(("arguments", "code", "message"), [

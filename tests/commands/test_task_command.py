@@ -68,7 +68,7 @@ def test_a_network_is_trained_and_tested(capsys, data_dir, tmp_path):
     (["fit.epochs = 0"], "epochs must be a number above 0, not 0"),
     (["delineation.side = 32"], "The bindings of delineation have no effect"),
     (["super_resolution.train = 'nowhere'"], "There is no folder "),
-    (["loss.metric = 'ssim'"], "loss.taps: the metric ssim has no features"),
+    (["loss.metric = 'ssim'"], "loss.taps: the metric ssim has no option taps"),
 ])
 def test_a_mistake_is_one_line(capsys, data_dir, tmp_path, params, message):
   code, _, err = _train(capsys, data_dir, tmp_path / "run", *params)

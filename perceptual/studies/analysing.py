@@ -59,12 +59,13 @@ def analyse_runs(study, folder, analyses, *, dataset=None, data_dir=None, limit=
 
 
 def _require_of_one_run(analysis):
+  """Raises `UserError` if an analysis is not of a single run."""
   if "table" in registry.get(analysis).needs:
     raise errors.UserError(f"The analysis {analysis} is of the whole table: perceptual analyze "
                            f"--analysis={analysis} --table=STUDY_DIR/collected.csv.")
-  if analysis == "agreement":
-    raise errors.UserError("The analysis agreement is of several metrics: perceptual analyze "
-                           "--analysis=agreement --model_dir=RUN --model_dir=RUN.")
+  if registry.get(analysis).compares:
+    raise errors.UserError(f"The analysis {analysis} is of several metrics: perceptual analyze "
+                           f"--analysis={analysis} --model_dir=RUN --model_dir=RUN.")
 
 
 def _judged_set(analysis, dataset):

@@ -99,7 +99,7 @@ def inputs(analysis, sources):
     found["judged_set"] = judged_set(
         sources.dataset, data_dir=sources.data_dir, limit=sources.limit)
   if "metrics" in needs and (sources.metrics or sources.model_dirs):
-    if analysis != "agreement":
+    if not registry.get(analysis).compares:
       require_one_network(sources)
     found["metrics"] = _metrics(sources)
   if "last_metrics" in needs and sources.model_dirs:

@@ -46,8 +46,8 @@ class Inputs:
   """What analyses are given; each needs some of it.
 
   Attributes:
-    metrics: a dict from name to metric. For all but `agreement` they are networks trained alike,
-      which differ in their seeds.
+    metrics: a dict from name to metric. But for an analysis that `compares` they are networks
+      trained alike, which differ in their seeds.
     last_metrics: a dict from name to metric, of the last checkpoints of the same networks.
     unseen_from: of every subset of the judged set, how many triplets at its beginning have chosen
       the checkpoint of `metrics`; None if all have.
@@ -91,6 +91,7 @@ class Analysis:
     checkpoint: which checkpoint of each run `study analyze` analyses.
     takes_own: whether its judged set may be one that `perceptual prepare judged` wrote.
     of_distance: whether it takes one distance between features.
+    compares: whether it compares metrics with each other, which may be of any kind.
   """
 
   summary: str
@@ -99,6 +100,7 @@ class Analysis:
   checkpoint: str = "last"
   takes_own: bool = False
   of_distance: bool = False
+  compares: bool = False
 
 
 def run(name, inputs):
@@ -250,7 +252,7 @@ ANALYSES = {
                              ("metrics", "last_metrics", "judged_set"), _peak_to_last,
                              checkpoint="best_score", takes_own=True),
     "agreement": Analysis("how often metrics choose alike, and rank correlation of their distances",
-                          ("metrics", "judged_set"), _agreement),
+                          ("metrics", "judged_set"), _agreement, compares=True),
     "entropy": Analysis("the normalised entropy of the features", ("metrics", "images"), _entropy),
     "low_pass": Analysis("accuracy on low-pass filtered images and its slopes",
                          ("classifiers", "images"), _low_pass),

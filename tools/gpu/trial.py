@@ -2,6 +2,7 @@
 
     python -m tools.gpu.trial --folder=DIR           on a machine with GPUs
     python -m tools.gpu.trial --folder=DIR --tiny    ResNet-6 alone, in small, on any machine
+    python -m tools.gpu.trial --folder=DIR --part=train --steps=100 --only='resnet50-.*-jit'
 
 It has been run on CPUs only, in small. Each part is the command that a user would give, in a
 process of its own, on the embedded photographs:
@@ -12,7 +13,7 @@ process of its own, on the embedded photographs:
                 checkpoint against those of a run that was left alone, with TensorFlow's
                 deterministic operations
     evaluate    the scores of a trained network on the GPU and on the CPU: the largest difference
-    pytorch     the same networks by torch.compile (tools.benchmarks.networks), if PyTorch is there
+    pytorch     the same networks by torch.compile (tools.benchmarks.networks); needs PyTorch
 
 What is found is printed, and written to DIR/trial.json after each part.
 """
@@ -23,6 +24,7 @@ import itertools
 import json
 import os
 import pathlib
+import re
 import signal
 import statistics
 import subprocess
@@ -32,9 +34,9 @@ import time
 _ROOT = pathlib.Path(__file__).parents[2]
 _ON_CPU = {"CUDA_VISIBLE_DEVICES": "-1"}
 _DETERMINISTIC = {"TF_DETERMINISTIC_OPS": "1"}  # as tf.config.experimental.enable_op_determinism
+_PARTS = ("machine", "train", "resume", "evaluate", "pytorch")
 NETWORKS = ("resnet6", "resnet50")
-_FULL = ("train.batch_size = 1024", "train.eval_batch_size = 512", "train.train_steps = 300",
-         "train.eval_interval = 100", "train.checkpoint_interval = 50", "train.steps_per_loop = 50")
+_FULL = ("train.batch_size = 1024", "train.eval_batch_size = 512")
 _TINY = ("network.width = 0.1", "images.train_per_photograph = 2",
          "images.validation_per_photograph = 1", "judged.limit = 6", "train.batch_size = 8",
          "train.eval_batch_size = 8", "train.train_steps = 6", "train.eval_interval = 3",
@@ -47,15 +49,16 @@ def main():
   os.environ.update(PYTHONPATH=str(_ROOT))
   folder = pathlib.Path(options.folder).resolve()
   folder.mkdir(parents=True)
-  params, networks = (_TINY, NETWORKS[:1]) if options.tiny else (_FULL, NETWORKS)
-  parts = {"machine": _machine, "train": lambda: _speeds(folder, networks, params),
+  networks = NETWORKS[:1] if options.tiny else NETWORKS
+  params = _TINY if options.tiny else _FULL + _of_length(options.steps)
+  parts = {"machine": _machine,
+           "train": lambda: _speeds(folder, networks, params, options.only),
            "resume": lambda: _resumed(folder, params),
-           "evaluate": lambda: _largest_difference(folder)}
-  if options.pytorch:
-    parts["pytorch"] = lambda: _beside_pytorch(folder, options)
+           "evaluate": lambda: _largest_difference(folder),
+           "pytorch": lambda: _beside_pytorch(folder, options)}
   found, path = {}, folder / "trial.json"
-  for name, part in parts.items():
-    found[name] = part()
+  for name in options.part or _PARTS:
+    found[name] = parts[name]()
     path.write_text(json.dumps(found, indent=2) + "\n", "utf-8")
   print(f"Written: {path}")
 
@@ -71,12 +74,21 @@ def _machine():
   return found
 
 
-def _speeds(folder, networks, params):
+def _of_length(steps):
+  """Returns the bindings of a run of so many steps, evaluated three times."""
+  third = steps // 3
+  return (f"train.train_steps = {3 * third}", f"train.eval_interval = {third}",
+          f"train.checkpoint_interval = {third // 2}", f"train.steps_per_loop = {third // 2}")
+
+
+def _speeds(folder, networks, params, only):
   """Trains every combination; returns images a second by its name, or how it ended."""
   found = {}
   for network, strategy, precision, jit in itertools.product(
       networks, ("one_device", "mirrored"), ("float32", "bfloat16"), (False, True)):
     name = f"{network}-{strategy}-{precision}{'-jit' if jit else ''}"
+    if not re.fullmatch(only, name):
+      continue
     status = _run(*_training(folder / name, network, params, precision),
                   f"--distribution_strategy={strategy}", f"--jit_compile={str(jit).lower()}").wait()
     if status:
@@ -184,7 +196,13 @@ def _options():
       description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument("--folder", required=True, help="to make; must not exist")
   parser.add_argument("--tiny", action="store_true", help="narrow networks, few steps")
-  parser.add_argument("--pytorch", action=argparse.BooleanOptionalAction, default=True)
+  parser.add_argument("--part", action="append", choices=_PARTS,
+                      help="a part to go through, again and again (default: all; evaluate needs "
+                           "resume before it)")
+  parser.add_argument("--steps", type=int, default=300,
+                      help="of each training, at least 6 (default %(default)s)")
+  parser.add_argument("--only", default=".*", metavar="REGEX",
+                      help="the combinations of train to try, by their names")
   return parser.parse_args()
 
 

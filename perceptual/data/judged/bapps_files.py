@@ -10,6 +10,7 @@ import warnings
 
 import numpy as np
 
+from perceptual import errors
 from perceptual.data.images import image_files
 from perceptual.errors import UserError
 
@@ -171,10 +172,11 @@ def _check_parts(folder, files_of):
 
 def _read_answer(path):
   try:
-    # Mapped, since an array that is read gets the memory that its header asks for.
-    value = np.load(path, allow_pickle=False, mmap_mode="r")
-  except (OSError, ValueError, EOFError) as error:
-    raise UserError(f"{path} is not a NumPy array: {error}.") from error
+    # Mapped, since an array that is read gets the memory that its header asks for. `np.load` would
+    # open a zip or a pickle of that name, too.
+    value = np.lib.format.open_memmap(path, mode="r")
+  except Exception as error:  # of any kind: NumPy parses the header as Python
+    raise UserError(f"{path} is not a NumPy array: {errors.first_line(error)}.") from error
   if value.size != 1 or not np.issubdtype(value.dtype, np.number):
     raise UserError(f"{path} should hold one number, holds {value.dtype} {value.shape}.")
   answer = float(value.item())

@@ -205,6 +205,17 @@ def huge(path):
         stream, {"descr": "<f8", "fortran_order": False, "shape": (10**11,)})
 
 
+def a_zip(path):
+  with path.open("wb") as stream:
+    np.savez(stream, 0.5)
+
+
+def bad_header(path):
+  """A head that is no Python."""
+  array(0.5)(path)
+  path.write_bytes(path.read_bytes().replace(b"{'descr'", b"{{descr'"))
+
+
 @pytest.mark.parametrize("name, damage, message", [
     ("p0/000003.png", lambda path: path.unlink(), r"^1 of 8 examples of .*val/cnn are not whole: "
                                                   r"000003 lacks p0\.$"),
@@ -222,6 +233,8 @@ def huge(path):
     ("judge/000003.npy", array(), r"judge/000003.npy should hold one number"),
     ("judge/000003.npy", array("x", dtype=str), r"judge/000003.npy should hold one number"),
     ("judge/000003.npy", huge, r"judge/000003.npy is not a NumPy array"),
+    ("judge/000003.npy", a_zip, r"judge/000003.npy is not a NumPy array"),
+    ("judge/000003.npy", bad_header, r"judge/000003.npy is not a NumPy array"),
     ("judge/000003.npy", array(None, dtype=object), r"judge/000003.npy is not a NumPy array"),
     ("judge/000003.npy", text_file, r"judge/000003.npy is not a NumPy array"),
 ])

@@ -46,13 +46,24 @@ def given(flag_values):
 
 
 def training_strategy(flag_values):
-  """Returns `strategy(flag_values)`, with deterministic kernels if they are asked for."""
+  """Returns `strategy(flag_values)`, with deterministic kernels if they are asked for.
+
+  Raises:
+    UserError: as `strategy`, or if XLA is to compile the steps of GPUs that keep copies of weights.
+  """
   import tensorflow as tf
 
   xla = flag_values.jit_compile or flag_values.distribution_strategy == "tpu"
   if flag_values.deterministic and not xla:  # XLA would refuse to compile the max-pool's gradient
     tf.config.experimental.enable_op_determinism()
-  return strategy(flag_values)
+  made = strategy(flag_values)
+  name = flag_values.distribution_strategy
+  if jit_compile(flag_values) and "mirrored" in name and tf.config.get_visible_devices("GPU"):
+    # The step counter of Keras's optimizers is updated on the first replica and sent to the others,
+    # for which TensorFlow 2.20 has no way within what XLA compiles (seen on an H200).
+    raise errors.UserError(f"--jit_compile does not go with --distribution_strategy={name} on "
+                           "GPUs: leave it out, or take one_device.")
+  return made
 
 
 def strategy(flag_values):

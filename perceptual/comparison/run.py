@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 
+from perceptual.common import precision
 from perceptual.common.progress import progress
 from perceptual.comparison import batches, headers, journal
 from perceptual.comparison.pairing import Pairing, Skipped
@@ -179,7 +180,8 @@ def _score(images, scorer, pairing, values):
   """Fills in the values of one batch; returns `[(pair, reason)]` of what has none."""
   if not len(images.pairs):
     return images.unreadable
-  found, failures = scorer(images, pairing.pairs[images.pairs])
+  with precision.full_float32():
+    found, failures = scorer(images, pairing.pairs[images.pairs])
   for pair, row in zip(images.pairs, found):
     values[pair] = [float(journal.plain(value)) for value in row]
   return [*images.unreadable, *((images.pairs[place], reason) for place, reason in failures)]

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from perceptual.common import precision
 from perceptual.data.judged import judged_sets
 from perceptual.errors import UserError
 from perceptual.evaluation import measures
@@ -77,10 +78,11 @@ class JudgedPass:
     taps = self._measure.taps
     candidates = len(judged_sets.IMAGE_KEYS[kind]) - 1
     values = np.full([subset.size, candidates, len(self.distances), len(taps) or 1], np.nan)
-    for index, found in self._steps(subset):
-      values[index] = found
-      if progress is not None:
-        progress(len(index))
+    with precision.full_float32():
+      for index, found in self._steps(subset):
+        values[index] = found
+        if progress is not None:
+          progress(len(index))
     self._check_distances(values, subset)
     if taps:
       values = np.concatenate([values, values.sum(axis=-1, keepdims=True)], axis=-1)

@@ -60,6 +60,26 @@ def test_gpus(asked, gpus, arguments, wanted, made_visible):
   assert gpus == ([] if made_visible is None else [made_visible])
 
 
+@pytest.mark.parametrize(("arguments", "refused"), [
+    (["--distribution_strategy=mirrored", "--jit_compile"], True),
+    (["--distribution_strategy=multi_worker_mirrored", "--jit_compile", "--num_gpus=1"], True),
+    (["--distribution_strategy=mirrored", "--jit_compile", "--num_gpus=0"], False),
+    (["--distribution_strategy=mirrored"], False),
+    (["--jit_compile"], False),
+])
+def test_xla_is_not_for_replicas_on_gpus(asked, gpus, monkeypatch, arguments, refused):
+  monkeypatch.setattr(tf.config, "get_visible_devices",
+                      lambda kind: gpus[-1] if gpus else [f"gpu{i}" for i in range(4)])
+  values = flags.FlagValues()
+  distribution.define_training_flags(values)
+  values(["program", "--nodeterministic", *arguments])
+  if refused:
+    with pytest.raises(UserError, match=r"^--jit_compile does not go with .*mirrored on GPUs"):
+      distribution.training_strategy(values)
+  else:
+    distribution.training_strategy(values)
+
+
 def test_more_gpus_than_there_are(gpus):
   with pytest.raises(UserError, match=r"^--num_gpus=5, but this host has 4.$"):
     _strategy("--num_gpus=5")

@@ -17,7 +17,7 @@ there to the end is measured on the others, and by people on each --judged_set.
     OUTPUT_DIR/seed_0/scores.csv   as of `perceptual train`: every score at every tap
     OUTPUT_DIR/seed_0/metrics.csv  losses, accuracies, rate, images a second
     OUTPUT_DIR/seed_0/best_score.weights.h5, last.weights.h5
-    OUTPUT_DIR/peak_to_last.csv    what is lost from the best score to the last, over all seeds
+    OUTPUT_DIR/peak_to_last.csv    what is lost from the best score to the end, over seeds
     OUTPUT_DIR/people.csv          the same of each --judged_set, seed by seed
 """
 
@@ -36,7 +36,7 @@ import numpy as np
 from jax import numpy as jnp
 
 from perceptual import errors, models
-from perceptual.common import files, in_order, text_table
+from perceptual.common import files, in_order, precision, text_table
 from perceptual.comparison import judged_pairs
 from perceptual.data.judged import judged_sets, prepared
 from perceptual.data.labelled import labelled_sources
@@ -263,8 +263,7 @@ class Run:
       return self.evaluated(IMAGENET(images), training=False)["logits"]
 
   def _compiled_distances(self, weights, triplets):
-    # In all of float32's digits, which GPUs and TPUs leave out otherwise.
-    with jax.default_matmul_precision("float32"), keras.StatelessScope(
+    with precision.full_float32(), keras.StatelessScope(
         list(zip(self.evaluated.weights, weights))):
       return self._of_features([triplets[:, i] for i in range(3)])
 
@@ -435,9 +434,9 @@ def main():
     run.start(seed)
     result, columns = train(run, recipe, all_triplets, folder)
     results.append(result)
-    rows += by_people(people, recipe, run, result, seed)
     # After every seed, so that what was measured is there if a later one fails.
     _print_and_write(output_dir / "peak_to_last.csv", peak_to_last(results, columns))
+    rows += by_people(people, recipe, run, result, seed)
     if rows:
       _print_and_write(output_dir / "people.csv", rows)
 

@@ -58,8 +58,8 @@ from perceptual.studies.analyses import resampling
 from perceptual.training import regularization, settings, step_scores
 
 _BATCH = 250  # images or triplets of an evaluation
-METRICS = ("step", "epoch", "learning_rate", "loss", "accuracy", "validation_accuracy", "score",
-           "images_per_second")
+_METRICS = ("step", "epoch", "learning_rate", "loss", "accuracy", "validation_accuracy", "score",
+            "images_per_second")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,7 +129,11 @@ def read_triplets(data_dir):
   result = []
   for name in names:
     judged = judged_sets.load(name, data_dir=data_dir, image_size=image_size)
-    result.append(Triplets(judged, limit or judged.size, {
+    smallest = min(subset.size for subset in judged.subsets)
+    if limit is None or limit >= smallest:
+      raise errors.UserError(f"judged.limit must be below {smallest}, the triplets of {name}: what "
+                             "is lost from the best step to the last is measured on the others.")
+    result.append(Triplets(judged, limit, {
         subset.name: np.stack([np.stack([example[key] for key in judged_sets.IMAGE_KEYS["2afc"]])
                                for example in subset.images]) for subset in judged.subsets}))
   return result
@@ -154,6 +158,9 @@ class Run:
     self.evaluated = self._built("float32")
     self.metric = FeatureMetric(self.evaluated, name=self._name, options=self._options)
     self.steps_per_epoch = len(photographs.labels["train"]) // recipe.batch_size
+    if not self.steps_per_epoch:
+      raise errors.UserError(f"train.batch_size {recipe.batch_size} is more than the "
+                             f"{len(photographs.labels['train'])} images to train with.")
     self.steps = recipe.train_steps or round(recipe.epochs * self.steps_per_epoch)
     self._optimizer = recipe.optimizer.keras(
         recipe.batch_size, self.steps_per_epoch, self.steps)
@@ -291,7 +298,7 @@ def train(run, recipe, all_triplets, folder):
     `{"chosen": ..., "last": ...}`, of each (step, weights, `{subset: [triplets, columns]}`), and
     the (distance, tap) of the columns.
   """
-  steps = sorted({0, run.steps, *recipe.score_steps,
+  steps = sorted({0, run.steps, *(step for step in recipe.score_steps if step < run.steps),
                   *range(recipe.eval_interval, run.steps, recipe.eval_interval)})
   rows, records, best, before = [], [], None, 0
   for step in steps:
@@ -304,12 +311,12 @@ def train(run, recipe, all_triplets, folder):
     state = (step, run.weights(), all_triplets[0].unseen_agreement(found[0]))
     if step and (best is None or score > best[0]):
       best = (score, state)
-    record = dict(zip(METRICS, (
+    record = dict(zip(_METRICS, (
         step, step / run.steps_per_epoch, run.learning_rate(), loss, accuracy,
         run.validation_accuracy(), score, speed)))
     records.append(record)
     print("  ".join(f"{name} {value:.4g}" for name, value in record.items()), flush=True)
-    files.write_csv(folder / "metrics.csv", METRICS, [list(r.values()) for r in records])
+    files.write_csv(folder / "metrics.csv", _METRICS, [list(r.values()) for r in records])
     files.write_csv(folder / "scores.csv", step_scores.COLUMNS, rows)
   result = {"chosen": best[1], "last": state}
   for name, (_, weights, _) in result.items():
@@ -422,6 +429,8 @@ def main():
   network, recipe = config.network(), config.train_settings()
   _require_supported(recipe)
   output_dir = pathlib.Path(options.output_dir)
+  if output_dir.exists():
+    raise errors.UserError(f"{output_dir} is there: this example neither resumes nor overwrites.")
   all_triplets = read_triplets(options.data_dir)
   people = read_people(options.judged_set, options.data_dir)
   photographs = read_photographs(options.source)
@@ -448,7 +457,7 @@ def _options():
   parser.add_argument("--gin_param", action="append", default=[], help="as of perceptual train")
   parser.add_argument("--source", required=True, help="folder or archive of images by class")
   parser.add_argument("--data_dir", help="the folder of prepared judged sets")
-  parser.add_argument("--output_dir", required=True)
+  parser.add_argument("--output_dir", required=True, help="to make; must not exist")
   parser.add_argument("--judged_set", action="append", default=[],
                       help="judged/NAME: scored by the best weights and the last")
   parser.add_argument("--seeds", type=lambda text: [int(seed) for seed in text.split(",")],

@@ -15,6 +15,7 @@ import re
 from perceptual import errors
 
 NAME = re.compile(r"[A-Za-z0-9_.+-]+")  # of a study, a run or a point: it names a folder
+_SEEDS = ("train.seed", "learn.seed", "fit.seed")
 _BINDING = re.compile(r"(?:[A-Za-z_]\w*/)*[A-Za-z_]\w*\.[A-Za-z_]\w*")
 
 
@@ -53,6 +54,7 @@ class Sweep:
     for binding, values in self.vary.items():
       if not isinstance(values, (tuple, list)) or not values:
         raise errors.UserError(f"sweep.vary: {binding} needs a list of values, not {values!r}.")
+      _require_distinct(f"sweep.vary: {binding}", values)
     if not isinstance(self.points, dict):
       raise errors.UserError(f"sweep.points must be {{name: {{binding: value}}}}, "
                              f"not {self.points!r}.")
@@ -63,7 +65,8 @@ class Sweep:
     if not isinstance(self.seeds, (tuple, list)) or not self.seeds:
       raise errors.UserError(f"sweep.seeds must be a list of seeds, not {self.seeds!r}.")
     for seed in self.seeds:
-      errors.require_integer("sweep.seeds", seed, at_least=0, below=2**32)
+      errors.require_integer("Each of sweep.seeds", seed, at_least=0, below=2**32)
+    _require_distinct("sweep.seeds", self.seeds)
     errors.require_bool("sweep.judge", self.judge)
     if self.judge and self.learn is not None:
       raise errors.UserError("sweep.judge trains nothing and sweep.learn does: give one of them.")
@@ -95,6 +98,8 @@ class Study:
     if not isinstance(self.sweeps, (tuple, list)):
       raise errors.UserError(f"study.sweeps must be a list of @NAME/sweep(), not {self.sweeps!r}.")
     for sweep in self.sweeps:
+      if isinstance(sweep, type):  # a reference that is not called
+        raise errors.UserError("study.sweeps: write @NAME/sweep() with its brackets.")
       errors.require_kind("study.sweeps", sweep, {"sweep": Sweep})
     if not (self.sweeps or self.include):
       raise errors.UserError("A study needs runs: study.sweeps, a list of @NAME/sweep(), or "
@@ -123,3 +128,12 @@ def _require_bindings(what, bindings):
   for binding in bindings:
     if not isinstance(binding, str) or not _BINDING.fullmatch(binding):
       raise errors.UserError(f"{what}: {binding!r} is not a binding such as 'network.width'.")
+    if binding in _SEEDS:
+      raise errors.UserError(f"{what}: {binding} is what sweep.seeds gives each run.")
+
+
+def _require_distinct(what, values):
+  """Raises `UserError` if a value stands twice in a list: it would make one run, not two."""
+  for place, value in enumerate(values):
+    if any(value == other and type(value) is type(other) for other in values[:place]):
+      raise errors.UserError(f"{what} has {value!r} twice.")

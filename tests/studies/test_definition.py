@@ -103,6 +103,12 @@ def test_a_learned_metric_has_its_trunk_in_the_study(write):
     ("sweep.vary", "sweep.varied", "varied"),
     ("[0.1, 0.2]", "[0.1, [1, 2]]", "cannot stand in a run's name: put it into sweep.points"),
     ("study.bindings", "widths/sweep.seeds = [-1]\nstudy.bindings", "sweep.seeds .* not -1"),
+    ("study.bindings", "widths/sweep.seeds = [3, 3]\nstudy.bindings", "^sweep.seeds has 3 twice"),
+    ("[0.1, 0.2]", "[0.1, 0.10]", "^sweep.vary: network.width has 0.1 twice"),
+    ("'network.width'", "'train.seed'", "^sweep.vary: train.seed is what sweep.seeds gives"),
+    ("@widths/sweep()", "@widths/sweep", r"^study.sweeps: write @NAME/sweep\(\) with its brackets"),
+    ("study.bindings", "widths/sweep.bindings = {'train.seed': 1}\nstudy.bindings",
+     "^sweep.bindings: train.seed is what sweep.seeds gives"),
     ("study.bindings", "widths/sweep.points = {'a b': {}}\nstudy.bindings", "sweep.points must"),
     ("study.bindings", "widths/sweep.bindings = {'network.dropout': 0.5}\nother/sweep.bases = "
      "['BASE']\nstudy.sweeps = [@widths/sweep(), @other/sweep()]\nstudy.bindings",

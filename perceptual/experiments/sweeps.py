@@ -15,7 +15,7 @@ import re
 from perceptual import errors
 
 NAME = re.compile(r"[A-Za-z0-9_.+-]+")  # of a study, a run or a point: it names a folder
-_SEEDS = ("train.seed", "learn.seed", "fit.seed")
+SEEDS = {"train": "train.seed", "learn": "learn.seed", "task": "fit.seed"}  # by the kind of a run
 _BINDING = re.compile(r"(?:[A-Za-z_]\w*/)*[A-Za-z_]\w*\.[A-Za-z_]\w*")
 
 
@@ -128,7 +128,7 @@ def _require_bindings(what, bindings):
   for binding in bindings:
     if not isinstance(binding, str) or not _BINDING.fullmatch(binding):
       raise errors.UserError(f"{what}: {binding!r} is not a binding such as 'network.width'.")
-    if binding in _SEEDS:
+    if binding in SEEDS.values():
       raise errors.UserError(f"{what}: {binding} is what sweep.seeds gives each run.")
 
 

@@ -16,7 +16,6 @@ PIXELS = "pixels"  # in the place of a network: a loss of pixels alone
 STUDY_DIR = "{study_dir}"  # in a value: the folder of the study
 
 _LOSS = "loss.metric"
-_SEEDS = {"train": "train.seed", "task": "fit.seed"}  # the binding of a run's seed, by its kind
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,12 +167,12 @@ def _runs(study, fixed, sweep, columns):
         labels = _labels(point, sweep, varied)
         for seed in sweep.seeds:
           name = "-".join([subject, *labels, f"seed{seed}"])
-          seeded = {_SEEDS[kind]: seed} if kind in _SEEDS else {}
+          seeded = {sweeps.SEEDS[kind]: seed} if kind in sweeps.SEEDS else {}
           own = {"kind": kind, "base": base, "name": name,
                  "bindings": _as_gin({**common, **varied, **seeded})}
           if sweep.learn:
             own = {"kind": "learn", "base": sweep.learn, "name": f"{name}-lin", "trunk": name,
-                   "bindings": _as_gin({**fixed, "learn.seed": seed}),
+                   "bindings": _as_gin({**fixed, sweeps.SEEDS["learn"]: seed}),
                    "trunk_checkpoint": sweep.trunk_checkpoint}
           network = subject if kind == "train" else varied.get(_LOSS, loss) or PIXELS
           yield Run(index=0, network=network, seed=seed, values={**defaults, **varied},

@@ -4,6 +4,7 @@ TensorFlow starts once, and judged sets are read once. A run that has finished i
 that was killed is resumed from where it was saved last.
 """
 
+import dataclasses
 import functools
 import gc
 import sys
@@ -59,7 +60,9 @@ def _state_after(folder, run, options, request):
     before = folder.state(run)
   except errors.UserError as error:
     return State(study_dir.FAILED, note=str(error))
-  if before.state in (study_dir.FINISHED, study_dir.CHANGED):
+  if before.state == study_dir.FINISHED:
+    return dataclasses.replace(before, note="before, so it is skipped")
+  if before.state == study_dir.CHANGED:
     return before
   if before.state == study_dir.FAILED:
     files.remove(_traceback_path(folder, run))

@@ -33,10 +33,9 @@ def _rows(planned, name, device):
             "checkpoints MB", "hours"]]
   for one in planned:
     lines.append([
-        str(one.run.index), one.run.name, f"{one.parameters:,}", f"{one.flops / 1e6:,.0f}",
-        f"{one.steps:,}", str(one.batch_size), f"{one.total_flops / 1e15:,.2f}",
-        f"{one.memory / 1e9:,.1f}", f"{one.checkpoints / 1e6:,.0f}",
-        _hours(one.hours(device), decimals=2)])
+        str(one.run.index), one.run.name, f"{one.parameters:,}", _rounded(one.flops / 1e6),
+        f"{one.steps:,}", str(one.batch_size), _rounded(one.total_flops / 1e15),
+        _rounded(one.memory / 1e9), _rounded(one.checkpoints / 1e6), _rounded(one.hours(device))])
   about = "PFLOPs are of the whole run, MFLOPs of one image."
   if tpu_costs.has(name):
     lines = [[*line, *cells] for line, cells in zip(lines, tpu_costs.columns(name, planned))]
@@ -62,9 +61,9 @@ def subtotals(planned, device):
   for (study, varied), of_sweep in sweeps.items():
     lines.append([
         study, varied, str(len(of_sweep)),
-        f"{sum(one.total_flops for one in of_sweep) / 1e15:,.2f}",
-        f"{sum(one.checkpoints for one in of_sweep) / 1e9:,.2f}",
-        _hours(sum(one.hours(device) for one in of_sweep), decimals=2)])
+        _rounded(sum(one.total_flops for one in of_sweep) / 1e15),
+        _rounded(sum(one.checkpoints for one in of_sweep) / 1e9),
+        _rounded(sum(one.hours(device) for one in of_sweep))])
   return aligned(lines)
 
 
@@ -72,9 +71,9 @@ def totals(planned, name, device):
   """Returns the totals of a plan and what its numbers are, as text."""
   lines = [
       f"{len(planned)} runs, {len({(one.run.network, one.parameters) for one in planned})} "
-      f"different networks: {sum(one.total_flops for one in planned) / 1e18:,.3f} EFLOPs, "
-      f"{sum(one.checkpoints for one in planned) / 1e9:,.1f} GB of checkpoints, "
-      f"{_hours(sum(one.hours(device) for one in planned), decimals=1)} hours on one {name}.",
+      f"different networks: {_rounded(sum(one.total_flops for one in planned) / 1e18)} EFLOPs, "
+      f"{_rounded(sum(one.checkpoints for one in planned) / 1e9)} GB of checkpoints, "
+      f"{_rounded(sum(one.hours(device) for one in planned))} hours on one {name}.",
       "MFLOPs: millions of operations for one image, a multiplication and an addition being two. "
       "Memory: an estimate, the whole batch on one device.",
       f"Hours: an estimate. {name}: {device.origin}."]
@@ -149,6 +148,6 @@ def _varied(run):
   return ", ".join(name.rpartition(".")[2] for name in run.varied) or "nothing: out of the box"
 
 
-def _hours(hours, *, decimals):
-  """Hours as text, without decimals from 1,000 on."""
-  return f"{hours:,.{0 if round(hours, decimals) >= 1000 else decimals}f}"
+def _rounded(number):
+  """A number as text with three digits, or with all of those before its point."""
+  return f"{number:,.0f}" if round(number, 1) >= 100 else f"{number:.3g}"

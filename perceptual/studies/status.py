@@ -33,9 +33,11 @@ def summary(study, folder, states):
   counts = collections.Counter(state.state for state in states.values())
   lines = [f"{study.name}: " + ", ".join(f"{count} {state}" for state, count in counts.items())
            + f", of {len(study.runs)} runs."]
-  for wanted in (study_dir.MISSING, study_dir.STARTED):
-    names = [name for name, state in states.items() if state.state == wanted]
-    lines += [f"{wanted.capitalize()}: {_listed(names)}"] if names else []
+  missing = [name for name, state in states.items() if state.state == study_dir.MISSING]
+  started = [f"{name} (step {state.step or 0} of {state.steps or 'an unknown number'})"
+             for name, state in states.items() if state.state == study_dir.STARTED]
+  lines += [f"Not started: {_listed(missing)}"] if missing else []
+  lines += [f"Started: {_listed(started)}"] if started else []
   lines += [f"{state.state.capitalize()}: {name}: {state.note}" for name, state in states.items()
             if state.state in (study_dir.FAILED, study_dir.CHANGED)]
   left_over = folder.left_over()

@@ -135,15 +135,15 @@ def test_the_table_says_what_its_numbers_are(write):
   assert [len(row) for row in rows] == [len(columns)] * 2
 
 
-def test_large_numbers_have_separators_and_no_needless_decimals(write):
+@pytest.mark.parametrize("hours, text", [
+    (1234.5, "1,234"), (99.97, "100"), (12.345, "12.3"), (1, "1"), (0.012345, "0.0123")])
+def test_numbers_have_three_digits_or_all_before_the_point(write, hours, text):
   run, _ = planning.plan(definition.read(write()), folder="anywhere")
   device = devices.DEVICES["cpu"]
-  large = dataclasses.replace(run, steps=0, memory=2_345_600_000_000,
-                              total_flops=int(1234.5 * 3600 * device.flops), values=0)
-  line = plan_text.table([large], "cpu", device).splitlines()[2].split()
-  assert (line[7], line[9]) == ("2,345.6", "1,234")
-  small = dataclasses.replace(large, total_flops=int(12.345 * 3600 * device.flops))
-  assert plan_text.table([small], "cpu", device).splitlines()[2].split()[9] == "12.35"
+  planned = dataclasses.replace(run, steps=0, memory=2_345_600_000_000, values=0,
+                                total_flops=round(hours * 3600 * device.flops))
+  line = plan_text.table([planned], "cpu", device).splitlines()[2].split()
+  assert (line[7], line[9]) == ("2,346", text)
 
 
 def test_published_sizes_are_told_where_they_were_taken(write, base):

@@ -148,6 +148,23 @@ def refuse_arguments(argv):
     raise UsageError(f"Unexpected argument {argv[1]!r}: flags are written --name=value.")
 
 
+def refuse_flags_of_others(flag_values, part, taken_by, *, command):
+  """Raises `UsageError` for a flag that was given and would have no effect.
+
+  Args:
+    flag_values: `flags.FlagValues`, parsed.
+    part: what is asked of the command, as a subcommand.
+    taken_by: flag -> the parts that take it; flags that every part takes are not in it.
+    command: what was typed, for the message.
+  """
+  for flag, parts in taken_by.items():
+    if flag_values[flag].present and part not in parts:
+      own = [f"--{name}" for name, takers in taken_by.items() if part in takers]
+      raise UsageError(f"{command} does not take --{flag}, which is for "
+                       f"{packages.listed(parts, 'and')}. Beside flags that all take it "
+                       f"takes {', '.join(own) or 'none'}.")
+
+
 def require_one(flag_values, *names):
   """Raises `UsageError` unless exactly one of some flags was given."""
   given = [f"--{name}" for name in names if flag_values[name].value is not None]

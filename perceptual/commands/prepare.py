@@ -43,7 +43,6 @@ from absl import flags
 
 from perceptual import errors
 from perceptual.commands import command_line
-from perceptual.common import packages
 from perceptual.data.labelled import registry
 
 DATASETS = (*registry.preparers(), "bapps", "graded", "teacher", "judged")
@@ -143,7 +142,8 @@ def main(argv):
         f"prepare needs the name of one data set: {', '.join(DATASETS)}. Received: {received}."
         f"{errors.did_you_mean(received, DATASETS)}")
   dataset = argv[1]
-  _check_flags(dataset)
+  command_line.refuse_flags_of_others(
+      FLAGS, dataset, _TAKEN_BY, command=f"prepare {dataset}")
   if FLAGS.source is None and dataset != "bapps":
     raise command_line.UsageError(f"prepare {dataset} needs --source.")
   if FLAGS.name is None and dataset == "images":
@@ -155,17 +155,6 @@ def main(argv):
   if dataset != "judged":  # which is plain files
     command_line.use_tensorflow("Preparing data sets", extra="train")
   print(_PREPARERS[dataset]() if dataset in _PREPARERS else _labelled(dataset))
-
-
-def _check_flags(dataset):
-  """Raises `UsageError` for a flag that would have no effect on a data set."""
-  for flag, datasets in _TAKEN_BY.items():
-    if FLAGS[flag].present and dataset not in datasets:
-      taken = [f"--{name}" for name, takers in _TAKEN_BY.items() if dataset in takers]
-      raise command_line.UsageError(
-          f"prepare {dataset} does not take --{flag}, which is for "
-          f"{packages.listed(datasets, 'and')}. Beside --source, --data_dir and --overwrite it "
-          f"takes {', '.join(taken) or 'none'}.")
 
 
 def _labelled(dataset):

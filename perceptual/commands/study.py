@@ -60,6 +60,37 @@ from absl import flags
 
 from perceptual.commands import command_line, distribution
 
+# Flags that not every subcommand takes -> those that do; of submit, not every engine.
+_CHOOSING = ("run", "score", "submit")
+_TAKEN_BY = {
+    "index": _CHOOSING,
+    "shard": _CHOOSING,
+    "unfinished": ("score", "collect"),
+    "device": ("plan",),
+    "peak_gflops": ("plan",),
+    "engine": ("submit",),
+    "analysis": ("analyze",),
+    "judged_set": ("score", "analyze", "findings", "figures", "report"),
+    "limit": ("score", "analyze"),
+    **dict.fromkeys((*distribution.FLAG_NAMES, "deterministic"), ("run", "submit")),
+}
+_CLUSTERS = ("slurm", "kubernetes")
+_TAKEN_BY_ENGINES = {
+    "image": ("kubernetes",),
+    "volume_claim": ("kubernetes",),
+    "mount": ("kubernetes",),
+    "accelerator_type": ("tpu",),
+    "runtime_version": ("tpu",),
+    "zone": ("tpu",),
+    "bucket": ("tpu",),
+    "cpus": _CLUSTERS,
+    "memory_gb": _CLUSTERS,
+    "gpus": _CLUSTERS,
+    "hours": _CLUSTERS,
+    "parallel": _CLUSTERS,
+}
+_TAKEN_BY |= dict.fromkeys(_TAKEN_BY_ENGINES, ("submit",))
+
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("study", None, "The gin file of the study.", flag_values=FLAGS)
 flags.DEFINE_string(
@@ -144,6 +175,7 @@ def main(argv):
         f"study needs one of {', '.join(_SUBCOMMANDS)}. Received: {received}.")
   if FLAGS.study_dir is None and argv[1] != "plan":
     raise command_line.UsageError(f"study {argv[1]} needs --study_dir.")
+  command_line.refuse_flags_of_others(FLAGS, argv[1], _TAKEN_BY, command=f"study {argv[1]}")
   command_line.use_tensorflow("A study", extra="train")
   return _SUBCOMMANDS[argv[1]]()
 
@@ -286,6 +318,8 @@ def _submit():
 
   if FLAGS.engine is None:
     raise command_line.UsageError("study submit needs --engine.")
+  command_line.refuse_flags_of_others(
+      FLAGS, FLAGS.engine, _TAKEN_BY_ENGINES, command=f"study submit --engine={FLAGS.engine}")
   study, runs = _chosen()
   job = jobs.Job(
       study=FLAGS.study, name=study.name, study_dir=FLAGS.study_dir, data_dir=FLAGS.data_dir,

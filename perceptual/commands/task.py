@@ -26,6 +26,18 @@ from absl import flags
 
 from perceptual.commands import command_line, distribution, training_run
 
+# Flags that not every subcommand takes -> those that do.
+_TAKEN_BY = {
+    "gin_file": ("train",),
+    "gin_param": ("train", "evaluate"),
+    "model_dir": ("train", "evaluate"),
+    "data_dir": ("train", "evaluate"),
+    "weights_dir": ("train",),
+    "checkpoint": ("evaluate",),
+    "seed": ("evaluate",),
+    **dict.fromkeys(("dry_run", *distribution.FLAG_NAMES, "deterministic"), ("train",)),
+}
+
 FLAGS = flags.FlagValues()
 flags.DEFINE_multi_string(
     "gin_file", [], "train: a gin file: task, loss and recipe.", flag_values=FLAGS)
@@ -57,6 +69,7 @@ def main(argv):
     received = " ".join(argv[1:]) or "nothing"
     raise command_line.UsageError(
         f"task needs one of {', '.join(_SUBCOMMANDS)}. Received: {received}.")
+  command_line.refuse_flags_of_others(FLAGS, argv[1], _TAKEN_BY, command=f"task {argv[1]}")
   return _SUBCOMMANDS[argv[1]]()
 
 

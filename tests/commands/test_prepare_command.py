@@ -58,14 +58,14 @@ def test_the_commands_in_the_gin_file_make_what_it_trains_on(photos, tmp_path, c
     (["images", "--name=mine"], "prepare images needs --source."),
     (["images", "--source=photos"], "prepare images needs --name."),
     (["images", "--source=photos", "--name=mine", "--per_image=2"],
-     "prepare images does not take --per_image, which is for graded and teacher. Beside --source, "
-     "--data_dir and --overwrite it takes --seed, --max_unreadable, --name, --image_size, "
+     "prepare images does not take --per_image, which is for graded and teacher. Beside flags "
+     "that all take it takes --seed, --max_unreadable, --name, --image_size, "
      "--validation."),
     (["graded", "--source=demo", "--split=train"],
      "--kinds, --per_image, --limit, --under."),
     (["bapps", "--seed=0"],
      "prepare bapps does not take --seed, which is for imagenet64, images, graded and teacher. "
-     "Beside --source, --data_dir and --overwrite it takes none."),
+     "Beside flags that all take it takes none."),
 ])
 def test_a_wrong_command_says_what_is_right(arguments, message):
   with pytest.raises(command_line.UsageError) as caught:

@@ -159,6 +159,10 @@ def test_a_job_file_is_written_and_nothing_submitted(run, flags, tmp_path):
     (("submit", "--engine=kubernetes"), 1, "study submit --engine=kubernetes needs --image."),
     (("plan", "--device=h300"), 1, "Unknown device 'h300'. Available: cpu, h200, h100"),
     (("run", "--index=2"), 1, "--index must be numbers from 0 to 1, as 3 or 10-19, not '2'."),
+    (("collect", "--index=0"), 2, "study collect does not take --index, which is for run, score "
+     "and submit. Beside flags that all take it takes --unfinished."),
+    (("submit", "--engine=tpu", "--gpus=2"), 2, "study submit --engine=tpu does not take --gpus, "
+     "which is for slurm and kubernetes."),
     (("run", "--index="), 2, "--index is empty: it must be numbers, as 3 or 10-19."),
 ])
 def test_mistakes_are_one_line(run, flags, arguments, code, message):

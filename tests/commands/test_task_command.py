@@ -82,6 +82,7 @@ def test_a_mistake_is_one_line(capsys, data_dir, tmp_path, params, message):
     ([], "task needs one of list, train, evaluate. Received: nothing"),
     (["train"], "task train needs --gin_file"),
     (["evaluate"], "task evaluate needs --model_dir"),
+    (["train", "--seed=1"], "task train does not take --seed, which is for evaluate."),
 ])
 def test_a_wrong_command_line_is_told(capsys, arguments, message):
   code, _, err = _run(capsys, *arguments)

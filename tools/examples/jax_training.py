@@ -450,6 +450,13 @@ def main():
       _print_and_write(output_dir / "people.csv", rows)
 
 
+def _seeds(text):
+  try:
+    return [int(seed) for seed in text.split(",")]
+  except ValueError as error:
+    raise argparse.ArgumentTypeError(f"whole numbers, as 0,1, not {text!r}") from error
+
+
 def _options():
   parser = argparse.ArgumentParser(
       description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -460,8 +467,8 @@ def _options():
   parser.add_argument("--output_dir", required=True, help="to make; must not exist")
   parser.add_argument("--judged_set", action="append", default=[],
                       help="judged/NAME: scored by the best weights and the last")
-  parser.add_argument("--seeds", type=lambda text: [int(seed) for seed in text.split(",")],
-                      default=[0], help="with commas between them (default: 0)")
+  parser.add_argument(
+      "--seeds", type=_seeds, default=[0], help="with commas between them (default: 0)")
   return parser.parse_args()
 
 

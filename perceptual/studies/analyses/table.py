@@ -121,8 +121,13 @@ def as_csv(rows):
   names = list(dict.fromkeys(name for row in rows for name in row))
   writer = csv.DictWriter(text, names, lineterminator="\n")
   writer.writeheader()
-  writer.writerows(rows)
+  writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
   return text.getvalue()
+
+
+def _cell(value):
+  """A value as it is written: whole numbers have no point, though reading made floats of them."""
+  return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def write_csv(path, rows):

@@ -23,6 +23,8 @@ from perceptual.studies.figures.data import MissingData
 
 FORMATS = ("pdf", "svg", "png")
 DPI = 200
+LACKS = "lacks.csv"
+_SHOWN = 3  # runs that a figure lacks, on screen
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +115,7 @@ def draw(name, data, output_dir, *, formats=FORMATS, dpi=DPI):
 
 
 def draw_all(data, output_dir, *, names=None, formats=FORMATS, dpi=DPI, report=lambda line: None):
-  """Draws figures, going on where one lacks its runs.
+  """Draws figures, going on where one lacks its runs; lacks.csv is what each of them lacks.
 
   Args:
     data: `data.StudyData`.
@@ -133,6 +135,8 @@ def draw_all(data, output_dir, *, names=None, formats=FORMATS, dpi=DPI, report=l
     except MissingData as error:
       outcomes.append(Outcome(name, (), [], (str(error),)))
     report(_line(outcomes[-1]))
+  files.write_csv(files.place(output_dir) / LACKS, ["figure", "lacks"], [
+      [outcome.name, line] for outcome in outcomes for line in outcome.lacks])
   return outcomes
 
 
@@ -154,5 +158,9 @@ _NO_DATE = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
 def _line(outcome):
   if not outcome.files:
     return f"{outcome.name}: not drawn. {outcome.lacks[0]}"
-  lacks = f"; lacks {len(outcome.lacks)}: {'; '.join(outcome.lacks)}" if outcome.lacks else ""
-  return f"{outcome.name}: {len(outcome.rows)} rows drawn{lacks}"
+  line = f"{outcome.name}: {len(outcome.rows)} rows drawn"
+  if outcome.lacks:
+    line += f"; lacks {len(outcome.lacks)}: {'; '.join(outcome.lacks[:_SHOWN])}"
+  if len(outcome.lacks) > _SHOWN:
+    line += f"; and so on, see {LACKS}"
+  return line

@@ -53,6 +53,11 @@ def test_a_table_comes_back_from_csv(table, tmp_path):
     assert read[name].dtype == column.dtype
 
 
+def test_whole_numbers_have_no_point_though_they_were_read_as_floats():
+  assert tables.as_csv([{"step": 390.0, "score": 68.5}, {"step": 7, "score": float("nan")}]) == (
+      "step,score\n390,68.5\n7,nan\n")
+
+
 def test_rows_can_be_passed_over_as_a_table_is_read(table, tmp_path):
   path = tmp_path / "collected.csv"
   path.write_text("run,tap,subset\na,sum,x\nb,one,x\nc,one,mean\n")

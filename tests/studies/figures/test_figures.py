@@ -69,21 +69,21 @@ def test_points_out_of_the_box_are_means_over_seeds_beside_published_ones(study,
       chosen["score"].std(ddof=1) / np.sqrt(5), rel=1e-4)
   assert row["seeds"] == "5"
   stated, = (row for row in rows if (row["network"], row["source"]) == ("resnet18", "published"))
-  assert (stated["accuracy"], stated["score"]) == ("52.0", "68.5")
+  assert (stated["accuracy"], stated["score"]) == ("52", "68.5")
 
 
 def test_a_sweep_draws_each_value_its_default_and_what_is_published(study, tmp_path):
   registry.draw("width_and_depth", study, tmp_path, formats=())
   rows = [row for row in _read(tmp_path / "width_and_depth.csv")
           if (row["network"], row["parameter"]) == ("resnet6", "width")]
-  assert [row["value"] for row in rows] == ["0.0625", "0.125", "0.25", "0.5", "0.75", "1.0", "0.25"]
+  assert [row["value"] for row in rows] == ["0.0625", "0.125", "0.25", "0.5", "0.75", "1", "0.25"]
   assert (rows[-1]["source"], rows[-1]["score"]) == ("published", "69.5")
 
 
 def test_spatial_frequencies_are_means_over_runs(study, tmp_path):
   registry.draw("spatial_frequency", study, tmp_path, formats=())
   row = next(row for row in _read(tmp_path / "spatial_frequency.csv")
-             if (row["panel"], row["network"], row["side"]) == ("a", "resnet2", "1.0"))
+             if (row["panel"], row["network"], row["side"]) == ("a", "resnet2", "1"))
   low_pass = study.analyses.where(analysis="low_pass", network="resnet2", side=1)
   assert float(row["normalised"]) == pytest.approx(low_pass["normalised"].mean(), rel=1e-4)
 
@@ -108,6 +108,10 @@ def test_figures_without_data_say_what_they_lack_and_others_go_on(few, tmp_path)
   assert len(lines) == len(registry.FIGURES)
   assert outcomes["out_of_the_box"].files and outcomes["training"].files
   assert "runs out of the box of ResNet-200" in outcomes["out_of_the_box"].lacks
+  (line,) = [line for line in lines if line.startswith("out_of_the_box: ")]
+  assert line.count("runs out of the box of") == 3 and line.endswith("; and so on, see lacks.csv")
+  assert {(row["figure"], row["lacks"]) for row in _read(tmp_path / "lacks.csv")} == {
+      (name, lacks) for name, outcome in outcomes.items() for lacks in outcome.lacks}
   assert not outcomes["train_steps"].files
   assert "sweeps of training epochs" in outcomes["train_steps"].lacks[0]
   assert "perceptual study analyze --analysis=entropy" in outcomes["entropy"].lacks[0]

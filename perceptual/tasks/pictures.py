@@ -39,14 +39,16 @@ def write(picture, path):
 
 
 def write_sheet(pictures, path):
-  """Writes the strips of several `results.Picture`s, one below the other, as PNG."""
+  """Writes the strips of several `results.Picture`s as PNG, in columns: about as wide as high."""
   strips = [strip(picture) for picture in pictures]
-  width = max(image.shape[1] for image in strips)
-  sheet = np.full((sum(image.shape[0] + _GAP for image in strips), width, 3), 255, np.uint8)
-  top = 0
-  for image in strips:
-    sheet[top:top + image.shape[0], :image.shape[1]] = image
-    top += image.shape[0] + _GAP
+  height = max(image.shape[0] for image in strips) + _GAP
+  width = max(image.shape[1] for image in strips) + 4 * _GAP
+  rows = max(1, round(math.sqrt(len(strips) * width / height)))
+  columns = -(-len(strips) // rows)
+  sheet = np.full((rows * height, columns * width, 3), 255, np.uint8)
+  for number, image in enumerate(strips):
+    column, row = divmod(number, rows)
+    sheet[row * height:, column * width:][:image.shape[0], :image.shape[1]] = image
   with files.beside(path) as temporary:
     Image.fromarray(sheet).save(temporary, "PNG")
 

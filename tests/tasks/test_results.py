@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from perceptual.data.images import loading
 from perceptual.tasks import pictures, results
 
 
@@ -55,7 +56,13 @@ def test_the_table_has_means_intervals_and_notes(result):
   assert "20 to 30" in text and text.endswith("Note: one is left out")
 
 
-def test_a_sheet_has_all_strips(result, tmp_path):
-  pictures.write_sheet(2 * result.pictures, tmp_path / "sheet.png")
-  with Image.open(tmp_path / "sheet.png") as image:
-    assert image.size == (306, 2 * (132 + 6))
+def test_a_sheet_has_all_strips_in_columns(result, tmp_path):
+  pictures.write_sheet(6 * result.pictures, tmp_path / "sheet.png")
+  sheet = loading.load_image(tmp_path / "sheet.png")
+  height, width = 132 + 6, 306 + 24
+  assert sheet.shape == (4 * height, 2 * width, 3)
+  expected = pictures.strip(result.pictures[0])
+  for top, left in ((0, 0), (3, 0), (0, 1), (1, 1)):
+    cell = sheet[top * height:(top + 1) * height, left * width:(left + 1) * width]
+    np.testing.assert_array_equal(cell[:-6, :-24], expected)
+  assert (sheet[2 * height:, width:] == 255).all()

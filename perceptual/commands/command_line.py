@@ -87,7 +87,13 @@ def guard(call, program):
     program: the command as typed, to which `--help` can be added.
   """
   with log_lines.put_back():
-    return _guarded(call, program)
+    try:
+      return _guarded(call, program)
+    except BrokenPipeError:  # of stdout, or of stderr while something is said there
+      if sys.stdout is not None:
+        # Python flushes stdout again at exit: let it go to the null device.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+      return 141
 
 
 def _guarded(call, program):
@@ -102,9 +108,7 @@ def _guarded(call, program):
     print("interrupted", file=sys.stderr)
     return 130
   except BrokenPipeError:
-    # Python flushes stdout again at exit: let it go to the null device.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 141
+    raise
   except Exception as error:
     user_error = _user_error(error)
     if user_error is None:

@@ -202,6 +202,23 @@ def test_a_reader_who_leaves_early_is_no_error():
   assert process.stderr.read() == ""
 
 
+@pytest.mark.parametrize("said", [
+    "raise command_line.UsageError('x')", "raise KeyboardInterrupt", "print(1)"])
+def test_nor_is_one_who_reads_nothing_that_is_said(said):
+  reading, writing = os.pipe()
+  os.close(reading)
+  process = subprocess.run(
+      [sys.executable, "-c", textwrap.dedent(f"""
+          from absl import flags
+          from perceptual.commands import command_line
+          def main(argv):
+            {said}
+          command_line.run(main, flags.FlagValues(), "Say something.", ["apples"])
+          """)], cwd=ROOT, stdout=writing, stderr=writing)
+  os.close(writing)
+  assert process.returncode == 128 + signal.SIGPIPE
+
+
 def test_tensorflow_and_its_company_start_in_silence(tmp_path):
   (tmp_path / "found.gin").write_text("", "utf-8")
   set_by_conftest = {"TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS", "CUDA_VISIBLE_DEVICES"}

@@ -136,6 +136,7 @@ Flags:
     (["--kind=blue", "--basket=b"], "Flag --kind=blue: value should be one of <red|green>."),
     (["--basket=b", "--count=0"], "Flag --count=0: 0 is not a positive integer."),
     (["--basket=b", "--count=x"], "Flag --count=x: 'x' is not an integer."),
+    (["--basket=b", "--dry_run=maybe"], "Flag --dry_run=maybe: 'maybe' is not true or false."),
     (["--basket=b", "--nodry_run=1"], "--nodry_run=1 does not take an argument."),
     (["--basket="], "--basket= has no value: give one, or leave the flag out."),
     (["--basket", " "], "--basket= has no value: give one, or leave the flag out."),

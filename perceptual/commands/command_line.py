@@ -87,7 +87,13 @@ def guard(call, program):
     program: the command as typed, to which `--help` can be added.
   """
   with log_lines.put_back():
-    return _guarded(call, program)
+    try:
+      return _guarded(call, program)
+    except BrokenPipeError:  # of stdout, or of stderr while something is said there
+      if sys.stdout is not None:
+        # Python flushes stdout again at exit: let it go to the null device.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+      return 141
 
 
 def _guarded(call, program):
@@ -102,9 +108,7 @@ def _guarded(call, program):
     print("interrupted", file=sys.stderr)
     return 130
   except BrokenPipeError:
-    # Python flushes stdout again at exit: let it go to the null device.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 141
+    raise
   except Exception as error:
     user_error = _user_error(error)
     if user_error is None:
@@ -199,7 +203,7 @@ def _parse(flag_values, argv):
   except flags.UnrecognizedFlagError as error:
     raise UsageError(_unknown_flag(error.flagname, flag_values)) from error
   except (flags.Error, ValueError) as error:
-    message = _of_numbers(str(error))
+    message = _in_plain_words(str(error))
     missing = [f"--{flag.name}" for flag in _defined(flag_values)
                if _is_required(flag) and f"--{flag.name} {_REQUIRED}" in message]
     if missing:
@@ -209,9 +213,11 @@ def _parse(flag_values, argv):
   return arguments
 
 
-def _of_numbers(message):
-  """Returns absl's message about a flag's value, with plain words for what is not a number."""
+def _in_plain_words(message):
+  """Returns absl's message about a flag's value, with plain words for a wrong number or boolean."""
   message = re.sub(r"invalid literal for int\(\) with base 10: (.*)", r"\1 is not an integer",
+                   message)
+  message = re.sub(r"\('Non-boolean argument to boolean flag', (.*)\)", r"\1 is not true or false",
                    message)
   return re.sub(r"could not convert string to float: (.*)", r"\1 is not a number", message)
 

@@ -1,6 +1,11 @@
 """The flags of how work is spread over devices, for all commands, and the strategy they ask for."""
 
+import json
 import os
+import re
+import signal
+import sys
+import threading
 
 from absl import flags
 
@@ -12,6 +17,8 @@ STRATEGIES = ("one_device", "mirrored", "multi_worker_mirrored", "tpu")
 # takes neither a missing nor a "local" one for the TPU attached to the host.
 _TPU_VARIABLES = ("KUBE_GOOGLE_CLOUD_TPU_ENDPOINTS", "TPU_NAME")
 _ATTACHED_TPU = "local"
+_TF_CONFIG = ('{"cluster": {"worker": ["host0:2222", "host1:2222"]}, '
+              '"task": {"type": "worker", "index": 0}}')
 
 
 def define_flags(flag_values):
@@ -86,12 +93,52 @@ def strategy(flag_values):
     raise errors.UserError(f"--num_gpus={wanted}, but this host has {len(gpus)}.")
   if wanted < len(gpus):
     tf.config.set_visible_devices(gpus[:wanted], "GPU")
+  if "mirrored" in name:
+    _say_who_is_waited_for(_workers())
   try:
-    return distribute_utils.get_distribution_strategy(
+    made = distribute_utils.get_distribution_strategy(
         name, num_gpus=wanted, tpu_address=_tpu_address(flag_values))
   except (ValueError, TypeError, KeyError, OSError, RuntimeError, tf.errors.OpError) as error:
     raise errors.UserError(f"--distribution_strategy={name} is not possible here: "
                            f"{errors.first_line(error)}") from None
+  if threading.current_thread() is threading.main_thread():
+    # With several workers TensorFlow has taken SIGTERM for itself, and would only note it.
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+  return made
+
+
+def _workers():
+  """Returns the addresses of the workers in TF_CONFIG; none where it is not used.
+
+  Raises:
+    UserError: if TF_CONFIG does not say which workers there are, and which of them this one is.
+  """
+  text = os.environ.get("TF_CONFIG", "{}")
+  try:
+    config = json.loads(text)
+    if not config.get("cluster"):
+      return []
+    task = config["task"]
+    workers = config["cluster"][task["type"]]
+    if (not isinstance(workers, list) or int(task["index"]) not in range(len(workers))
+        or not all(_is_address(worker) for worker in workers)):
+      raise ValueError
+  except (ValueError, TypeError, AttributeError, KeyError):
+    raise errors.UserError(f"TF_CONFIG={text} does not say which worker this is, of which: it "
+                           f"must be as {_TF_CONFIG}, each worker with the index of its own "
+                           "address.") from None
+  return workers
+
+
+def _is_address(text):
+  found = re.fullmatch(r"\S+:(\d+)", text)
+  return found is not None and 0 < int(found[1]) < 2**16
+
+
+def _say_who_is_waited_for(workers):
+  """Says that workers wait for each other, which TensorFlow does without a word."""
+  if len(workers) > 1:
+    print(f"waiting until all workers have been started: {', '.join(workers)}", file=sys.stderr)
 
 
 def jit_compile(flag_values):

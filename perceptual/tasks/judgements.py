@@ -8,6 +8,7 @@ candidate that it would take for the better output. The score is 2AFC as BAPPS h
 import numpy as np
 import tensorflow as tf
 
+from perceptual.common import precision
 from perceptual.errors import UserError
 from perceptual.evaluation import two_afc
 from perceptual.tasks import results
@@ -50,7 +51,8 @@ def _of_subset(loss, judged_set, subset, batch_size, progress):
     reference = loss.of_target(unit(images["reference"]))
     return [loss(reference, unit(images[name])) for name in ("candidate_0", "candidate_1")]
 
-  found = [distances(images) for images in subset.images.batch(batch_size)]
+  with precision.full_float32():
+    found = [distances(images) for images in subset.images.batch(batch_size)]
   agreement = two_afc.two_afc_agreement(*np.concatenate(found, axis=1), subset.answers)
   return results.Result(
       test, PROTOCOL, "network", tuple(f"{number:06d}" for number in range(subset.size)),

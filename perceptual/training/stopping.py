@@ -16,7 +16,8 @@ from perceptual.common import processes
 class StopRequest:
   """A context in which the first SIGTERM is noted, and the second ends the process as usual.
 
-  Outside of the main thread Python has no handlers of signals; nothing is then noted.
+  Python answers signals between its own steps: those that come during a loop of TensorFlow's count
+  as one. Outside of the main thread Python has no handlers of signals; nothing is then noted.
 
   Attributes:
     received: whether this process was asked to stop.

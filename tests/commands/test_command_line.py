@@ -136,6 +136,7 @@ Flags:
     (["--kind=blue", "--basket=b"], "Flag --kind=blue: value should be one of <red|green>."),
     (["--basket=b", "--count=0"], "Flag --count=0: 0 is not a positive integer."),
     (["--basket=b", "--count=x"], "Flag --count=x: 'x' is not an integer."),
+    (["--basket=b", "--dry_run=maybe"], "Flag --dry_run=maybe: 'maybe' is not true or false."),
     (["--basket=b", "--nodry_run=1"], "--nodry_run=1 does not take an argument."),
     (["--basket="], "--basket= has no value: give one, or leave the flag out."),
     (["--basket", " "], "--basket= has no value: give one, or leave the flag out."),
@@ -200,6 +201,23 @@ def test_a_reader_who_leaves_early_is_no_error():
   process.stdout.close()
   assert process.wait() == 128 + signal.SIGPIPE
   assert process.stderr.read() == ""
+
+
+@pytest.mark.parametrize("said", [
+    "raise command_line.UsageError('x')", "raise KeyboardInterrupt", "print(1)"])
+def test_nor_is_one_who_reads_nothing_that_is_said(said):
+  reading, writing = os.pipe()
+  os.close(reading)
+  process = subprocess.run(
+      [sys.executable, "-c", textwrap.dedent(f"""
+          from absl import flags
+          from perceptual.commands import command_line
+          def main(argv):
+            {said}
+          command_line.run(main, flags.FlagValues(), "Say something.", ["apples"])
+          """)], cwd=ROOT, stdout=writing, stderr=writing)
+  os.close(writing)
+  assert process.returncode == 128 + signal.SIGPIPE
 
 
 def test_tensorflow_and_its_company_start_in_silence(tmp_path):

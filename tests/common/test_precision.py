@@ -1,12 +1,14 @@
 """What is scored has all digits of float32, and what is trained beside it is left as it was."""
 
+import collections
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from perceptual.common import precision
 from perceptual.comparison import pairing, run
-from perceptual.data.judged import judged_sets
+from perceptual.data.judged import judged_sets, prepare_teacher
 from perceptual.evaluation import judged_pass
 from perceptual.metrics.classical import build
 
@@ -78,3 +80,10 @@ def test_judged_sets_and_files_are_scored_so(tmp_path):
                           pairs=np.array([[0, 1]], np.int32), explicit=True)
   run.compare(run.inspect(pairs), {"mse": metric})
   assert metric.noted == [False]
+
+
+def test_teachers_judge_so():
+  metric, image = _Noting(), np.zeros([4, 4, 3], np.uint8)
+  triplet = {"reference": image, "candidate_0": image, "candidate_1": image + 1, "id": "a"}
+  assert len(list(prepare_teacher.judged([triplet], metric, collections.Counter()))) == 1
+  assert metric.noted == [False, False]

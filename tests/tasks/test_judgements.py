@@ -48,6 +48,21 @@ def test_similarities_side_with_the_larger(images):
         ("made/a", 5 * [100.0]), ("made/b", 5 * [100.0])]
 
 
+def test_it_is_scored_in_full_float32(images):
+  noted = []
+
+  class Noting(loss.Loss):
+    """The same, noting whether a GPU might compute in a shorter format."""
+
+    def __call__(self, *args):
+      noted.append(tf.config.experimental.tensor_float_32_execution_enabled())
+      return super().__call__(*args)
+
+  judgements.score(Noting(pixels={"mse": 1.0}), [_set(images, np.ones(5))],
+                   progress=lambda line: None)
+  assert noted and not any(noted)
+
+
 def test_pairs_and_small_images_are_refused(images, tiny_metric):
   with pytest.raises(UserError, match="made has no triplets"):
     judgements.score(_PIXELS, [_set(images, np.ones(5), kind="jnd")])

@@ -1,5 +1,11 @@
 """Flags to strategies, workers that must agree, and what a TPU would be asked for."""
 
+import os
+import signal
+import socket
+import subprocess
+import sys
+
 import pytest
 import tensorflow as tf
 from absl import flags
@@ -125,10 +131,55 @@ def test_what_tensorflow_says_is_passed_on_in_one_line(monkeypatch, error):
   assert "second" not in str(caught.value)
 
 
-def test_a_broken_tf_config_is_one_line(monkeypatch):
-  monkeypatch.setenv("TF_CONFIG", "{")
-  with pytest.raises(UserError, match="multi_worker_mirrored is not possible here: "):
+_CLUSTER = '{"cluster": {"worker": ["127.0.0.1:2222"]}'
+_TASK = '"task": {"type": "worker", "index": 0}}'
+
+
+@pytest.mark.parametrize("text", [
+    "", "{", "5", "[]", _CLUSTER + "}", _CLUSTER + ', "task": 3}',
+    _CLUSTER + ', "task": {"type": "worker", "index": 1}}',
+    _CLUSTER + ', "task": {"type": "worker", "index": -1}}',
+    _CLUSTER + ', "task": {"type": "worker", "index": "x"}}',
+    _CLUSTER + ', "task": {"type": "wrker", "index": 0}}',
+    *('{"cluster": {"worker": ' + workers + "}, " + _TASK for workers in (
+        '"127.0.0.1:2222"', '["127.0.0.1"]', '["127.0.0.1:99999"]', "[5]", "[]"))])
+@pytest.mark.parametrize("name", ["multi_worker_mirrored", "mirrored"])
+def test_a_tf_config_that_does_not_say_who_this_is(asked, monkeypatch, name, text):
+  monkeypatch.setenv("TF_CONFIG", text)
+  with pytest.raises(UserError) as caught:
+    _strategy(f"--distribution_strategy={name}")
+  assert str(caught.value).startswith(f"TF_CONFIG={text} does not say which worker this is")
+  assert not asked
+
+
+def test_who_is_waited_for(asked, monkeypatch, capsys):
+  for cluster, said in (
+      ("{}", ""), ('{"worker": ["a:1"]}', ""),
+      ('{"worker": ["a:1", "b:2"]}', "waiting until all workers have been started: a:1, b:2\n")):
+    monkeypatch.setenv("TF_CONFIG", f'{{"cluster": {cluster}, {_TASK}')
     _strategy("--distribution_strategy=multi_worker_mirrored")
+    assert capsys.readouterr().err == said
+  assert len(asked) == 3
+
+
+def test_a_worker_that_does_not_train_yet_ends_by_sigterm():
+  with socket.socket() as free:
+    free.bind(("127.0.0.1", 0))
+    address = f"127.0.0.1:{free.getsockname()[1]}"
+  code = """
+import signal
+from absl import flags
+from perceptual.commands import distribution
+values = flags.FlagValues()
+distribution.define_flags(values)
+values(["program", "--distribution_strategy=multi_worker_mirrored"])
+distribution.strategy(values)
+signal.raise_signal(signal.SIGTERM)
+"""
+  config = f'{{"cluster": {{"worker": ["{address}"]}}, {_TASK}'
+  process = subprocess.run([sys.executable, "-c", code], capture_output=True,
+                           env={**os.environ, "TF_CONFIG": config})
+  assert process.returncode == -signal.SIGTERM, process.stderr
 
 
 class _Workers:

@@ -204,7 +204,10 @@ def _options():
                       help="of each training, at least 6 (default %(default)s)")
   parser.add_argument("--only", default=".*", metavar="REGEX",
                       help="the combinations of train to try, by their names")
-  return parser.parse_args()
+  given = parser.parse_args()
+  if given.steps < 6:
+    parser.error(f"--steps={given.steps} is too few: at least 6, three evaluations of two loops.")
+  return given
 
 
 if __name__ == "__main__":

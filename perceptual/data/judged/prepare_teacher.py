@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from keras import ops
 
+from perceptual.common import precision
 from perceptual.common.in_order import map_in_order
 from perceptual.data import already_there, tfds_files
 from perceptual.data.images import image_files
@@ -203,7 +204,8 @@ def _distances(batch, side, metric):
   """Distances of one side's candidates to their references, lower is better: [batch]."""
   images = (np.stack([triplet[key] for triplet in batch])
             for key in ("reference", f"candidate_{side}"))
-  values = ops.convert_to_numpy(metric(*images))
+  with precision.full_float32():
+    values = ops.convert_to_numpy(metric(*images))
   if not np.isfinite(values).all():
     culprit = batch[int(np.argmin(np.isfinite(values)))]["id"]
     raise UserError(f"{metric.name} cannot judge: its answer for candidate_{side} of {culprit} "

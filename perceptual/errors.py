@@ -132,6 +132,12 @@ def require_kind(name, value, kinds):
     raise UserError(f"{name} must be {classes}, in gin {in_gin}, not {value!r}.")
 
 
+def require_names(name, value, *, what="names"):
+  """Raises `UserError` unless an option is a list of text, which may be empty."""
+  if not isinstance(value, (tuple, list)) or not all(isinstance(item, str) for item in value):
+    raise UserError(f"{name} must be a list of {what}, not {shown(value)}.")
+
+
 def require_bool(name, value):
   """Raises `UserError` unless `value` is True or False."""
   if not isinstance(value, bool):

@@ -4,7 +4,7 @@ import functools
 
 from perceptual.common import files
 from perceptual.data.judged import judged_sets
-from perceptual.errors import UserError
+from perceptual.errors import UserError, shown
 from perceptual.experiments import config
 from perceptual.tasks import run as task_run
 from perceptual.training import learning, learning_settings, loop, trunks
@@ -96,14 +96,20 @@ def trained_task(model_dir, params=(), *, data_dir):
       `config.task`.
   """
   folder = model_dirs.ModelDir(model_dir)
-  tested = (folder.read_task()["name"], "images", "class_subset")
+  name_of_task = folder.read_task()["name"]
+  tested = (name_of_task, "images", "class_subset")
   for binding in params:
     name, dot, _ = binding.partition("=")[0].strip().rpartition(".")
     if dot and name.rpartition("/")[2] not in tested:
       raise UserError(f"{binding.partition('=')[0].strip()} has no effect on a trained network: "
                       f"its tests take bindings of {', '.join(tested)}.")
+  if not folder.config.is_file():
+    raise UserError(f"{folder.config} is missing: it says what the network was trained on.")
   with files.local_copy(folder.config) as local:
     config.parse([local], params)
+  if config.task_name() != name_of_task:
+    raise UserError(f"{folder.task} names the task {shown(name_of_task)}, {folder.config} "
+                    f"{config.task_name()}: one of them is damaged.")
   return config.task(data_dir)
 
 

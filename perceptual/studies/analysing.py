@@ -36,7 +36,8 @@ def analyse_runs(study, folder, analyses, *, dataset=None, data_dir=None, limit=
   runs = [run for run in study.runs
           if run.kind == "train" and folder.state(run).state == study_dir.FINISHED]
   if not runs:
-    raise errors.UserError(f"No run of the study {study.name} in {folder.path} has finished.")
+    raise errors.UserError(f"No run of the study {study.name} in {folder.path} that trains a "
+                           "classifier has finished.")
   failed = 0
   for run in runs:
     path = folder.model_dir(run).path

@@ -61,7 +61,8 @@ def collect(study, folder, *, unfinished=False):
   scored = [run for run in study.runs if not run.has_loss
             and _has_scores(states[run.name], unfinished)]
   if not (of_tasks or scored):
-    hint = "" if unfinished else " --unfinished collects what runs in training have so far."
+    hint = "" if unfinished or all(run.has_loss for run in study.runs) else (
+        " --unfinished collects what runs in training have so far.")
     raise errors.UserError(
         f"No run of the study {study.name} in {folder.path} has finished.{hint}")
   paths = [*(_collect_scores(study, folder, scored) if scored else ()),
@@ -109,15 +110,38 @@ def _collect_measures(study, folder, finished):
   for run in finished:
     model_dir = folder.model_dir(run)
     own = _line([*_own_values(study, run), model_dir.read_task()["name"]])
-    head, *rows = (model_dir.path / evaluation.FOLDER / results.SUMMARY_FILE).read_text(
-        "utf-8").splitlines()
-    if head != ",".join(results.SUMMARY_COLUMNS):
-      raise errors.UserError(f"{model_dir.path / evaluation.FOLDER} holds a summary of other "
-                             f"columns than {', '.join(results.SUMMARY_COLUMNS)}.")
-    lines += [f"{own},{row}" for row in rows]
+    lines += [f"{own},{_line(row)}" for row in _summary(run, model_dir)]
   path = folder.path / TASKS_FILE
   files.write_text(path, "\n".join(lines) + "\n")
   return [path]
+
+
+def _summary(run, model_dir):
+  """Returns the lines of `results.SUMMARY_COLUMNS` that a run's test has left, as lists of text."""
+  path = model_dir.path / evaluation.FOLDER / results.SUMMARY_FILE
+  again = (f"perceptual task evaluate --model_dir={model_dir.path} writes it anew." if
+           run.kind == "task" else f"Move {model_dir.path} away, and run the study again.")
+  try:
+    head, *rows = list(csv.reader(files.csv_lines(path), strict=True)) or [[]]
+  except OSError as error:
+    raise errors.UserError(f"{path} cannot be read: {errors.reason(error)}. {again}") from None
+  except (ValueError, csv.Error) as error:
+    raise errors.UserError(f"{path} is damaged: {errors.first_line(error)}. {again}") from None
+  if head != list(results.SUMMARY_COLUMNS) or not rows or not all(map(_is_summary, rows)):
+    raise errors.UserError(
+        f"{path} is damaged: it must hold lines of {', '.join(results.SUMMARY_COLUMNS)}. {again}")
+  return rows
+
+
+def _is_summary(row):
+  """Whether a line has the columns of a summary, and numbers where they must be, or nothing."""
+  numbers = len(results.SUMMARY_COLUMNS) - results.SUMMARY_COLUMNS.index("items")
+  try:
+    for cell in row[-numbers:]:
+      float(cell or "nan")
+  except ValueError:
+    return False
+  return len(row) == len(results.SUMMARY_COLUMNS)
 
 
 def _own_columns(study):

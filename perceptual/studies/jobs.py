@@ -15,7 +15,7 @@ import re
 import shlex
 
 from perceptual import errors
-from perceptual.common import files
+from perceptual.common import files, packages
 from perceptual.studies import selection
 
 ENGINES = ("slurm", "kubernetes", "tpu")
@@ -80,9 +80,9 @@ def write(job, folder, engine, **options):
     UserError: if an option that the engine needs is missing or wrong, the folder lies at an
       address, or of kubernetes what pods need does not lie on their volume.
   """
-  for name, value in options.items():
-    if not value:
-      raise errors.UserError(f"study submit --engine={engine} needs --{name}.")
+  if missing := [f"--{name}" for name, value in options.items() if not value]:
+    raise errors.UserError(
+        f"study submit --engine={engine} needs {packages.listed(missing, 'and')}.")
   if not options.get("bucket", _GS).startswith(_GS):
     raise errors.UserError(f"--bucket must be an address, {_GS}BUCKET/FOLDER, not "
                            f"{options['bucket']!r}.")

@@ -6,6 +6,7 @@
 
 import dataclasses
 import io
+import os
 import pathlib
 from collections.abc import Callable
 
@@ -70,6 +71,8 @@ def folder(source, data_dir=None):
   Raises:
     UserError: there is none, or `data_dir` is an address.
   """
+  if not isinstance(source, (str, os.PathLike)) or not source:
+    raise UserError(f"A folder of images is named by its path, not by {source!r}.")
   path = expanded(source)
   if data_dir is not None and not path.is_absolute():
     root = place(data_dir)
@@ -91,6 +94,14 @@ def image_paths(path):
 def read_image(path):
   """Returns the pixels of a file, `[height, width, 3]` uint8."""
   return depth.to_uint8(loading.load_image(path))
+
+
+def is_opaque(path):
+  """Whether no pixel of an image file is transparent, not even in part."""
+  if not head_of(path).transparent:
+    return True
+  with formats.open_image(io.BytesIO(loading.read_bytes(path, str(path)))) as image:
+    return image.convert("RGBA").getchannel("A").getextrema()[0] == 255
 
 
 def head_of(path):

@@ -67,7 +67,9 @@ class Settings:
         raise UserError(f"loss.{given[0]} is of a metric: give loss.metric, or set "
                         f"{_unset(given)}.")
     if not any(self.pixels.values()) and (self.metric is None or not self.weight):
-      raise UserError("The loss has no term: give loss.metric, loss.mse, loss.mae or loss.bce.")
+      raise UserError("The loss has no term: give loss.metric, loss.mse, loss.mae or loss.bce."
+                      if self.metric is None else "The loss has no term: loss.weight, of "
+                      f"{self.metric}, is 0, and so are loss.mse, loss.mae and loss.bce.")
 
   @property
   def pixels(self):
@@ -81,10 +83,14 @@ class Settings:
       weights_dir: the folder of converted weights; None for the default one.
 
     Raises:
-      UserError: as `load_metric`, or the metric has no features and taps or a distance are given.
+      UserError: as `load_metric`, the metric has no features and taps or a distance are given, or
+        it was learned of normalised images and is to see others.
     """
-    return Loss(self._metric(weights_dir), weight=self.weight, pixels=self.pixels,
-                normalised=self.normalised)
+    metric = self._metric(weights_dir)
+    if not self.normalised and getattr(metric, "channel_weights", None):
+      raise UserError(f"{self.metric} was learned of images normalised as its network was trained; "
+                      "those in [0, 1] it cannot judge: set loss.normalised = True.")
+    return Loss(metric, weight=self.weight, pixels=self.pixels, normalised=self.normalised)
 
   def _metric(self, weights_dir):
     if self.metric is None or not self.weight:
@@ -106,6 +112,7 @@ class Loss:
 
   Attributes:
     metric: the `metrics.base.Metric`, None for pixels alone.
+    normalised: whether a network sees images normalised as it was trained.
   """
 
   def __init__(self, metric=None, *, weight=1.0, pixels=None, normalised=True):
@@ -119,6 +126,7 @@ class Loss:
     """
     self.metric = metric if metric is None or normalised else _of_raw_images(metric)
     self._has_network = isinstance(metric, FeatureMetric)
+    self.normalised = normalised or not self._has_network
     self._weight = weight
     self._pixels = {name: value for name, value in (pixels or {}).items() if value}
     if self._has_network:

@@ -71,7 +71,7 @@ class Run(outer_loop.OuterLoop):
         f"{self.task.sizes['validation']:,} to validate; best by the {kept} "
         f"{self.task.best_by.replace('_', ' ')}",
         *(f"          {line}" for line in self.task.description()),
-        f"loss      {self.loss.name}",
+        f"loss      {self.loss.name}{'' if self.loss.normalised else ', of images in [0, 1]'}",
         *self._common_description()]
     return "\n".join(lines)
 

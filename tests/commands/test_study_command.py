@@ -156,7 +156,8 @@ def test_a_job_file_is_written_and_nothing_submitted(run, flags, tmp_path):
     ((), 2, f"study needs one of {_SUBCOMMANDS}. Received: nothing."),
     (("draw",), 2, f"study needs one of {_SUBCOMMANDS}. Received: draw."),
     (("submit",), 2, "study submit needs --engine."),
-    (("submit", "--engine=kubernetes"), 1, "study submit --engine=kubernetes needs --image."),
+    (("submit", "--engine=kubernetes"), 1, "study submit --engine=kubernetes needs --image, "
+     "--volume_claim and --mount."),
     (("plan", "--device=h300"), 1, "Unknown device 'h300'. Available: cpu, h200, h100"),
     (("run", "--index=2"), 1, "--index must be numbers from 0 to 1, as 3 or 10-19, not '2'."),
     (("collect", "--index=0"), 2, "study collect does not take --index, which is for run, score "

@@ -48,7 +48,8 @@ def test_the_tasks_are_listed(capsys):
 def test_a_network_is_trained_and_tested(capsys, data_dir, tmp_path):
   code, out, err = _train(capsys, data_dir, tmp_path / "run")
   assert code is None, err
-  assert "loss      gaussian-resnet2 stem by l2" in out and "Best: validation psnr" in out
+  assert "loss      gaussian-resnet2 stem by l2, of images in [0, 1]" in out
+  assert "Best: validation psnr" in out
   assert {"config.gin", "operative_config.gin"} <= {p.name for p in (tmp_path / "run").iterdir()}
   code, out, err = _run(
       capsys, "evaluate", f"--model_dir={tmp_path / 'run'}", f"--data_dir={data_dir}")
@@ -94,6 +95,20 @@ def test_a_binding_without_effect_on_tests_is_refused(capsys, tmp_path):
   code, _, err = _run(capsys, "evaluate", f"--model_dir={tmp_path}", "--gin_param=loss.mse = 2.0")
   assert code == 1
   assert "loss.mse has no effect on a trained network: its tests take bindings of super_" in err
+
+
+@pytest.mark.parametrize(("spoil", "message"), [
+    (lambda folder: (folder / "config.gin").unlink(), "config.gin is missing: it says what the"),
+    (lambda folder: (folder / "task.json").write_text('{"name": "delineation"}'),
+     "task.json names the task 'delineation', "),
+])
+def test_a_damaged_folder_is_not_tested(capsys, tmp_path, spoil, message):
+  (tmp_path / "task.json").write_text('{"name": "super_resolution"}')
+  (tmp_path / "config.gin").write_text(
+      "task.name = 'super_resolution'\nsuper_resolution.train = 'photographs'\n")
+  spoil(tmp_path)
+  code, _, err = _run(capsys, "evaluate", f"--model_dir={tmp_path}")
+  assert code == 1 and message in err
 
 
 def test_another_folder_is_no_run_of_a_task(capsys, tmp_path):

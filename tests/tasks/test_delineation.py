@@ -156,6 +156,8 @@ def _image(path, array):
      "1.png has 90x80 pixels, its photograph 112x80: they must be of one size"),
     (lambda roads: _image(roads / "masks" / "1.png", np.full((80, 112), 7, np.uint8)),
      "1.png is not a mask: its values must be 0 and 255"),
+    (lambda roads: _image(roads / "masks" / "1.png", np.zeros((80, 112, 4), np.uint8)),
+     "1.png is not a mask: some of it is transparent"),
     (lambda roads: [_image(roads / part / "1.png", np.zeros((40, 60), np.uint8))
                     for part in ("images", "masks")],
      "1.png has 60x40 pixels; windows of 48 need that many a side"),
@@ -179,6 +181,19 @@ def test_a_folder_without_a_window_to_test_on_is_named(roads):
     task.test(None, seed=0, progress=lambda line: None)
 
 
+def test_an_opaque_mask_may_have_an_alpha_channel(roads):
+  mask = np.asarray(Image.open(roads / "masks" / "1.png").convert("RGBA"))
+  before = make(roads.parent, train="roads", side=48).as_data()
+  _image(roads / "masks" / "1.png", mask)
+  assert make(roads.parent, train="roads", side=48).as_data() == before
+
+
+def test_a_folder_that_is_named_twice_is_tested_on_once(tasks, data_dir):
+  task = make(data_dir, train="roads", side=48, tests=["roads", "roads"])
+  found = task.test(task.build(), seed=0, progress=lambda line: None)
+  assert [result.protocol for result in found] == ["windows", "study"]
+
+
 @pytest.mark.parametrize(("given", "message"), [
     ({"side": 50}, "delineation.side must be a multiple of 16, not 50"),
     ({"refinements": 0}, "delineation.refinements must be a whole number of at least 1"),
@@ -187,6 +202,8 @@ def test_a_folder_without_a_window_to_test_on_is_named(roads):
     ({"held_out": 3}, "roads has 3 tiles with imagery, of which delineation.held_out = 3"),
     ({"train": None}, "delineation.train is not given"),
     ({"tests": "roads"}, "delineation.tests must be a list of folders"),
+    ({"tests": [5]}, r"delineation.tests must be a list of folders, not \[5\]"),
+    ({"train": 5}, "A folder of images is named by its path, not by 5"),
 ])
 def test_wrong_options_are_named(data_dir, given, message):
   with pytest.raises(UserError, match=message):

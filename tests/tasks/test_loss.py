@@ -1,5 +1,7 @@
 """The loss of a task: closed forms, gradients, frozen networks, and what is refused."""
 
+import copy
+
 import keras
 import numpy as np
 import pytest
@@ -106,7 +108,7 @@ def test_settings_load_what_they_name():
 
 @pytest.mark.parametrize(("given", "message"), [
     ({}, "The loss has no term: give loss.metric, loss.mse, loss.mae or loss.bce"),
-    ({"metric": "ssim", "weight": 0.0}, "The loss has no term"),
+    ({"metric": "ssim", "weight": 0.0}, "The loss has no term: loss.weight, of ssim, is 0, and so"),
     ({"mse": -1.0}, "loss.mse must be a number at least 0, not -1.0"),
     ({"mse": 1.0, "taps": ("relu1",), "distance": "l2"},
      "loss.taps is of a metric: give loss.metric, or set loss.taps = None, loss.distance = None"),
@@ -117,6 +119,14 @@ def test_settings_load_what_they_name():
 def test_illegal_settings_are_named(given, message):
   with pytest.raises(UserError, match=message):
     loss.Settings(**given)
+
+
+def test_a_learned_metric_must_see_normalised_images(monkeypatch, tiny_metric):
+  learned = copy.copy(tiny_metric())
+  learned.channel_weights = {"stem": [1.0]}
+  monkeypatch.setattr(loss.Settings, "_metric", lambda *_: learned)
+  with pytest.raises(UserError, match=r"lpips-alex was learned of .*loss.normalised = True"):
+    loss.Settings(metric="lpips-alex", normalised=False).make()
 
 
 @pytest.mark.parametrize(("given", "message"), [

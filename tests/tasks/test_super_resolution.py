@@ -163,9 +163,10 @@ def test_other_metrics_are_of_the_whole_colour_images(data_dir):
 
 def test_a_photograph_that_is_too_small_is_named():
   images = image_sources.Images(
-      name="set", names=("tiny.png",), sizes=((2, 2),), greyscale=(False,),
-      read=lambda number: np.zeros((2, 2, 3), np.uint8))
-  with pytest.raises(UserError, match=r"^set/tiny\.png: "):
+      name="set", names=("tiny.png",), sizes=((19, 30),), greyscale=(False,),
+      read=lambda number: np.zeros((19, 30, 3), np.uint8))
+  with pytest.raises(UserError, match=r"^set/tiny\.png: 30x19 pixels are too few: the standard "
+                                      "test needs 20 a side"):
     protocols.test(lambda batch, training: np.repeat(np.repeat(batch, 4, axis=1), 4, axis=2),
                    {"set": images}, scale=4, metrics=(), progress=lambda line: None)
 
@@ -216,6 +217,9 @@ def test_small_photographs_are_enlarged_only_if_that_is_asked_for(data_dir):
     ({"limit": -1}, "super_resolution.limit must be a whole number of at least 1, not -1"),
     ({"blur": -1}, "super_resolution.blur must be a number at least 0"),
     ({"tests": "set5"}, "super_resolution.tests must be a list of names, not 'set5'"),
+    ({"tests": [["set5"]]}, "super_resolution.tests must be a list of names, not "),
+    ({"metrics": ["ssim"]}, "super_resolution.metrics: ssim, of luma, is measured in any case"),
+    ({"metrics": ["nothing"]}, "Unknown metric 'nothing'"),
     ({"train": "tfds:coco"}, "tfds:coco: give the split as well"),
 ])
 def test_wrong_options_are_named(data_dir, given, message):

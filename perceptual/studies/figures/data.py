@@ -5,6 +5,7 @@ import numpy as np
 
 from perceptual import errors
 from perceptual.common import files, packages
+from perceptual.studies import collecting
 from perceptual.studies.analyses import configurations
 from perceptual.studies.analyses import table as tables
 from perceptual.studies.figures import style
@@ -182,6 +183,9 @@ def collected(study_dir):
   """
   table = study_dir / "collected.csv"
   if not table.exists():
+    if (study_dir / collecting.TASKS_FILE).exists():
+      raise errors.UserError(f"{study_dir} has {collecting.TASKS_FILE} alone, whose runs are of "
+                             "losses: perceptual study losses tells of them.")
     raise errors.UserError(
         f"{study_dir} has no collected.csv: perceptual study collect comes first.")
   parquet = table.with_suffix(".parquet")

@@ -9,6 +9,7 @@ import csv
 
 import numpy as np
 
+from perceptual import errors
 from perceptual.common import files
 from perceptual.studies import definition
 from perceptual.studies.losses import table
@@ -26,6 +27,9 @@ def differences(study, folder, runs):
   Returns:
     Rows of task, protocol, measure, loss, number of images, difference, low and high; none without
     a loss of pixels. Images in which a measure is not defined for both are left out.
+
+  Raises:
+    UserError: the measures of a run are missing or damaged.
   """
   values = {}
   for run in runs:
@@ -52,4 +56,17 @@ def _row(key, items, of_pixels):
 
 
 def _rows(path):
-  return [row for row in csv.DictReader(files.csv_lines(path)) if row["method"] == "network"]
+  """Returns the lines of the network in a run's `measures.csv`, as dictionaries."""
+  again = "perceptual task evaluate of that run writes it anew."
+  try:
+    head, *rows = list(csv.reader(files.csv_lines(path), strict=True)) or [[]]
+    if head != list(results.ITEM_COLUMNS) or not rows or {len(row) for row in rows} != {len(head)}:
+      raise ValueError(f"it must hold lines of {', '.join(results.ITEM_COLUMNS)}")
+    rows = [dict(zip(head, row)) for row in rows]
+    for row in rows:
+      float(row["value"] or "nan")
+  except OSError as error:
+    raise errors.UserError(f"{path} cannot be read: {errors.reason(error)}. {again}") from None
+  except (ValueError, csv.Error) as error:
+    raise errors.UserError(f"{path} is damaged: {errors.first_line(error)}. {again}") from None
+  return [row for row in rows if row["method"] == "network"]

@@ -63,6 +63,8 @@ def _sheets(folder, runs, output):
     place = folder.model_dir(run).path / evaluation.FOLDER / "pictures"
     for path in sorted(place.glob("*.png")):
       strips.setdefault(path.name, {})[run.name] = path
+  for earlier in output.glob("sheet_*.png"):  # of other runs or pictures
+    earlier.unlink()
   written = []
   for name, of_runs in strips.items():
     if len(of_runs) > 1:

@@ -96,13 +96,9 @@ def read(path):
     UserError: there is no such file, it is damaged, runs of one network and layer are of different
       losses, or losses of one task have different tests.
   """
-  try:
-    rows = list(csv.DictReader(files.csv_lines(path)))
-  except OSError as error:
-    raise errors.UserError(f"{path} cannot be read: {errors.reason(error)}. `perceptual study "
-                           "collect` writes it.") from None
-  rows = [row for row in rows if row.get("method") == "network"]
+  rows = [row for row in _rows(path) if row["method"] == "network"]
   _require_one_loss(rows)
+  _require_seeds_once(rows)
   _require_same_tests(rows)
   found = {}
   for row in rows:
@@ -116,10 +112,31 @@ def read(path):
 
 def baselines(path):
   """Returns `{(task, test, protocol, measure, method): value}` of what needs no training."""
-  rows = [row for row in csv.DictReader(files.csv_lines(path))
-          if row["method"] != "network" and row["mean"]]
+  rows = [row for row in _rows(path) if row["method"] != "network" and row["mean"]]
   return {(_task(row), row["test"], row["protocol"], row["measure"], row["method"]):
           float(row["mean"]) for row in rows}
+
+
+def _rows(path):
+  """Returns the lines of a `collected_tasks.csv` as dictionaries.
+
+  Raises:
+    UserError: there is no such file, or it is damaged.
+  """
+  again = "`perceptual study collect` writes it."
+  try:
+    rows = list(csv.DictReader(files.csv_lines(path), strict=True))
+    for row in rows:
+      # None is the key of cells too many, and the value of cells that are missing.
+      if None in row or None in row.values() or row["task"] not in PRIMARY or not {
+          "run", "network", "seed", "test", "protocol", "method", "measure"} <= row.keys():
+        raise ValueError("a line that is not of such a table")
+      float(row["mean"] or "nan")
+  except OSError as error:
+    raise errors.UserError(f"{path} cannot be read: {errors.reason(error)}. {again}") from None
+  except (ValueError, KeyError, csv.Error) as error:
+    raise errors.UserError(f"{path} is damaged: {errors.first_line(error)}. {again}") from None
+  return rows
 
 
 def layer(score, scores):
@@ -176,6 +193,17 @@ def _require_one_loss(rows):
       raise errors.UserError(
           f"{run} and {row['run']} are of one network and layer and differ in {', '.join(differ)}. "
           "Networks and layers are compared: put other differences into a study of their own.")
+
+
+def _require_seeds_once(rows):
+  """Raises `UserError` where two runs are one loss and one seed: they would count as two seeds."""
+  found = {}
+  for row in rows:
+    run = found.setdefault((*_key(row), row["seed"]), row["run"])
+    if run != row["run"]:
+      raise errors.UserError(
+          f"{run} and {row['run']} are of one network and layer and of one seed, and would count "
+          "as two seeds: leave one out of the study, and collect it again.")
 
 
 def _require_same_tests(rows):

@@ -48,12 +48,12 @@ def make(data_dir=None, *, train=None, validation=None, held_out=1, side=224, cr
     raise UserError(f"delineation.side must be a multiple of {network.DIVISOR}, not {side}.")
   if train is None:
     raise UserError("delineation.train is not given: name a folder of images and masks.")
-  if not isinstance(tests, (tuple, list)):
-    raise UserError(f"delineation.tests must be a list of folders, not {tests!r}.")
+  errors.require_names("delineation.tests", tests, what="folders")
   return Delineation(
       lambda: _split(train, validation, data_dir, side, held_out),
-      [(source, data_dir) for source in tests], side=side, crops_per_tile=crops_per_tile, flip=flip,
-      refinements=refinements, leak=leak, tolerance=tolerance)
+      [(source, data_dir) for source in dict.fromkeys(tests)], side=side,
+      crops_per_tile=crops_per_tile, flip=flip, refinements=refinements, leak=leak,
+      tolerance=tolerance)
 
 
 class Delineation(task.Task):

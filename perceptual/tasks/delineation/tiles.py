@@ -56,7 +56,7 @@ class Tiles:
 
     Raises:
       UserError: photographs and masks do not pair, differ in size, are smaller than a window, or
-        a mask is not of two values.
+        a mask is not of two values, or is transparent in part.
     """
     self.name = source
     self.side = side
@@ -100,6 +100,9 @@ class Tiles:
     image_path, mask_path = self._paths[name]
     image = image_sources.read_image(image_path)
     mask = _binary(image_sources.read_image(mask_path), mask_path)
+    if not image_sources.is_opaque(mask_path):  # which was laid over white: a road
+      raise UserError(f"{mask_path} is not a mask: some of it is transparent. Save it as black and "
+                      "white, without transparency.")
     if image.shape[:2] != mask.shape:
       raise UserError(f"{mask_path} has {mask.shape[1]}x{mask.shape[0]} pixels, its photograph "
                       f"{image.shape[1]}x{image.shape[0]}: they must be of one size.")

@@ -8,6 +8,7 @@ import tensorflow as tf
 from perceptual import errors
 from perceptual.common.progress import plural
 from perceptual.errors import UserError
+from perceptual.loading import options_of
 from perceptual.metrics import classical
 from perceptual.tasks import image_sources, streams, task
 from perceptual.tasks.super_resolution import network, pairs, protocols
@@ -37,11 +38,11 @@ def make(data_dir=None, *, train=None, validation=None, held_out=100, limit=None
 
   Raises:
     UserError: an illegal option; where photographs are first asked for, there are none, or too
-      small ones.
+      small ones, or no such metric.
   """
   if scale not in tuple(network.DOUBLINGS):
     raise errors.unknown("scale", scale, network.DOUBLINGS)
-  errors.require_integer("super_resolution.side", side, at_least=5 * scale)
+  errors.require_integer("super_resolution.side", side, at_least=network.LEAST_SIDE * scale)
   errors.require_integer("super_resolution.held_out", held_out)
   errors.require_integer("super_resolution.channels", channels)
   if limit is not None:
@@ -52,9 +53,8 @@ def make(data_dir=None, *, train=None, validation=None, held_out=100, limit=None
     raise UserError(f"super_resolution.side must be a multiple of the scale {scale}, not {side}.")
   if train is None:
     raise UserError("super_resolution.train is not given: name a folder of photographs.")
-  for name, value in (("tests", tests), ("metrics", metrics)):
-    if not isinstance(value, (tuple, list)):
-      raise UserError(f"super_resolution.{name} must be a list of names, not {value!r}.")
+  errors.require_names("super_resolution.tests", tests)
+  _require_metrics(metrics)
 
   def split():
     found = _split(train, validation, data_dir, held_out, limit)
@@ -153,6 +153,16 @@ def _split(train, validation, data_dir, held_out, limit):
   order = np.random.default_rng(_SPLIT_SEED).permutation(len(images.names)).tolist()
   return {"train": images.some(sorted(order[held_out:])),
           "validation": images.some(sorted(order[:held_out]))}
+
+
+def _require_metrics(metrics):
+  """Raises `UserError` unless they are metrics, and none takes the place of a measure of luma."""
+  errors.require_names("super_resolution.metrics", metrics)
+  for metric in metrics:
+    if metric in protocols.STANDARD:
+      raise UserError(f"super_resolution.metrics: {metric}, of luma, is measured in any case: that "
+                      "of colours cannot stand under the same name. Leave it out.")
+    options_of(metric)  # for its error, before hours of training
 
 
 def _require_side(images, side):

@@ -6,6 +6,7 @@ from keras import ops
 from perceptual.models import layers
 
 DOUBLINGS = {4: 2, 8: 3}  # scale -> how often the size is doubled
+LEAST_SIDE = 5  # of an input, in pixels: a border of four is mirrored
 _CHANNELS = 64
 _BLOCKS = 4
 _MOMENTUM, _EPSILON = 0.9, 1e-5  # PyTorch's defaults: its momentum of 0.1 is what is taken anew

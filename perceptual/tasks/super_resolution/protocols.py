@@ -23,12 +23,14 @@ import numpy as np
 
 from perceptual import errors
 from perceptual.common import packages
+from perceptual.common.progress import plural
 from perceptual.loading import load_metric
 from perceptual.tasks import results
-from perceptual.tasks.super_resolution import bicubic, pairs
+from perceptual.tasks.super_resolution import bicubic, network, pairs
 
 STUDY_BORDER = 2
 _OF_THE_STUDY = ("psnr_a", "ssim_b", "psnr_c", "ssim_d")
+STANDARD = ("psnr", "ssim")  # measures of the standard test, of luma
 _SHOWN = 4  # pictures of each test
 
 
@@ -46,7 +48,8 @@ def test(model, test_sets, *, scale, metrics, progress):
   loaded = {name: load_metric(name) for name in metrics}
   found = []
   for name, images in test_sets.items():
-    progress(f"testing on {name}: {len(images.names)} photographs")
+    progress(f"testing on {name}: {plural(len(images.names), 'photograph')}")
+    _require_sizes(name, images, network.LEAST_SIDE * scale)
     of_study, standard = [], []
     for number, (photograph, grey) in enumerate(zip(images.names, images.greyscale)):
       with _naming(f"{name}/{photograph}"):
@@ -56,6 +59,14 @@ def test(model, test_sets, *, scale, metrics, progress):
     found += _results(name, "study", images.names, of_study)
     found += _results(name, "standard", images.names, standard)
   return found
+
+
+def _require_sizes(name, images, least):
+  """Raises `UserError` unless what photographs are shrunk to is large enough for the network."""
+  for photograph, size in zip(images.names, images.sizes):
+    if min(size) < least:
+      raise errors.UserError(f"{name}/{photograph}: {size[1]}x{size[0]} pixels are too few: the "
+                             f"standard test needs {least} a side. Leave it out.")
 
 
 @contextlib.contextmanager

@@ -126,6 +126,23 @@ def test_other_differences_than_network_and_layer_are_refused(tmp_path):
     table.read(_write(tmp_path / "collected_tasks.csv", rows))
 
 
+def test_two_runs_of_one_loss_and_seed_are_refused(tmp_path):
+  with pytest.raises(errors.UserError, match="0 and 1 are of one network and layer and of one s"):
+    table.read(_write(tmp_path / "collected_tasks.csv", [{}, {}]))
+  (score,) = table.read(_write(tmp_path / "collected_tasks.csv", [{}, {"seed": 1}]))
+  assert len(score.values) == 2
+
+
+@pytest.mark.parametrize("row", [{"mean": "x"}, {"task": "nothing"}])
+def test_a_damaged_table_is_named(tmp_path, row):
+  path = _write(tmp_path / "collected_tasks.csv", [{}, row])
+  with pytest.raises(errors.UserError, match=r"collected_tasks.csv is damaged: .*study collect"):
+    table.read(path)
+  path.write_text(_write(path, [{}]).read_text()[:-8])
+  with pytest.raises(errors.UserError, match=r"collected_tasks.csv is damaged: .*study collect"):
+    table.read(path)
+
+
 def test_losses_that_were_tested_on_other_sets_are_refused(tmp_path):
   rows = [{"run": run, "test": test, "network": run} for run, test in (
       ("alexnet", "set5"), ("alexnet", "set14"), ("vgg16", "set5"))]

@@ -18,6 +18,7 @@ from perceptual.studies import (
   planning,
   study_dir,
 )
+from perceptual.studies.figures import data
 from perceptual.studies.losses import paired, report, table
 
 BASE = """
@@ -138,6 +139,30 @@ def test_losses_are_compared_with_pixels_image_by_image(collected):
   assert row["difference"] == pytest.approx(
       scores["gaussian-resnet2 stem"] - scores["pixels"], abs=1e-5)
   assert row["low"] <= row["difference"] <= row["high"]
+
+
+@pytest.mark.parametrize("damage", [
+    lambda path: path.unlink(), lambda path: path.write_text(""),
+    lambda path: path.write_bytes(b"\xff"), lambda path: path.write_text(path.read_text()[:-12])])
+@pytest.mark.parametrize("name", ["summary.csv", "measures.csv"])
+def test_damaged_results_are_named(collected, name, damage):
+  study, folder = collected
+  path = folder.path / "runs" / study.runs[0].name / "evaluation" / name
+  whole = path.read_bytes()
+  damage(path)
+  try:
+    with pytest.raises(UserError, match=f"{name} .*perceptual task evaluate"):
+      if name == "summary.csv":
+        collecting.collect(study, folder)
+      else:
+        paired.differences(study, folder, study.runs)
+  finally:
+    path.write_bytes(whole)
+
+
+def test_findings_of_losses_are_elsewhere(collected):
+  with pytest.raises(UserError, match=r"collected_tasks.csv alone, .* perceptual study losses"):
+    data.collected(collected[1].path)
 
 
 def test_a_table_that_is_not_there_is_named(tmp_path):

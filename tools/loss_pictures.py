@@ -34,7 +34,7 @@ def pictures(study_dir, data_dir, seed):
   suffix = f"-seed{seed}"
   for path in sorted((study_dir / "runs").glob(f"super_resolution-*{suffix}")):
     task = runs.trained_task(path, [], data_dir=data_dir)
-    model = evaluation.load(model_dir.ModelDir(path), task, "best_score")
+    model, _ = evaluation.load(model_dir.ModelDir(path), task, "best_score")
     restored = np.clip(protocols.restored(model, small), 0, 1)
     loss = path.name.removeprefix("super_resolution-").removesuffix(suffix)
     found[loss] = np.floor(255 * restored + 0.5).astype(np.uint8)

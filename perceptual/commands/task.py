@@ -16,8 +16,8 @@
 
   perceptual task evaluate --model_dir=runs/x4 --data_dir=data
       tests the network of a run by its task's tests, and prints every measure with its interval;
-      writes them into the run's folder evaluation/, by image as well, with pictures of the
-      input, the output and the target. --gin_param changes what is tested:
+      writes them into --output_dir, or the run's folder evaluation/, by image as well, with
+      pictures of the input, the output and the target. --gin_param changes what is tested:
 
         --gin_param="super_resolution.tests = ['set5']"
 """
@@ -35,6 +35,7 @@ _TAKEN_BY = {
     "weights_dir": ("train",),
     "checkpoint": ("evaluate",),
     "seed": ("evaluate",),
+    "output_dir": ("evaluate",),
     **dict.fromkeys(("dry_run", *distribution.FLAG_NAMES, "deterministic"), ("train",)),
 }
 
@@ -59,6 +60,9 @@ flags.DEFINE_string(
 flags.DEFINE_integer(
     "seed", 0, "evaluate: seed of what a test draws, as the probes of autoencoding.",
     lower_bound=0, flag_values=FLAGS)
+flags.DEFINE_string(
+    "output_dir", None, "evaluate: the folder of the results; by default evaluation/ in that of "
+    "the run.", flag_values=FLAGS)
 flags.DEFINE_bool("dry_run", False, "train: print what would run, and stop.", flag_values=FLAGS)
 distribution.define_training_flags(FLAGS)
 
@@ -102,11 +106,25 @@ def _evaluate():
   from perceptual.experiments import runs
   from perceptual.tasks import evaluation, results
 
+  if FLAGS.output_dir is None and any(
+      FLAGS[flag].present for flag in ("checkpoint", "seed", "gin_param")):
+    _require_own(FLAGS.model_dir)
   task = runs.trained_task(FLAGS.model_dir, FLAGS.gin_param, data_dir=FLAGS.data_dir)
   found, paths = evaluation.evaluate(
-      FLAGS.model_dir, task, checkpoint=FLAGS.checkpoint, seed=FLAGS.seed)
+      FLAGS.model_dir, task, checkpoint=FLAGS.checkpoint, seed=FLAGS.seed,
+      output_dir=FLAGS.output_dir)
   print(results.table(found))
   print(f"Written: {'  '.join(map(str, paths))}")
+
+
+def _require_own(model_dir):
+  """Raises `UsageError` for a run of a study, whose table takes its own evaluation alone."""
+  from perceptual.common import files
+
+  if (files.place(model_dir) / "study.json").is_file():
+    raise command_line.UsageError(
+        f"{model_dir} is a run of a study, which was tested as the study says: give --output_dir "
+        "for another test, so that the study's table does not take it for its own.")
 
 
 _SUBCOMMANDS = {"list": _list, "train": _train, "evaluate": _evaluate}

@@ -10,7 +10,7 @@ def aligned(lines, *, over=None):
 
   Args:
     lines: lists of as many strings each; the first is the head. A column of numbers is one whose
-      cells below the head all begin with a digit or a minus, or are empty.
+      cells below the head all begin with a digit, a minus or a less-than sign, or are empty.
     over: headings above the head, one a column; equal neighbours share one. None for none.
   """
   widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
@@ -19,7 +19,7 @@ def aligned(lines, *, over=None):
   for group in groups:
     widths[group[0]] += max(0, len(over[group[0]]) - _room(group, widths))
   text = [_GAP.join(over[group[0]].ljust(_room(group, widths)) for group in groups)] * bool(over)
-  numeric = [all(line[i][:1] in "-0123456789" for line in lines[1:]) for i in range(len(widths))]
+  numeric = [all(line[i][:1] in "-<0123456789" for line in lines[1:]) for i in range(len(widths))]
   text += [_GAP.join(cell.rjust(width) if number else cell.ljust(width)
                      for cell, width, number in zip(line, widths, numeric)) for line in lines]
   text = [line.rstrip() for line in text]

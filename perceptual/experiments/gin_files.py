@@ -18,13 +18,14 @@ def places():
 
 
 def require(file):
-  """Raises `UserError`, with what there is, unless a gin file is in one of the places."""
+  """Raises `UserError`, with what may be meant, unless a gin file is in one of the places."""
   if any((place / file).is_file() for place in places()):
     return
   close = difflib.get_close_matches(pathlib.Path(file).as_posix(), _available("gin/**"), n=1)
-  hint = f"Did you mean {close[0]}? " if close else ""
+  if close:
+    raise UserError(f"There is no gin file {file}. Did you mean {close[0]}?")
   available = _available(pathlib.Path(file).parent.as_posix()) or _available("gin/runs")
-  raise UserError(f"There is no gin file {file}. {hint}Available: {', '.join(available)}.")
+  raise UserError(f"There is no gin file {file}. Available: {', '.join(available)}.")
 
 
 def _available(folder):

@@ -150,4 +150,6 @@ def _varied(run):
 
 def _rounded(number):
   """A number as text with three digits, or with all of those before its point."""
+  if 0 < number < 0.0001:
+    return "<0.0001"
   return f"{number:,.0f}" if round(number, 1) >= 100 else f"{number:.3g}"

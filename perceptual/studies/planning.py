@@ -107,7 +107,7 @@ def plan(study, *, folder, data_dir=None):
         refused.setdefault(errors.first_line(error), []).append(run.name)
   if refused:
     raise errors.UserError(
-        f"{sum(map(len, refused.values()))} of {plural(len(study.runs), 'run')} are refused. "
+        f"Refused: {sum(map(len, refused.values()))} of {plural(len(study.runs), 'run')}. "
         f"{' '.join(_refusal(reason, names) for reason, names in refused.items())}")
   return planned
 

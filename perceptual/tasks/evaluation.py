@@ -7,14 +7,15 @@ from perceptual.training import model_dir
 FOLDER = "evaluation"  # of a run's results, inside its own
 
 
-def evaluate(path, task, *, checkpoint="best_score", seed=0, progress=print):
-  """Tests a trained network, writes the results into its folder, and returns them.
+def evaluate(path, task, *, checkpoint="best_score", seed=0, output_dir=None, progress=print):
+  """Tests a trained network, writes the results, and returns them.
 
   Args:
     path: the folder of the run.
     task: the `task.Task` that it was trained for, with the tests wanted.
     checkpoint: one of `model_dir.CHECKPOINTS`, or a `step-N` that was kept.
     seed: of what a test draws.
+    output_dir: the folder of the results; None for `FOLDER` in that of the run.
     progress: called with a line of text as something begins that takes long.
 
   Returns:
@@ -25,13 +26,14 @@ def evaluate(path, task, *, checkpoint="best_score", seed=0, progress=print):
       there is nothing to test on.
   """
   folder = model_dir.ModelDir(path)
-  model = load(folder, task, checkpoint)
+  model, step = load(folder, task, checkpoint)
+  progress(f"the network of step {step:,} ({checkpoint})")
   found = task.test(model, seed=seed, progress=progress)
-  return found, results.write(found, folder.path / FOLDER)
+  return found, results.write(found, folder.path / FOLDER if output_dir is None else output_dir)
 
 
 def load(folder, task, checkpoint):
-  """Returns the network of a run with the weights of a checkpoint.
+  """Returns (network, step): that of a run with the weights of a checkpoint, and its step.
 
   Args:
     folder: `model_dir.ModelDir`.
@@ -46,5 +48,4 @@ def load(folder, task, checkpoint):
                       f"{trained[option]!r}: with {value!r} it would be another.")
   latest = folder.require_latest(checkpoint)
   model = task.build()
-  model_dir.assign_weights(model, latest)
-  return model
+  return model, model_dir.assign_weights(model, latest)

@@ -117,7 +117,7 @@ def test_refused_runs_are_one_line(run, flags, tmp_path):
   (tmp_path / "base.gin").write_text(BASE + "train.label_smoothing = 2.0\n")
   code, out, error = run("plan", *flags)
   assert (code, out) == (1, "")
-  assert error.startswith("error: 2 of 2 runs are refused. 2 runs (resnet2-width0.1-seed0, "
+  assert error.startswith("error: Refused: 2 of 2 runs. 2 runs (resnet2-width0.1-seed0, "
                           "resnet2-width0.2-seed0): label_smoothing")
 
 

@@ -111,6 +111,13 @@ def test_a_damaged_folder_is_not_tested(capsys, tmp_path, spoil, message):
   assert code == 1 and message in err
 
 
+@pytest.mark.parametrize("flag", ["--checkpoint=last", "--seed=1", "--gin_param=images.a = 8"])
+def test_another_test_of_a_study_s_run_does_not_take_the_place_of_its_own(capsys, tmp_path, flag):
+  (tmp_path / "study.json").write_text("{}")
+  code, _, err = _run(capsys, "evaluate", f"--model_dir={tmp_path}", flag)
+  assert code == 2 and "is a run of a study" in err and "give --output_dir" in err
+
+
 def test_another_folder_is_no_run_of_a_task(capsys, tmp_path):
   code, _, err = _run(capsys, "evaluate", f"--model_dir={tmp_path}")
   assert code == 1 and "is not the folder of a task: it has no task.json" in err

@@ -49,7 +49,7 @@ def test_refused_values_are_found_before_anything_runs(write):
   with pytest.raises(UserError) as caught:
     planning.plan(definition.read(write(text)), folder="anywhere")
   message = str(caught.value)
-  assert message.startswith("2 of 4 runs are refused. 1 run (resnet2-width-1-seed0): width must be "
+  assert message.startswith("Refused: 2 of 4 runs. 1 run (resnet2-width-1-seed0): width must be "
                             "a number > 0")
   assert " 1 run (resnet2-widthwide-seed0): width" in message
 
@@ -61,7 +61,7 @@ def test_equal_reasons_are_told_once_with_three_of_their_runs(write, base):
     planning.plan(definition.read(write(text)), folder="anywhere")
   message = str(caught.value)
   assert message.startswith(
-      "4 of 4 runs are refused. 4 runs (resnet2-seed0, resnet2-width0.2-seed0, "
+      "Refused: 4 of 4 runs. 4 runs (resnet2-seed0, resnet2-width0.2-seed0, "
       "resnet2-width0.3-seed0, ...): label_smoothing")
   assert message.count("label_smoothing") == 1 and "\n" not in message
 
@@ -136,7 +136,8 @@ def test_the_table_says_what_its_numbers_are(write):
 
 
 @pytest.mark.parametrize("hours, text", [
-    (1234.5, "1,234"), (99.97, "100"), (12.345, "12.3"), (1, "1"), (0.012345, "0.0123")])
+    (1234.5, "1,234"), (99.97, "100"), (12.345, "12.3"), (1, "1"), (0.012345, "0.0123"),
+    (0.00001, "<0.0001")])
 def test_numbers_have_three_digits_or_all_before_the_point(write, hours, text):
   run, _ = planning.plan(definition.read(write()), folder="anywhere")
   device = devices.DEVICES["cpu"]

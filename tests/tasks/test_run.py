@@ -144,9 +144,12 @@ def test_a_run_is_tested_from_its_folder_alone(make_run, tasks):
   said = []
   found, paths = evaluation.evaluate(
       run.folder.path, tasks["delineation"], checkpoint="last", progress=said.append)
-  assert said and all(path.is_file() for path in paths)
+  assert said[0] == "the network of step 2 (last)" and all(path.is_file() for path in paths)
   assert {result.protocol for result in found} == {"windows", "study"}
   assert list((run.folder.path / "evaluation" / "pictures").glob("*.png"))
+  _, (path, *_) = evaluation.evaluate(
+      run.folder.path, tasks["delineation"], output_dir=run.folder.path / "other")
+  assert path.parent == run.folder.path / "other"
   with pytest.raises(UserError, match="is not the folder of a task"):
     evaluation.evaluate(run.folder.path.parent, tasks["delineation"])
 

@@ -119,8 +119,11 @@ def _collect_measures(study, folder, finished):
 def _summary(run, model_dir):
   """Returns the lines of `results.SUMMARY_COLUMNS` that a run's test has left, as lists of text."""
   path = model_dir.path / evaluation.FOLDER / results.SUMMARY_FILE
-  again = (f"perceptual task evaluate --model_dir={model_dir.path} writes it anew." if
-           run.kind == "task" else f"Move {model_dir.path} away, and run the study again.")
+  if run.kind == "task":
+    again = (f"perceptual task evaluate --model_dir={model_dir.path} --seed={run.seed} "
+             f"--output_dir={path.parent} writes it anew.")
+  else:
+    again = f"Move {model_dir.path} away, and run the study again."
   try:
     head, *rows = list(csv.reader(files.csv_lines(path), strict=True)) or [[]]
   except OSError as error:

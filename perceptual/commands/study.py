@@ -60,20 +60,7 @@ from absl import flags
 
 from perceptual.commands import command_line, distribution
 
-# Flags that not every subcommand takes -> those that do; of submit, not every engine.
-_CHOOSING = ("run", "score", "submit")
-_TAKEN_BY = {
-    "index": _CHOOSING,
-    "shard": _CHOOSING,
-    "unfinished": ("score", "collect"),
-    "device": ("plan",),
-    "peak_gflops": ("plan",),
-    "engine": ("submit",),
-    "analysis": ("analyze",),
-    "judged_set": ("score", "analyze", "findings", "figures", "report"),
-    "limit": ("score", "analyze"),
-    **dict.fromkeys((*distribution.FLAG_NAMES, "deterministic"), ("run", "submit")),
-}
+# Flags of submit that not every engine takes -> those that do.
 _CLUSTERS = ("slurm", "kubernetes")
 _TAKEN_BY_ENGINES = {
     "image": ("kubernetes",),
@@ -89,7 +76,20 @@ _TAKEN_BY_ENGINES = {
     "hours": _CLUSTERS,
     "parallel": _CLUSTERS,
 }
-_TAKEN_BY |= dict.fromkeys(_TAKEN_BY_ENGINES, ("submit",))
+# Flags that not every subcommand takes -> those that do.
+_CHOOSING = ("run", "score", "submit")
+_TAKEN_BY = {
+    "index": _CHOOSING,
+    "shard": _CHOOSING,
+    "unfinished": ("score", "collect"),
+    "device": ("plan",),
+    "peak_gflops": ("plan",),
+    "analysis": ("analyze",),
+    "judged_set": ("score", "analyze", "findings", "figures", "report"),
+    "limit": ("score", "analyze"),
+    **dict.fromkeys((*distribution.FLAG_NAMES, "deterministic"), ("run", "submit")),
+    **dict.fromkeys(("engine", *_TAKEN_BY_ENGINES), ("submit",)),
+}
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("study", None, "The gin file of the study.", flag_values=FLAGS)

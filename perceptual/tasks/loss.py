@@ -87,7 +87,7 @@ class Settings:
         it was learned of normalised images and is to see others.
     """
     metric = self._metric(weights_dir)
-    if not self.normalised and getattr(metric, "channel_weights", None):
+    if not self.normalised and isinstance(metric, FeatureMetric) and metric.channel_weights:
       raise UserError(f"{self.metric} was learned of images normalised as its network was trained; "
                       "those in [0, 1] it cannot judge: set loss.normalised = True.")
     return Loss(metric, weight=self.weight, pixels=self.pixels, normalised=self.normalised)

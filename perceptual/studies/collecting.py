@@ -124,27 +124,7 @@ def _summary(run, model_dir):
              f"--output_dir={path.parent} writes it anew.")
   else:
     again = f"Move {model_dir.path} away, and run the study again."
-  try:
-    head, *rows = list(csv.reader(files.csv_lines(path), strict=True)) or [[]]
-  except OSError as error:
-    raise errors.UserError(f"{path} cannot be read: {errors.reason(error)}. {again}") from None
-  except (ValueError, csv.Error) as error:
-    raise errors.UserError(f"{path} is damaged: {errors.first_line(error)}. {again}") from None
-  if head != list(results.SUMMARY_COLUMNS) or not rows or not all(map(_is_summary, rows)):
-    raise errors.UserError(
-        f"{path} is damaged: it must hold lines of {', '.join(results.SUMMARY_COLUMNS)}. {again}")
-  return rows
-
-
-def _is_summary(row):
-  """Whether a line has the columns of a summary, and numbers where they must be, or nothing."""
-  numbers = len(results.SUMMARY_COLUMNS) - results.SUMMARY_COLUMNS.index("items")
-  try:
-    for cell in row[-numbers:]:
-      float(cell or "nan")
-  except ValueError:
-    return False
-  return len(row) == len(results.SUMMARY_COLUMNS)
+  return [row.values() for row in results.read(path, results.SUMMARY_COLUMNS, again=again)]
 
 
 def _own_columns(study):

@@ -1,9 +1,11 @@
 """What a trained network was measured to be on a test set: numbers by image, means, intervals."""
 
+import csv
 import dataclasses
 
 import numpy as np
 
+from perceptual import errors
 from perceptual.common import files
 from perceptual.common.text_table import aligned
 
@@ -12,6 +14,7 @@ RESAMPLES = 1000
 CONFIDENCE = 0.95
 ITEM_COLUMNS = ("test", "protocol", "method", "item", "measure", "value")
 SUMMARY_COLUMNS = ("test", "protocol", "method", "measure", "items", "mean", "low", "high")
+_NUMBERS = {"value", "items", "mean", "low", "high"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,3 +125,29 @@ def write(results, folder):
 
 def _number(value):
   return "" if np.isnan(value) else f"{value:.6f}"
+
+
+def read(path, columns, *, again):
+  """Returns the lines of a table that `write` has written, as dictionaries of text.
+
+  Args:
+    path: the file.
+    columns: `ITEM_COLUMNS` or `SUMMARY_COLUMNS`.
+    again: what writes it anew, a sentence for the errors.
+
+  Raises:
+    UserError: it cannot be read, or is damaged: other columns, no line, text for a number.
+  """
+  try:
+    head, *lines = list(csv.reader(files.csv_lines(path), strict=True)) or [[]]
+    if head != list(columns) or {len(line) for line in lines} != {len(columns)}:
+      raise ValueError(f"it must hold lines of {', '.join(columns)}")
+    rows = [dict(zip(columns, line)) for line in lines]
+    for row in rows:
+      for name in _NUMBERS.intersection(columns):
+        float(row[name] or "nan")
+  except OSError as error:
+    raise errors.UserError(f"{path} cannot be read: {errors.reason(error)}. {again}") from None
+  except (ValueError, csv.Error) as error:
+    raise errors.UserError(f"{path} is damaged: {errors.first_line(error)}. {again}") from None
+  return rows

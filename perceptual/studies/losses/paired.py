@@ -5,12 +5,8 @@ trainings. The difference between two losses on the same image varies less: it i
 seeds, and its interval is the bootstrap over images. It does not tell what other seeds would give.
 """
 
-import csv
-
 import numpy as np
 
-from perceptual import errors
-from perceptual.common import files
 from perceptual.studies import definition
 from perceptual.studies.losses import table
 from perceptual.tasks import evaluation, results
@@ -57,16 +53,6 @@ def _row(key, items, of_pixels):
 
 def _rows(path):
   """Returns the lines of the network in a run's `measures.csv`, as dictionaries."""
-  again = "perceptual task evaluate of that run writes it anew."
-  try:
-    head, *rows = list(csv.reader(files.csv_lines(path), strict=True)) or [[]]
-    if head != list(results.ITEM_COLUMNS) or not rows or {len(row) for row in rows} != {len(head)}:
-      raise ValueError(f"it must hold lines of {', '.join(results.ITEM_COLUMNS)}")
-    rows = [dict(zip(head, row)) for row in rows]
-    for row in rows:
-      float(row["value"] or "nan")
-  except OSError as error:
-    raise errors.UserError(f"{path} cannot be read: {errors.reason(error)}. {again}") from None
-  except (ValueError, csv.Error) as error:
-    raise errors.UserError(f"{path} is damaged: {errors.first_line(error)}. {again}") from None
+  rows = results.read(path, results.ITEM_COLUMNS,
+                      again="perceptual task evaluate of that run writes it anew.")
   return [row for row in rows if row["method"] == "network"]

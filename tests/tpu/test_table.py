@@ -71,3 +71,16 @@ def test_a_plan_reads_the_table(rows, tmp_path, monkeypatch):
 def test_the_table_is_of_tpus_alone():
   assert tpu_costs.has("tpu-v5e") and tpu_costs.has("tpu-v4")
   assert not tpu_costs.has("h100") and not tpu_costs.has("v5e")
+
+
+def test_what_the_table_has_of_other_steps_stays(rows, tmp_path, monkeypatch):
+  path = tmp_path / "costs.csv"
+  monkeypatch.setattr(tpu_costs, "FILE", path)
+  judge = next(row for row in rows if row["step"] == "judge")
+  with path.open("w", newline="") as file:
+    writer = csv.DictWriter(file, tpu_costs.COLUMNS)
+    writer.writeheader()
+    writer.writerows([judge, {**judge, "compiles": "yes", "chip": "v6e"}])
+  kept, *others = table.with_kept(rows)
+  assert (kept["chip"], kept["compiles"]) == ("v6e", "yes"), "what the campaign did not compile"
+  assert others == rows

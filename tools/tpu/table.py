@@ -4,10 +4,12 @@
 
 DIR is that of `tools.tpu.campaign`. Writes `perceptual/studies/tpu_costs.csv`, from which
 `perceptual study plan` takes the memory of a TPU, and the same as a table between two marks in
-docs/tpu.md.
+docs/tpu.md. What the file has of steps that DIR has not stays, so that another machine may go on
+with some networks; a change of what is compiled needs all of them again, and an empty file.
 """
 
 import argparse
+import csv
 import pathlib
 
 from perceptual.common import files
@@ -24,7 +26,7 @@ def main():
   parser = argparse.ArgumentParser(
       description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument("--folder", required=True)
-  rows = [row(result) for result in campaign.results(parser.parse_args().folder)]
+  rows = with_kept([row(result) for result in campaign.results(parser.parse_args().folder)])
   sizes = {one["network"]: one["parameters"] for one in rows if one["step"] != "learn"}
   rows.sort(key=lambda one: (sizes.get(one["network"], one["parameters"]), one["network"],
                              one["chip"], one["step"], -one["batch"]))
@@ -35,6 +37,16 @@ def main():
   _, _, after = rest.partition(_END)
   files.write_text(_PAGE, f"{before}{_BEGIN}\n\n{tables(rows)}\n\n{_END}{after}")
   print(f"{len(rows)} results: {tpu_costs.FILE}, {_PAGE}")
+
+
+def with_kept(rows):
+  """Returns rows and, of the table that is there, those of other steps."""
+  new = {(one["network"], one["step"], one["chip"]) for one in rows}
+  with tpu_costs.FILE.open(newline="", encoding="utf-8") as file:
+    kept = [{**one, "batch": int(one["batch"]), "parameters": int(one["parameters"])}
+            for one in csv.DictReader(file)
+            if (one["network"], one["step"], one["chip"]) not in new]
+  return kept + rows
 
 
 def row(result):

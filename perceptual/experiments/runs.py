@@ -98,11 +98,8 @@ def trained_task(model_dir, params=(), *, data_dir):
   folder = model_dirs.ModelDir(model_dir)
   name_of_task = folder.read_task()["name"]
   tested = (name_of_task, "images", "class_subset")
-  for binding in params:
-    name, dot, _ = binding.partition("=")[0].strip().rpartition(".")
-    if dot and name.rpartition("/")[2] not in tested:
-      raise UserError(f"{binding.partition('=')[0].strip()} has no effect on a trained network: "
-                      f"its tests take bindings of {', '.join(tested)}.")
+  bound = [binding.partition("=")[0].strip() for binding in params]
+  _require_effect(bound, lambda name, _: name in tested, f"bindings of {', '.join(tested)}")
   if not folder.config.is_file():
     raise UserError(f"{folder.config} is missing: it says what the network was trained on.")
   with files.local_copy(folder.config) as local:
@@ -110,7 +107,20 @@ def trained_task(model_dir, params=(), *, data_dir):
   if config.task_name() != name_of_task:
     raise UserError(f"{folder.task} names the task {shown(name_of_task)}, {folder.config} "
                     f"{config.task_name()}: one of them is damaged.")
-  return config.task(data_dir)
+  task = config.task(data_dir)
+  options = (*task.tested_by, *task.architecture)  # of the latter `evaluation` says what they were
+  _require_effect(bound, lambda name, option: name != name_of_task or option in options,
+                  f"{name_of_task}.{f', {name_of_task}.'.join(task.tested_by)}")
+  return task
+
+
+def _require_effect(bound, takes, tested):
+  """Raises `UserError` unless a test of a task takes what is bound: `takes(name, option)` says."""
+  for binding in bound:
+    name, dot, option = binding.rpartition(".")
+    if dot and not takes(name.rpartition("/")[2], option):
+      raise UserError(
+          f"{binding} has no effect on a trained network: its tests take {tested}.")
 
 
 def configuration():

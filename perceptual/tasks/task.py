@@ -21,6 +21,7 @@ class Task(abc.ABC):
     best_by: the column of `metrics.csv` by which the best weights are kept, beginning with
       `validation_`.
     higher_is_better: whether that one is.
+    tested_by: its options, beside those of `architecture`, that a test of a trained network takes.
     notes: lines for people on what was left out or decided about the data.
   """
 
@@ -30,6 +31,7 @@ class Task(abc.ABC):
   measures: tuple
   best_by: str
   higher_is_better: bool
+  tested_by: tuple
   notes: tuple = ()
 
   @abc.abstractmethod

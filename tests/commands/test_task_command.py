@@ -90,11 +90,17 @@ def test_a_wrong_command_line_is_told(capsys, arguments, message):
   assert code == 2 and message in err
 
 
-def test_a_binding_without_effect_on_tests_is_refused(capsys, tmp_path):
+@pytest.mark.parametrize(("binding", "tested"), [
+    ("loss.mse = 2.0", "bindings of super_resolution, images, class_subset."),
+    ("super_resolution.blur = 2.0", "super_resolution.tests, super_resolution.metrics."),
+])
+def test_a_binding_without_effect_on_tests_is_refused(capsys, tmp_path, binding, tested):
   (tmp_path / "task.json").write_text('{"name": "super_resolution"}')
-  code, _, err = _run(capsys, "evaluate", f"--model_dir={tmp_path}", "--gin_param=loss.mse = 2.0")
+  (tmp_path / "config.gin").write_text(
+      "task.name = 'super_resolution'\nsuper_resolution.train = 'photographs'\n")
+  code, _, err = _run(capsys, "evaluate", f"--model_dir={tmp_path}", f"--gin_param={binding}")
   assert code == 1
-  assert "loss.mse has no effect on a trained network: its tests take bindings of super_" in err
+  assert f"{binding.split()[0]} has no effect on a trained network: its tests take {tested}" in err
 
 
 @pytest.mark.parametrize(("spoil", "message"), [

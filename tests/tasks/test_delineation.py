@@ -200,6 +200,7 @@ def test_a_folder_that_is_named_twice_is_tested_on_once(tasks, data_dir):
     ({"tolerance": -1}, "delineation.tolerance must be a whole number of at least 0"),
     ({"leak": 1.0}, "delineation.leak must be a number at least 0 and below 1"),
     ({"held_out": 3}, "roads has 3 tiles with imagery, of which delineation.held_out = 3"),
+    ({"validation": "roads"}, "delineation.validation is delineation.train, roads: name another"),
     ({"train": None}, "delineation.train is not given"),
     ({"tests": "roads"}, "delineation.tests must be a list of folders"),
     ({"tests": [5]}, r"delineation.tests must be a list of folders, not \[5\]"),

@@ -210,6 +210,7 @@ def test_small_photographs_are_enlarged_only_if_that_is_asked_for(data_dir):
     ({"train": None}, "super_resolution.train is not given"),
     ({"train": "nowhere"}, "There is no folder .*nowhere: give a folder of images; its path"),
     ({"train": "roads/nothing"}, "There is no folder"),
+    ({"validation": "photographs"}, "super_resolution.validation is super_resolution.train, pho"),
     ({"held_out": 6}, "photographs has 6 photographs, of which super_resolution.held_out = 6"),
     ({"scale": 3}, "Unknown scale 3. Available: 4, 8"),
     ({"side": 50}, "super_resolution.side must be a multiple of the scale 4, not 50"),

@@ -55,6 +55,7 @@ class Autoencoding(task.Task):
   measures = ("psnr",)
   best_by = "validation_loss"
   higher_is_better = False
+  tested_by = ("probe_epochs",)
 
   def __init__(self, source, images, *, code, probe_epochs):
     self._source = source

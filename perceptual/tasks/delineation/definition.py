@@ -9,6 +9,7 @@ import tensorflow as tf
 from perceptual import errors
 from perceptual.common import packages
 from perceptual.common.progress import plural
+from perceptual.common.progress import progress as progress_bar
 from perceptual.errors import UserError
 from perceptual.tasks import results, streams, task
 from perceptual.tasks.delineation import measures, network, tiles
@@ -48,6 +49,9 @@ def make(data_dir=None, *, train=None, validation=None, held_out=1, side=224, cr
     raise UserError(f"delineation.side must be a multiple of {network.DIVISOR}, not {side}.")
   if train is None:
     raise UserError("delineation.train is not given: name a folder of images and masks.")
+  if validation == train:
+    raise UserError(f"delineation.validation is delineation.train, {train}: name another folder, "
+                    "or set it to None to hold tiles out.")
   errors.require_names("delineation.tests", tests, what="folders")
   return Delineation(
       lambda: _split(train, validation, data_dir, side, held_out),
@@ -63,6 +67,7 @@ class Delineation(task.Task):
   measures = ("bce",)
   best_by = "validation_bce"
   higher_is_better = False
+  tested_by = ("side", "refinements", "tests", "tolerance")
 
   def __init__(self, load_split, tests, *, side, crops_per_tile, flip, refinements, leak,
                tolerance):
@@ -186,7 +191,8 @@ class Delineation(task.Task):
   def _result(self, source, protocol, model, examples, note=""):
     """Measures the network on `{name: (image, mask)}`."""
     rows, pictures = [], []
-    for name, (image, mask) in examples.items():
+    for name, (image, mask) in progress_bar(
+        examples.items(), description=f"testing on {source}, {protocol}"):
       inputs = tf.constant(image[np.newaxis], tf.float32) / 255.0
       output = self.outputs(model, inputs, training=False)[-1][1][0, :, :, 0].numpy()
       truth, found = mask[..., 0] > 127, output > measures.PREDICTED

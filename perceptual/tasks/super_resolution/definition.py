@@ -53,6 +53,9 @@ def make(data_dir=None, *, train=None, validation=None, held_out=100, limit=None
     raise UserError(f"super_resolution.side must be a multiple of the scale {scale}, not {side}.")
   if train is None:
     raise UserError("super_resolution.train is not given: name a folder of photographs.")
+  if validation == train:
+    raise UserError(f"super_resolution.validation is super_resolution.train, {train}: name other "
+                    "photographs, or set it to None to hold some out.")
   errors.require_names("super_resolution.tests", tests)
   _require_metrics(metrics)
 
@@ -74,6 +77,7 @@ class SuperResolution(task.Task):
   measures = ("psnr",)
   best_by = "validation_psnr"
   higher_is_better = True
+  tested_by = ("tests", "metrics")
 
   def __init__(self, load_split, tests, *, scale, side, blur, channels, metrics):
     self._load_split = load_split

@@ -24,6 +24,7 @@ import numpy as np
 from perceptual import errors
 from perceptual.common import packages
 from perceptual.common.progress import plural
+from perceptual.common.progress import progress as progress_bar
 from perceptual.loading import load_metric
 from perceptual.tasks import results
 from perceptual.tasks.super_resolution import bicubic, network, pairs
@@ -51,7 +52,8 @@ def test(model, test_sets, *, scale, metrics, progress):
     progress(f"testing on {name}: {plural(len(images.names), 'photograph')}")
     _require_sizes(name, images, network.LEAST_SIDE * scale)
     of_study, standard = [], []
-    for number, (photograph, grey) in enumerate(zip(images.names, images.greyscale)):
+    photographs = progress_bar(images.names, description=f"testing on {name}")
+    for number, (photograph, grey) in enumerate(zip(photographs, images.greyscale)):
       with _naming(f"{name}/{photograph}"):
         image = images.read(number)
         of_study.append(_study(model, image, scale))

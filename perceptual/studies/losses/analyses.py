@@ -147,8 +147,7 @@ def _mean(ranks):
 
 
 def _worth(score):
-  chosen = table.PRIMARY[score.task.partition(" ")[0]]
-  return score.mean if chosen.higher_is_better else -score.mean
+  return score.mean if table.primary_of(score.task).higher_is_better else -score.mean
 
 
 def _ranked(worth):

@@ -40,7 +40,7 @@ def layers(rows, baselines):
   figure, panels = _panels(len(tasks))
   for axes, task in zip(panels, tasks):
     of_task = [row for row in rows if row["task"] == task]
-    chosen = table.PRIMARY[task.partition(" ")[0]]
+    chosen = table.primary_of(task)
     for number, network in enumerate(networks):
       line = sorted((r for r in of_task if r["network"] == network and r["layer"]),
                     key=lambda r: r["layer"])
@@ -94,7 +94,7 @@ def accuracy(rows):
       found = [row for row in known if (row["task"], row["layer"]) == (task, number)]
       axes.scatter([analyses.IMAGENET_ACCURACY[r["network"]] for r in found],
                    [r["score"] for r in found], color=f"C{number - 1}", label=f"layer {number}")
-    axes.set(xlabel="ImageNet accuracy, %", ylabel=table.PRIMARY[task.partition(" ")[0]].label,
+    axes.set(xlabel="ImageNet accuracy, %", ylabel=table.primary_of(task).label,
              title=task.replace("_", " "))
   _add_legend(figure, panels)
   return figure

@@ -49,6 +49,9 @@ def write(study, folder, *, report=print):
     tables.write_csv(output / f"{name}.csv", rows)
     shown = [row for row in rows if name != "paired" or _is_primary(row)]
     report(f"{name.replace('_', ' ')}\n{_text(shown)}\n")
+  for task in dict.fromkeys(score.task for score in primary):
+    chosen = table.primary_of(task)
+    report(f"score: of {task} {chosen.label} ({chosen.protocol}, {chosen.measure})")
   drawn = figures.draw_all(ranks, table.baselines(path), output)
   sheets = _sheets(folder, finished, output)
   report("Written: " + "  ".join(map(str, [output, *(p.name for p in drawn + sheets)])))
@@ -76,7 +79,7 @@ def _sheets(folder, runs, output):
 
 
 def _is_primary(row):
-  chosen = table.PRIMARY[row["task"].partition(" ")[0]]
+  chosen = table.primary_of(row["task"])
   return (row["protocol"], row["measure"]) == (chosen.protocol, chosen.measure)
 
 

@@ -47,6 +47,11 @@ PRIMARY = {
 }
 
 
+def primary_of(task):
+  """Returns the `Primary` of a task, whose name what varies in it may follow, as ` scale=8`."""
+  return PRIMARY[task.partition(" ")[0]]
+
+
 @dataclasses.dataclass(frozen=True)
 class Score:
   """What one loss came to in one measure.
@@ -159,7 +164,7 @@ def primary(scores):
   """Returns the scores by which losses are ranked: those of `PRIMARY`, averaged over test sets."""
   found = {}
   for score in scores:
-    chosen = PRIMARY[score.task.partition(" ")[0]]
+    chosen = primary_of(score.task)
     if (score.protocol, score.measure) == (chosen.protocol, chosen.measure):
       found.setdefault((score.task, score.network, score.tap), []).append(score)
   averaged = [

@@ -123,6 +123,7 @@ def test_tables_figures_and_sheets_are_written(collected):
           "paired.csv", "figure_ranks.png", "figure_layers.pdf"} <= names
   assert "sheet_photographs-standard-0.png" in names
   assert "mean ranks" in "".join(said)
+  assert "score: of super_resolution PSNR of luma, dB (standard, psnr)" in said
   scores = table.primary(table.read(collected[1].path / "collected_tasks.csv"))
   assert [(score.loss, len(score.values)) for score in scores] == [
       ("pixels", 2), ("gaussian-resnet2 stem", 2)]

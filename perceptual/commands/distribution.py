@@ -99,7 +99,8 @@ def strategy(flag_values):
     made = distribute_utils.get_distribution_strategy(
         name, num_gpus=wanted, tpu_address=_tpu_address(flag_values))
   except (ValueError, TypeError, KeyError, OSError, RuntimeError, tf.errors.OpError) as error:
-    raise errors.UserError(f"--distribution_strategy={name} is not possible here: "
+    which = f" --tpu={flag_values.tpu}" if flag_values.tpu else ""
+    raise errors.UserError(f"--distribution_strategy={name}{which} is not possible here: "
                            f"{errors.first_line(error)}") from None
   if threading.current_thread() is threading.main_thread():
     # With several workers TensorFlow has taken SIGTERM for itself, and would only note it.

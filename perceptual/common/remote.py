@@ -61,7 +61,7 @@ def path(text):
 
   known = [name for name in SCHEMES if name in tf.io.gfile.get_registered_schemes()]
   if scheme not in known:
-    raise UserError(f"{address}: of addresses, only {packages.listed(_with_slashes(known), 'and')} "
+    raise UserError(f"{text}: of addresses, only {packages.listed(_with_slashes(known), 'and')} "
                     "can be read and written. Mount the folder, or copy it.")
   if not rest:
     raise UserError(f"{text} names no bucket.")

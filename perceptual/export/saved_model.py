@@ -64,6 +64,7 @@ def export(metric, export_dir, *, overwrite=False, warm_up_sizes=()):
       export_dir.parent.mkdir(parents=True, exist_ok=True)
       _recover(export_dir)
     with files.staging(files.temporary(export_dir)) as beside:
+      beside.mkdir(exist_ok=True)  # where that is not possible, TensorFlow tells less
       _save(metric, text, beside)
       if warm_up_sizes:
         warm_up.write(beside, warm_up_sizes)

@@ -1,5 +1,6 @@
 """The test of a network that was trained for a task, from its folder."""
 
+from perceptual.common import precision
 from perceptual.errors import UserError
 from perceptual.tasks import results
 from perceptual.training import model_dir
@@ -28,7 +29,8 @@ def evaluate(path, task, *, checkpoint="best_score", seed=0, output_dir=None, pr
   folder = model_dir.ModelDir(path)
   model, step = load(folder, task, checkpoint)
   progress(f"the network of step {step:,} ({checkpoint})")
-  found = task.test(model, seed=seed, progress=progress)
+  with precision.full_float32():
+    found = task.test(model, seed=seed, progress=progress)
   return found, results.write(found, folder.path / FOLDER if output_dir is None else output_dir)
 
 

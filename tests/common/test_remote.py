@@ -36,7 +36,8 @@ def test_an_address_with_one_slash_is_refused_as_it_was_given(monkeypatch, tmp_p
   assert files.place("gs:/x") == pathlib.Path("gs:/x")
 
 
-@pytest.mark.parametrize("address", ["ram://x", "https://example.com/a", "s3://bucket/run"])
+@pytest.mark.parametrize("address", ["ram://x", "https://example.com/a", "s3://bucket/run",
+                                     "file:///tmp/x"])
 def test_what_tensorflow_cannot_reach_is_refused_by_name(address):
   with pytest.raises(UserError, match=f"^{address}: of addresses, only gs:// can be read and"):
     files.place(address)

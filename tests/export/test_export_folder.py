@@ -32,7 +32,7 @@ def _metric(step):
 def quick(monkeypatch):
   """A metric, and an export that writes two files instead of a SavedModel."""
   def save(module, path, signatures):
-    pathlib.Path(path).mkdir()
+    pathlib.Path(path).mkdir(exist_ok=True)
     (pathlib.Path(path) / "saved_model.pb").write_text("graph")
 
   monkeypatch.setattr(saved_model, "ServedMetric", lambda *args: mock.Mock())
@@ -89,6 +89,12 @@ def test_something_else_is_never_replaced(quick, tmp_path, overwrite):
   with pytest.raises(UserError, match=r"file/below cannot be written: .*/file is not a directory"):
     saved_model.export(quick, tmp_path / "file" / "below", overwrite=overwrite)
   assert _snapshot(tmp_path) == before
+
+
+@pytest.mark.skipif(not pathlib.Path("/proc/self").exists(), reason="/proc, of Linux")
+def test_a_folder_that_cannot_be_made_is_named(quick):
+  with pytest.raises(UserError, match=r"^/proc/metric cannot be written: "):
+    saved_model.export(quick, "/proc/metric")
 
 
 @pytest.mark.parametrize("error", [RuntimeError("bug"), KeyboardInterrupt(),

@@ -30,6 +30,9 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # of file systems that 
 def held(folder):
   """Returns a context in which this process alone writes to a folder.
 
+  The context yields a function without arguments, which returns whether that still holds: not if
+  the folder or the file was removed meanwhile.
+
   The lock is the kernel's (flock) on a file that names the process and its host, so that of a
   process that was killed is free at once. Where a file system has no such locks, the file alone
   counts: it is taken over if its process was of this host, or of this container, and has ended.
@@ -41,8 +44,8 @@ def held(folder):
     UserError: another process holds the lock; or the folder cannot be written.
   """
   if remote.is_remote(folder):
-    with _held_by_file_alone(folder / FILE):
-      yield
+    with _held_by_file_alone(folder / FILE) as is_held:
+      yield is_held
     return
   path = pathlib.Path(folder) / FILE
   try:
@@ -50,7 +53,7 @@ def held(folder):
   except OSError as error:
     raise UserError(f"{path} cannot be written: {error.strerror}.") from None
   try:
-    yield
+    yield lambda: _lies_at(path, descriptor)
   finally:
     if _lies_at(path, descriptor):
       path.unlink(missing_ok=True)
@@ -101,7 +104,7 @@ def _held_by_file_alone(path):
   if found != ours:
     _refuse_other(path, _holder(found))
   try:
-    yield
+    yield lambda: _read(path) == ours
   finally:
     if _read(path) == ours:  # else it was removed, as messages say, and another process has it
       path.unlink(missing_ok=True)

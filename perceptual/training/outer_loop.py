@@ -57,6 +57,7 @@ class OuterLoop:
     self._is_chief = self._strategy.extended.should_checkpoint  # of several workers, one
     self._stops = stops.Stops(settings, steps)
     self._last_means = {}
+    self._is_alone = lambda: True
 
   @property
   def is_complete(self):
@@ -80,8 +81,8 @@ class OuterLoop:
     with self._alone(), stopping.StopRequest() as self._stop:
       self._checkpoints.begin(self._peaks())
       self._progress_file = progress_file.ProgressFile(
-          self.folder.progress, write=self._is_chief, step=self.first_step, steps=self.steps,
-          last_checkpoint=self._checkpoints.last_name)
+          self.folder.progress, may_write=lambda: self._is_chief and self._is_alone(),
+          step=self.first_step, steps=self.steps, last_checkpoint=self._checkpoints.last_name)
       with self._progress_file.states(), resuming.ended_by_lost_workers(self._strategy):
         if self.is_complete:
           self._tidy()
@@ -117,7 +118,7 @@ class OuterLoop:
 
   @contextlib.contextmanager
   def _locked(self):
-    with locks.held(self.folder.path):
+    with locks.held(self.folder.path) as self._is_alone:
       if self._checkpoints.newest_step() != (self.first_step or None):
         raise UserError(f"Another process has trained in {self.folder.path} meanwhile: give the "
                         "command again to go on from there.")
@@ -138,6 +139,7 @@ class OuterLoop:
       self._progress.start(self._step)
       self._target = step
       controller.train(step, checkpoint_at_completion=False)
+      self._require_alone()
       if self._stops.is_evaluated(step):
         self._evaluate(controller)
       self._keep(step)
@@ -145,6 +147,12 @@ class OuterLoop:
       # Of the last stretch too: all workers of a study are then to end before its next run.
       if self._stop.of_any_worker(self._strategy) and step < self.steps:
         self._end_early()
+
+  def _require_alone(self):
+    """Raises `UserError` if the folder is no longer this run's to write to."""
+    if not self._is_alone():
+      raise UserError(f"{self.folder.path} was removed, or another process has taken it over: this "
+                      "one writes nothing more to it.")
 
   def _keep(self, step):
     """Keeps the weights of a step, if that was asked for."""

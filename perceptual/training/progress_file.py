@@ -24,10 +24,10 @@ SECONDS = 10.0  # between two writes at most
 class ProgressFile:
   """The file of a run, or of one of its workers that does not write."""
 
-  def __init__(self, path, *, write=True, **facts):
-    """Takes the file, and what is known so far."""
+  def __init__(self, path, *, may_write=lambda: True, **facts):
+    """Takes the file, what says whether it may be written, and what is known so far."""
     self._path = path
-    self._write = write
+    self._may_write = may_write
     self._facts = {"state": "training", **facts}
     self._written = None
 
@@ -41,7 +41,7 @@ class ProgressFile:
     """Writes the file, with further facts."""
     self._facts.update(facts)
     self._written = time.monotonic()
-    if self._write:
+    if self._may_write():
       now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
       files.write_text(self._path, json.dumps({**self._facts, "time": now}, indent=1) + "\n")
 

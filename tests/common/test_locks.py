@@ -83,9 +83,12 @@ def test_what_is_not_a_lock_of_ours_is_taken_over(tmp_path, no_flock, content):
 
 def test_without_locks_that_of_another_stays(tmp_path, no_flock):
   """Who thinks a process dead, and removes its lock as the message says, may take its place."""
-  with locks.held(tmp_path):
+  with locks.held(tmp_path) as is_held:
+    assert is_held()
     (tmp_path / locks.FILE).unlink()
+    assert not is_held()
     (tmp_path / locks.FILE).write_text("another's")
+    assert not is_held()
   assert (tmp_path / locks.FILE).read_text() == "another's"
 
 

@@ -155,8 +155,10 @@ def test_the_lock_of_a_killed_process_is_taken_over_on_its_host(run, bucket, abo
 
 def test_the_lock_of_another_is_left_to_it(run, bucket):
   """Who thinks a process dead, and removes its lock as the message says, may take its place."""
-  with locks.held(run):
+  with locks.held(run) as is_held:
+    assert is_held()
     bucket.put("run/.lock", b"another's")
+    assert not is_held()
   assert bucket.get("run/.lock") == b"another's"
 
 

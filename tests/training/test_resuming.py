@@ -205,6 +205,24 @@ def test_a_second_writer_is_refused(make, trained):
   assert _contents(trained) == before
 
 
+def test_a_run_whose_folder_was_removed_writes_nothing_to_the_one_in_its_place(make):
+  """As after `rm -r`, and the same command again, while the first still trains."""
+  run = make(train_steps=8)
+  report, place = run._after_loop, run.folder.path
+
+  def after_loop(means):
+    if place.exists() and run._step:
+      shutil.rmtree(place)
+      place.mkdir()
+      (place / "of another").touch()
+    return report(means)
+
+  run._after_loop = after_loop
+  with pytest.raises(UserError, match=r"was removed, or another process has taken it over: this o"):
+    run.train()
+  assert [path.name for path in place.iterdir() if path.name != "tensorboard"] == ["of another"]
+
+
 def test_a_run_that_another_process_has_gone_on_with_is_not_overwritten(make, trained):
   late = make(train_steps=8)
   make(train_steps=8).train()

@@ -202,8 +202,8 @@ def _plan():
     path = folder.path / "plan.csv"
     files.write_csv(path, *plan_text.as_csv_rows(planned))
     print(f"Every number, and the hours on every device: {path}")
-  if sizes := plan_text.sizes(planned):
-    print(sizes)
+  for text in filter(None, (plan_text.sizes(planned), plan_text.missing_weights(planned))):
+    print(text)
 
 
 def _run():

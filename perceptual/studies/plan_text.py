@@ -4,6 +4,7 @@ import statistics
 
 from perceptual.common.text_table import aligned
 from perceptual.data.labelled import imagenet64
+from perceptual.metrics import listing, registry
 from perceptual.studies import definition, planning, study_dir, tpu_costs
 from perceptual.studies.devices import DEVICES
 from perceptual.training import records
@@ -97,6 +98,18 @@ def sizes(planned):
     return ""
   return (f"Sizes: ImageNet's {imagenet64.PUBLISHED_SIZES['train']:,} images of 1,000 classes, as "
           "no --data_dir was given; with --data_dir=DIR those of the prepared data.")
+
+
+def missing_weights(planned):
+  """Returns for which losses this machine lacks the weights, as text; empty if for none."""
+  losses = dict.fromkeys(one.run.network for one in planned if one.run.has_loss)
+  specs = [spec for name in losses if (spec := registry.find(name)) is not None]
+  missing = [spec for spec in specs if not spec.weights_available]
+  if not missing:
+    return ""
+  names = ", ".join(spec.name for spec in missing)
+  return (f"Weights that are missing on this machine: {names}; to get those of the first: "
+          f"{listing.how_to_get(missing[0])}")
 
 
 def check(planned, folder, name, device):

@@ -1,6 +1,7 @@
 """Plans: costs by hand, refused values found, estimates beside what was measured."""
 
 import dataclasses
+import types
 
 import pytest
 
@@ -156,3 +157,16 @@ def test_published_sizes_are_told_where_they_were_taken(write, base):
   assert plan_text.sizes(planned) == (
       "Sizes: ImageNet's 1,281,167 images of 1,000 classes, as no --data_dir was given; with "
       "--data_dir=DIR those of the prepared data.")
+
+
+def test_losses_without_their_weights_are_told(monkeypatch, tmp_path):
+  monkeypatch.setenv("PERCEPTUAL_WEIGHTS", str(tmp_path))
+
+  def told(*losses):
+    return plan_text.missing_weights([types.SimpleNamespace(run=types.SimpleNamespace(
+        has_loss=True, network=name)) for name in losses])
+
+  assert told("pixels", "gaussian-alexnet", "perceptual", "../runs/resnet6") == ""
+  assert told("pixels", "alexnet", "vgg16", "alexnet") == (
+      "Weights that are missing on this machine: alexnet, vgg16; to get those of the first: "
+      "perceptual convert --network=alexnet --download")

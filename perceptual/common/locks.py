@@ -77,7 +77,10 @@ def _locked(path):
 
 def _lies_at(path, descriptor):
   """Whether the file that was opened is still that of its name."""
-  return os.path.exists(path) and os.path.samestat(os.fstat(descriptor), os.stat(path))
+  try:
+    return os.path.samestat(os.fstat(descriptor), os.stat(path))
+  except FileNotFoundError:
+    return False
 
 
 def _lock(descriptor, path):

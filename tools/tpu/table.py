@@ -40,13 +40,15 @@ def main():
 
 
 def with_kept(rows):
-  """Returns rows and, of the table that is there, those of other steps."""
-  new = {(one["network"], one["step"], one["chip"]) for one in rows}
+  """Returns rows and, of the table that is there, those of other steps, chips and batches."""
+  def identity(one):
+    return one["network"], one["step"], one["chip"], one["batch"]
+
   with tpu_costs.FILE.open(newline="", encoding="utf-8") as file:
-    kept = [{**one, "batch": int(one["batch"]), "parameters": int(one["parameters"])}
-            for one in csv.DictReader(file)
-            if (one["network"], one["step"], one["chip"]) not in new]
-  return kept + rows
+    there = [{**one, "batch": int(one["batch"]), "parameters": int(one["parameters"])}
+             for one in csv.DictReader(file)]
+  new = {identity(one) for one in rows}
+  return [one for one in there if identity(one) not in new] + rows
 
 
 def row(result):

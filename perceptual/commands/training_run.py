@@ -16,6 +16,6 @@ def carry_out(run, *, dry_run, done="trained"):
     print(f"Dry run: nothing was {done} or written.")
     return
   if run.is_complete:
-    print(f"This run is complete: nothing was {done} or written.")
+    print(f"This run is complete: nothing was {done}.")
   run.train(config=runs.configuration())
-  print(run.summary())
+  print("\n".join([run.summary(), *run.lost_weights()]))

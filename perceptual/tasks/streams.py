@@ -10,6 +10,7 @@ import re
 import numpy as np
 import tensorflow as tf
 
+from perceptual.data import pipelines
 from perceptual.data.labelled import classification
 from perceptual.errors import UserError
 
@@ -32,17 +33,14 @@ def train_batches(read, signature, size, *, batch_size, seed, first_step, shard)
   stream = classification.shuffled_epochs(
       tf.data.Dataset.range(size), size, seed=seed, first=first, buffer=size)
   stream = stream.enumerate(start=first).shard(shard_count, shard_index)
-  stream = stream.map(
-      _reading(lambda position, number: read(number, np.random.default_rng([seed, position])),
-               signature),
-      num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-  return stream.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+  stream = pipelines.mapped(stream, _reading(
+      lambda position, number: read(number, np.random.default_rng([seed, position])), signature))
+  return pipelines.batched(stream, batch_size)
 
 
 def validation_batches(read, signature, size, *, batch_size, shard, replicas):
   """Returns the examples once, in padded batches; `read` takes the number alone."""
-  examples = tf.data.Dataset.range(size).map(
-      _reading(read, signature), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+  examples = pipelines.mapped(tf.data.Dataset.range(size), _reading(read, signature))
   return classification.padded_batches(examples, size, batch_size, shard, replicas)
 
 

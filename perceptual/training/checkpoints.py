@@ -108,12 +108,22 @@ class Checkpoints:
       step: the step at which the evaluations have their best value.
       value: that value.
     """
-    kept, kept_value = self._best[name]
-    if step not in (kept, self._step):
-      instead = "nothing is kept" if kept is None else (
-          f"the weights kept are of step {kept}, {kept_value:.1f}")
-      warnings.warn(f"{self._folder.checkpoint(name)}: the best evaluation was {value:.1f} at step "
-                    f"{step}; {instead}, and the best from here on will be.", stacklevel=2)
+    if step == self.kept_step(name):
+      return
+    then = ("and will be again, from the last checkpoint" if step == self._step else
+            "and the best from here on will be")
+    warnings.warn(f"{self._folder.checkpoint(name)}: the best evaluation was {value:.1f} at step "
+                  f"{step}; {self.kept(name)}, {then}.", stacklevel=2)
+
+  def kept_step(self, name):
+    """Returns the step of the weights that are kept under a name; None if there are none."""
+    return self._best[name][0]
+
+  def kept(self, name):
+    """Returns what is kept under a name, in words."""
+    step, value = self._best[name]
+    return "nothing is kept" if step is None else (
+        f"the weights kept are of step {step}, {value:.1f}")
 
   def begin(self, best):
     """Makes the folder fit the step at which the run is resumed; it must be locked.
@@ -135,9 +145,12 @@ class Checkpoints:
           checkpoint_files.remove(folder, step)
       checkpoint_files.keep_newest(folder)
       checkpoint_files.add_records(folder)
-    for name, (step, value) in best.items():
-      if step == self._step != self._best[name][0]:
-        self.keep_best(name, value)
+    for name in self.lost_but_here(best):
+      self.keep_best(name, best[name][1])
+
+  def lost_but_here(self, best):
+    """Returns the names of those best weights, as of `begin`, that are lost but were restored."""
+    return [name for name, (step, _) in best.items() if step == self._step != self.kept_step(name)]
 
   def require_finite(self):
     """Raises `UserError` if a weight is NaN or infinite: no such weights are ever saved."""

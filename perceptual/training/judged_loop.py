@@ -91,6 +91,7 @@ class JudgedLoop(outer_loop.OuterLoop):
           resamples=settings.score_resamples)
       if judged_set is self.judged_set:
         steering = self._steering_scores(distances)
+    self._require_alone()
     self._scores_file.append(self._step, rows)
     return steering
 

@@ -91,6 +91,12 @@ class OuterLoop:
           self._train()
     return self._metrics.rows
 
+  def lost_weights(self):
+    """Returns which best weights are not kept, as lines of text for people."""
+    return [f"Not kept: the weights of step {step}; {self._checkpoints.kept(name)}."
+            for name, (step, _) in self._peaks().items()
+            if self._is_chief and step != self._checkpoints.kept_step(name)]
+
   def replica_steps(self):
     """Returns what one replica runs, `{name: (tf.function, spec of its batch)}`.
 
@@ -100,8 +106,9 @@ class OuterLoop:
 
   def _is_untidy(self):
     """Whether a complete run has lost something, or was killed after its last step."""
-    return self._metrics.was_rebuilt or (
-        self._is_chief and (self.folder.path / locks.FILE).exists())
+    return self._metrics.was_rebuilt or (self._is_chief and (
+        bool(self._checkpoints.lost_but_here(self._peaks()))
+        or (self.folder.path / locks.FILE).exists()))
 
   def _tidy(self):
     """Completes what a complete run lacks."""
@@ -160,6 +167,7 @@ class OuterLoop:
       self._checkpoints.keep_step()
 
   def _save_last(self):
+    self._require_alone()
     self._checkpoints.save_last(self._notes())
     self._progress_file.write(last_checkpoint=self._checkpoints.last_name)
 
@@ -267,6 +275,7 @@ class OuterLoop:
         raise self._checkpoints.diverged(f"the {name.replace('_', ' ')} is {value}")
     self._checkpoints.require_finite()  # some kernels of ReLU make 0 of NaN, which hides it
     means.update(self._further_measures())
+    self._require_alone()
     row = {"step": self._step, "epoch": round(self._step / self.steps_per_epoch, 4),
            **{key: float(value) for key, value in {**self._last_means, **means}.items()}}
     self._metrics.append(row)

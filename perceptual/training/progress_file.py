@@ -7,7 +7,7 @@
 `failed`; of a process that was killed it stays `training`, with an old `time`. `step` is the last
 one reported, and there are the means of its line of progress, such as `loss` and
 `images_per_second`; `seconds_left` comes with the second line. The file is written whole every
-`SECONDS` and at each save, and never read by the run itself.
+`SECONDS` and at each save. The run itself reads of it only whether it had ever saved.
 """
 
 import contextlib
@@ -19,6 +19,14 @@ from perceptual import errors
 from perceptual.common import files
 
 SECONDS = 10.0  # between two writes at most
+
+
+def last_checkpoint(path):
+  """Returns the `last_checkpoint` that a file names; None if it is not there or says nothing."""
+  try:
+    return json.loads(path.read_text("utf-8"))["last_checkpoint"]
+  except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    return None
 
 
 class ProgressFile:

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from perceptual import errors
 from perceptual.errors import UserError
-from perceptual.training import records
+from perceptual.training import progress_file, records
 
 # Another network, other images or another score make another run, as does another way to learn a
 # metric, another task or another loss: weights do not fit, or what was best cannot be compared. The
@@ -87,14 +87,17 @@ def refuse_lost_checkpoints(folder, last):
     folder: `model_dir.ModelDir`.
     last: the path of the last checkpoint, or None.
   """
-  try:
-    rows = records.read_metrics(folder.metrics)
-  except UserError:  # with a checkpoint that is put right, without one it says nothing
+  if last is not None:
     return
-  if last is None and sum(row["step"] > 0 for row in rows) > 1:  # it saves after each evaluation
-    raise UserError(
-        f"{folder.path} has lost checkpoints/last: metrics.csv has step {rows[-1]['step']}. "
-        "Nothing was changed: put it back, or choose another --model_dir.")
+  saved = progress_file.last_checkpoint(folder.progress)
+  tells = saved and f"progress.json names {saved}"
+  with contextlib.suppress(UserError):  # a damaged file says nothing
+    rows = records.read_metrics(folder.metrics)
+    if sum(row["step"] > 0 for row in rows) > 1:  # it saves after each evaluation
+      tells = f"metrics.csv has step {rows[-1]['step']}"
+  if tells:
+    raise UserError(f"{folder.path} has lost checkpoints/last: {tells}. Nothing was changed: put "
+                    "it back, or choose another --model_dir.")
 
 
 def check_workers(step, strategy):

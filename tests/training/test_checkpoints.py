@@ -328,7 +328,8 @@ def test_best_weights_that_are_lost_are_kept_again_where_they_are_the_last(folde
   trainer = _trainer()
   kept = checkpoints.Checkpoints(folder, trainer)
   kept.restore()
-  kept.check_best("best_score", 10, 60.0)  # no warning
+  with pytest.warns(UserWarning, match="nothing is kept, and will be again, from the last"):
+    kept.check_best("best_score", 10, 60.0)
   kept.begin({"best_score": (10, 60.0), "best_accuracy": (5, 20.0)})
   folder.write_network(*NETWORK)
   model, *_, step = model_dir.load_network(folder.path)

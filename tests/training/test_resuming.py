@@ -205,19 +205,20 @@ def test_a_second_writer_is_refused(make, trained):
   assert _contents(trained) == before
 
 
-def test_a_run_whose_folder_was_removed_writes_nothing_to_the_one_in_its_place(make):
-  """As after `rm -r`, and the same command again, while the first still trains."""
+@pytest.mark.parametrize("during", ["_after_loop", "_judged_pass"])
+def test_a_run_whose_folder_was_removed_writes_nothing_to_the_one_in_its_place(make, during):
+  """As after `rm -r`, and the same command again, while the first still trains or scores."""
   run = make(train_steps=8)
-  report, place = run._after_loop, run.folder.path
+  go_on, place = getattr(run, during), run.folder.path
 
-  def after_loop(means):
+  def removed_and_made_anew(*args):
     if place.exists() and run._step:
       shutil.rmtree(place)
       place.mkdir()
       (place / "of another").touch()
-    return report(means)
+    return go_on(*args)
 
-  run._after_loop = after_loop
+  setattr(run, during, removed_and_made_anew)
   with pytest.raises(UserError, match=r"was removed, or another process has taken it over: this o"):
     run.train()
   assert [path.name for path in place.iterdir() if path.name != "tensorboard"] == ["of another"]
@@ -232,13 +233,33 @@ def test_a_run_that_another_process_has_gone_on_with_is_not_overwritten(make, tr
   assert _contents(trained) == before
 
 
-def test_a_lost_last_checkpoint_is_not_started_over(make, trained):
-  make(train_steps=8).train()
+@pytest.mark.parametrize("steps, tells", [
+    (4, "progress.json names checkpoints/last/step-4"), (8, "metrics.csv has step 8")])
+def test_a_lost_last_checkpoint_is_not_started_over(make, trained, steps, tells):
+  """Also not after a single evaluation, before which a run may have been killed."""
+  make(train_steps=steps).train()
   shutil.rmtree(trained / "checkpoints" / "last")
   before = _contents(trained)
-  with pytest.raises(UserError, match=r"has lost checkpoints/last: metrics.csv has step 8"):
+  with pytest.raises(UserError, match=f"has lost checkpoints/last: {tells}"):
     make(train_steps=12)
   assert _contents(trained) == before
+
+
+def test_best_weights_that_are_lost_are_kept_again_or_told(make, trained):
+  make(train_steps=8).train()
+  rows = records.read_metrics(trained / "metrics.csv")
+  assert records.peak(rows, "validation_accuracy")["step"] == 4
+  assert records.peak(rows, "score/local")["step"] == 8
+  for name in ("best_score", "best_accuracy"):
+    shutil.rmtree(trained / "checkpoints" / name)
+  with pytest.warns(UserWarning) as warned:
+    run = make(train_steps=8)
+  told = sorted(str(one.message).partition("at step ")[2] for one in warned)
+  assert told == ["4; nothing is kept, and the best from here on will be.",
+                  "8; nothing is kept, and will be again, from the last checkpoint."]
+  run.train()
+  assert run.lost_weights() == ["Not kept: the weights of step 4; nothing is kept."]
+  assert run.folder.latest("best_score").endswith("step-8")
 
 
 def test_a_damaged_newer_checkpoint_costs_an_interval_and_nothing_else(make):

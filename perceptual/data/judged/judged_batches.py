@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from perceptual.data import pipelines
 from perceptual.data.labelled import classification
 
 
@@ -29,8 +30,7 @@ def train_batches(judged_set, *, batch_size, seed, first_step=0, shuffle_buffer=
   stream = classification.shuffled_epochs(
       _mixed(judged_set, seed), judged_set.size, seed=seed,
       first=first_step * batch_size * count, buffer=shuffle_buffer)
-  stream = stream.shard(count, index)
-  return stream.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+  return pipelines.batched(stream.shard(count, index), batch_size)
 
 
 def _mixed(judged_set, seed):

@@ -6,7 +6,7 @@
 import numpy as np
 import tensorflow as tf
 
-from perceptual.data import tfds_files
+from perceptual.data import pipelines, tfds_files
 from perceptual.data.judged.triplet_records import ANSWERS
 
 
@@ -61,7 +61,7 @@ def images(examples, keys, *, size, count, cache_bytes):
     return found if size is None else {
         key: _resized(image, size) for key, image in found.items()}
 
-  alone = examples.map(images_alone, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+  alone = pipelines.mapped(examples, images_alone)
   one = sum(spec.shape.num_elements() for spec in alone.element_spec.values())
   return alone.cache() if one * count <= cache_bytes else alone
 

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from perceptual import errors
+from perceptual.data import pipelines
 from perceptual.data.labelled import augment, class_subsets
 
 # Decoded 64x64 images take 12 KB each: up to this many are kept in memory (1.2 GB).
@@ -270,11 +271,10 @@ def train_batches(images, *, batch_size, seed, first_step=0, augmentation=None,
 
   stored = images.examples("train")
   if cache:
-    stored = stored.map(decoded, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).cache()
+    stored = pipelines.mapped(stored, decoded).cache()
   stream = shuffled_epochs(stored, size, seed=seed, first=first, buffer=shuffle_buffer)
   stream = stream.enumerate(start=first).shard(shard_count, shard_index)
-  stream = stream.map(varied, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-  return stream.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+  return pipelines.batched(pipelines.mapped(stream, varied), batch_size)
 
 
 def shuffled_epochs(dataset, size, *, seed, first, buffer):
@@ -298,8 +298,7 @@ def validation_batches(images, *, batch_size, augmentation=None, shard=(0, 1), r
     image = augmentation.evaluation(images.decode(example["image"]))
     return {"image": image, "label": example["label"]}
 
-  dataset = images.examples("validation").map(
-      decoded, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+  dataset = pipelines.mapped(images.examples("validation"), decoded)
   return padded_batches(dataset, images.sizes["validation"], batch_size, shard, replicas)
 
 
@@ -324,4 +323,4 @@ def padded_batches(dataset, size, batch_size, shard=(0, 1), replicas=1):
   padding = {key: tf.zeros(spec.shape, spec.dtype) for key, spec in dataset.element_spec.items()}
   padding["index"] = tf.constant(-1, tf.int64)
   dataset = dataset.concatenate(tf.data.Dataset.from_tensors(padding).repeat()).take(padded_size)
-  return dataset.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+  return pipelines.batched(dataset, batch_size)

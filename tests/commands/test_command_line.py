@@ -277,11 +277,12 @@ def test_a_fault_of_the_machine_is_one_line_and_status_1(apples, capsys, error, 
   assert err.count("\n") == 1
 
 
-def test_a_fault_of_the_machine_as_tensorflow_tells_it(apples, capsys):
+@pytest.mark.parametrize("device", ["", "_device_/job:localhost/replica:0/task:0/device:CPU:0"])
+def test_a_fault_of_the_machine_as_tensorflow_tells_it(apples, capsys, device):
   tf = pytest.importorskip("tensorflow")
   error = tf.errors.ResourceExhaustedError(
-      None, None, "{{function_node __wrapped__SaveV2}} /runs/a/step-4_temp/part; No space left on "
-      "device [Op:SaveV2]")
+      None, None, f"{{{{function_node __wrapped__SaveV2{device}}}}} /runs/a/step-4_temp/part; No "
+      "space left on device [Op:SaveV2]")
   assert _run(_raising(error), apples, "--basket=b") == 1
   assert capsys.readouterr().err.startswith(
       "error: /runs/a/step-4_temp/part: No space left on device. What")

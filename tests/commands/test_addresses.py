@@ -175,7 +175,8 @@ def _killed_after_its_first_save(run, monkeypatch, *command):
 
   with monkeypatch.context() as patched:
     patched.setattr(outer_loop.OuterLoop, "_save_last", save_and_end)
-    run(*command, status=130)
+    _, last = run(*command, status=130)
+  assert last == "interrupted; give the same command again to go on"
 
 
 def _exported(run, monkeypatch):

@@ -177,6 +177,15 @@ def test_an_interruption_is_one_line_and_status_130(apples, capsys):
   assert capsys.readouterr() == ("", "interrupted\n")
 
 
+def test_an_interruption_says_where_the_same_command_goes_on(apples, capsys):
+  def main(argv):
+    with command_line.resumable():
+      raise KeyboardInterrupt
+
+  assert _run(main, apples, "--basket=b") == 130
+  assert capsys.readouterr().err == "interrupted; give the same command again to go on\n"
+
+
 def test_a_bug_keeps_its_traceback(apples):
   with pytest.raises(ZeroDivisionError):
     command_line.run(lambda argv: 1 / 0, apples, _DOC, ["apples", "--basket=b"])

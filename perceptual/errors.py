@@ -10,6 +10,12 @@ _QUOTED.maxstring = _QUOTED.maxother = 200
 
 _SUGGESTIONS = 5
 
+# What TensorFlow says before what happened: on which device, or in which place of a graph.
+_DEVICE = re.compile(r"(?:\{\{\w+ [^}]*\}\}\s*)+")
+_GRAPH = "Graph execution error:"
+_PLACES = re.compile(r'Detected at node |File "|<stack traces unavailable>|\d+ root error')
+_NUMBER = re.compile(r"^\(\d+\) [A-Z_]+: ")  # of an error among several
+
 STOPPED = 75  # EX_TEMPFAIL of sysexits.h: try again later
 
 
@@ -89,11 +95,20 @@ def require_options(what, given, available):
 def first_line(error):
   """Returns the first line of another exception's message, to quote in a `UserError`.
 
-  Keras says first where it was, and then in bold what happened: the latter is taken.
+  Keras says first where it was, and then in bold what happened: the latter is taken. So it is of
+  what TensorFlow says.
   """
-  lines = [line for line in re.sub(r"\x1b\[\d*m", "", str(error)).splitlines()
-           if line.strip() and not line.startswith("Exception encountered when calling")]
-  return lines[0].strip() if lines else type(error).__name__
+  text = without_device(re.sub(r"\x1b\[\d*m", "", str(error)))
+  lines = [line.strip() for line in text.removeprefix(_GRAPH).splitlines() if line.strip()]
+  if text.startswith(_GRAPH):
+    lines = [_NUMBER.sub("", line) for line in lines if not _PLACES.match(line)]
+  lines = [line for line in lines if not line.startswith("Exception encountered when calling")]
+  return lines[0] if lines else type(error).__name__
+
+
+def without_device(text):
+  """Returns what TensorFlow says, less the `{{function_node ...}}` that it puts in front."""
+  return _DEVICE.sub("", text, count=1) if text.startswith("{{") else text
 
 
 def reason(error):

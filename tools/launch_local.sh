@@ -9,10 +9,20 @@
 # save and stop. The exit status is that of the first.
 set -euo pipefail
 
-count=${1:?the number of workers}
+if [[ ! ${1:-} =~ ^[1-9][0-9]*$ ]]; then
+  echo "usage: tools/launch_local.sh WORKERS COMMAND [--flag=value ...], with 1 worker or more" >&2
+  exit 2
+fi
+count=$1
 shift
 python=${PYTHON:-python}
 logs=${LOGS:-.}
+for ((i = 1; i < count; i++)); do
+  if ! { : >"$logs/worker-$i.log"; } 2>/dev/null; then
+    echo "error: $logs/worker-$i.log cannot be written: LOGS must name a folder." >&2
+    exit 1
+  fi
+done
 
 addresses=$("$python" - "$count" <<'EOF'
 import json, socket, sys

@@ -17,6 +17,7 @@ import http.server
 import json
 import os
 import pathlib
+import shutil
 import ssl
 import subprocess
 import sys
@@ -293,9 +294,13 @@ def main():
   """Runs a command beside a bucket; returns its exit status."""
   parser = argparse.ArgumentParser(
       description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-  parser.add_argument("--folder", default="local_bucket", help="where the objects lie")
-  parser.add_argument("command", nargs=argparse.REMAINDER, help="the command")
+  parser.add_argument("--folder", default="local_bucket", help="where the objects lie; by default "
+                      "the folder local_bucket in the working directory")
+  parser.add_argument("command", nargs=argparse.REMAINDER, help="the command, with its arguments")
   given = parser.parse_args()
+  if not given.command or shutil.which(given.command[0]) is None:
+    parser.error(f"{given.command[0]} is no command." if given.command else
+                 "give the command to run, such as bash.")
   with serving(given.folder) as (_, environment):
     return subprocess.run(given.command, env={**os.environ, **environment}).returncode
 

@@ -20,6 +20,7 @@ the machine, 2 a wrong command line, 75 stopped before the end, to be resumed by
 traceback.
 """
 
+import contextlib
 import difflib
 import logging
 import os
@@ -104,8 +105,8 @@ def _guarded(call, program):
     return status
   except UsageError as error:
     return _fail(f"{error} Try '{program} --help'.", 2)
-  except KeyboardInterrupt:
-    print("interrupted", file=sys.stderr)
+  except KeyboardInterrupt as error:
+    print("; ".join(["interrupted", *map(str, error.args)]), file=sys.stderr)
     return 130
   except BrokenPipeError:
     raise
@@ -114,6 +115,15 @@ def _guarded(call, program):
     if user_error is None:
       raise
     return _fail(user_error, 1)
+
+
+@contextlib.contextmanager
+def resumable():
+  """A context of what the same command takes up again, as is said where it is interrupted."""
+  try:
+    yield
+  except KeyboardInterrupt:
+    raise KeyboardInterrupt("give the same command again to go on") from None
 
 
 def configure_runtime():

@@ -24,6 +24,7 @@ The two images of a pair must have one size. What cannot be compared is listed w
 images named one by one it is an error. Exit statuses: 0 something was compared, 1 nothing was.
 """
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -96,9 +97,10 @@ def main(argv):
   metrics = compared_metrics.load(sources, by_onnx=by_onnx)
   if FLAGS.heatmap:
     outputs.require_maps(metrics)
-  comparison = run.compare(
-      inspected, metrics, output_dir=FLAGS.output_dir, batch_size=FLAGS.batch_size,
-      per_tap=inspected.pairing.explicit and len(metrics) == 1)
+  with command_line.resumable() if FLAGS.output_dir else contextlib.nullcontext():
+    comparison = run.compare(
+        inspected, metrics, output_dir=FLAGS.output_dir, batch_size=FLAGS.batch_size,
+        per_tap=inspected.pairing.explicit and len(metrics) == 1)
   print(tables.text(comparison))
   if FLAGS.output_dir:
     written = outputs.write(

@@ -79,7 +79,8 @@ def strategy(flag_values):
   Call it before any other use of TensorFlow's devices.
 
   Raises:
-    UserError: if there are fewer GPUs, no such TPU, or TF_CONFIG is malformed.
+    UserError: if there are fewer GPUs, no such TPU, or TF_CONFIG is malformed, or missing where
+      several workers are asked for.
   """
   import tensorflow as tf
   from official.common import distribute_utils
@@ -94,18 +95,31 @@ def strategy(flag_values):
   if wanted < len(gpus):
     tf.config.set_visible_devices(gpus[:wanted], "GPU")
   if "mirrored" in name:
-    _say_who_is_waited_for(_workers())
+    workers = _workers()
+    if name == "multi_worker_mirrored" and not workers:  # TensorFlow would train alone
+      raise errors.UserError(
+          f"--distribution_strategy={name} needs TF_CONFIG in the environment of each worker, as "
+          f"TF_CONFIG='{_TF_CONFIG}': see docs/scale.md#several-hosts.")
+    _say_who_is_waited_for(workers)
   try:
     made = distribute_utils.get_distribution_strategy(
         name, num_gpus=wanted, tpu_address=_tpu_address(flag_values))
   except (ValueError, TypeError, KeyError, OSError, RuntimeError, tf.errors.OpError) as error:
     which = f" --tpu={flag_values.tpu}" if flag_values.tpu else ""
     raise errors.UserError(f"--distribution_strategy={name}{which} is not possible here: "
-                           f"{errors.first_line(error)}") from None
+                           f"{_reason(error)}") from None
   if threading.current_thread() is threading.main_thread():
     # With several workers TensorFlow has taken SIGTERM for itself, and would only note it.
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
   return made
+
+
+def _reason(error):
+  """Why TensorFlow makes no strategy; where it was built without TPUs it says that by a kernel."""
+  if "No OpKernel was registered" in str(error):
+    return ("no TPU was found. TensorFlow must be that for TPUs, tensorflow-tpu "
+            "(tools/setup_venv.sh --tpu train): see docs/scale.md#cloud-tpu.")
+  return errors.first_line(error)
 
 
 def _workers():

@@ -24,6 +24,7 @@ def inspect():
       "system": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
       "packages": [_package(name, modules) for name, modules in _modules().items()],
       "backend": _backend(),
+      "tf_config": os.environ.get("TF_CONFIG"),
       "weights": _weights(),
   }
 
@@ -35,6 +36,7 @@ def as_text(found):
       f"perceptual {found['perceptual']}, Python {found['python']}, {found['system']}",
       f"backend   {backend['name'] or 'none'}{backend['note'] and ': '}{backend['note']}",
       f"devices   {', '.join(backend['devices']) or 'none seen'}",
+      *([f"workers   TF_CONFIG={found['tf_config']}"] if found["tf_config"] else []),
       f"weights   {weights['folder']}: {', '.join(weights['names']) or 'none yet'}"]
   lines = [["package", "version", "needed for", "to install"]]
   lines += [[package["name"], package["version"] or "missing", package["extra"] or "everything",

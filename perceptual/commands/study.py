@@ -146,8 +146,8 @@ flags.DEFINE_integer(
     "gpus", 0, "submit, slurm and kubernetes: GPUs of each run; several train by "
     "--distribution_strategy=mirrored unless you say otherwise.", lower_bound=0, flag_values=FLAGS)
 flags.DEFINE_integer(
-    "hours", 24, "submit, slurm and kubernetes: time limit of each run.", lower_bound=1,
-    flag_values=FLAGS)
+    "hours", 24, "submit, slurm and kubernetes: time limit of each try of a run; one that needs "
+    "longer saves itself and goes on in the next.", lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_integer(
     "parallel", 16, "submit, slurm and kubernetes: runs at a time.", lower_bound=1,
     flag_values=FLAGS)
@@ -212,9 +212,11 @@ def _run():
   study, runs = _chosen()
   folder = _folder(study)
   folder.open()
-  states = execution.execute(
-      folder, runs, data_dir=FLAGS.data_dir, strategy=distribution.training_strategy(FLAGS),
-      jit_compile=distribution.jit_compile(FLAGS))
+  strategy = distribution.training_strategy(FLAGS)
+  with command_line.resumable():
+    states = execution.execute(
+        folder, runs, data_dir=FLAGS.data_dir, strategy=strategy,
+        jit_compile=distribution.jit_compile(FLAGS))
   print(status.summary(study, folder, states))
   return 0 if status.all_finished(states) else 1
 

@@ -1,5 +1,7 @@
 """The end of the commands that train: what is said of a run, and its training."""
 
+from perceptual.commands import command_line
+
 
 def carry_out(run, *, dry_run, done="trained"):
   """Prints what a run is, trains it unless that is all, and prints its results.
@@ -17,5 +19,6 @@ def carry_out(run, *, dry_run, done="trained"):
     return
   if run.is_complete:
     print(f"This run is complete: nothing was {done}.")
-  run.train(config=runs.configuration())
+  with command_line.resumable():
+    run.train(config=runs.configuration())
   print("\n".join([run.summary(), *run.lost_weights()]))

@@ -30,7 +30,7 @@ def explained(error):
     return errors.UserError(f"{where}{errors.reason(error)}. {_UNTOUCHED}")
   if type(error).__module__.startswith("tensorflow."):
     reasons = "|".join(re.escape(os.strerror(number)) for number in _NUMBERS)
-    match = re.search(rf"(?:(/[^;]*); )?({reasons})", str(error))
+    match = re.search(rf"(?:(/[^;]*); )?({reasons})", errors.without_device(str(error)))
     if match:
       where = f"{match[1]}: " if match[1] else ""
       return errors.UserError(f"{where}{match[2]}. {_UNTOUCHED}")

@@ -25,6 +25,7 @@ def training(model_dir, *, data_dir, strategy=None, jit_compile=False,
   Raises:
     UserError: if something is wrong with the configuration, the data or the folder.
   """
+  _check_places(model_dir, data_dir)
   network, settings = config.network(), config.train_settings()
   images = config.images(data_dir)
   judged_set, *further_sets = config.all_judged_sets(data_dir, load_judged)
@@ -52,6 +53,7 @@ def learned(model_dir, *, data_dir, trunk_dir=None, trunk_checkpoint="best_score
   Raises:
     UserError: if something is wrong with the configuration, the data or the folders.
   """
+  _check_places(model_dir, data_dir, trunk_dir)
   settings = config.learn_settings()
   train_set = config.triplets(data_dir)
   judged_set, *further_sets = config.all_judged_sets(data_dir, load_judged)
@@ -76,6 +78,7 @@ def task(model_dir, *, data_dir, weights_dir=None, strategy=None, jit_compile=Fa
   Raises:
     UserError: if something is wrong with the configuration, the data or the folder.
   """
+  _check_places(model_dir, data_dir)
   made, settings, loss = config.task(data_dir), config.fit_settings(), config.loss_settings()
   config.check_used(config.TASK)
   return task_run.Run(
@@ -126,6 +129,13 @@ def _require_effect(bound, takes, tested):
 def configuration():
   """Returns the files that say how a run was configured: name -> text."""
   return {"config.gin": config.given(), "operative_config.gin": config.operative()}
+
+
+def _check_places(*given):
+  """Raises `UserError` for an address that cannot be used, before anything is looked for."""
+  for path in given:
+    if path is not None:
+      files.place(path)
 
 
 def _trunk(mode, trunk_dir, trunk_checkpoint, weights_dir):

@@ -4,8 +4,9 @@
     kubernetes  jobs/kubernetes.json: an Indexed Job, one pod a run
     tpu         jobs/tpu.sh and jobs/tpu_startup.sh: one queued resource of Cloud TPU a run
 
-Every task gives `perceptual study run --index=N`, which takes up what an earlier try has left.
-Nothing is submitted here.
+Every task gives `perceptual study run --index=N`, which takes up what an earlier try has left. On
+slurm and kubernetes one that has been asked to stop and has saved itself (`errors.STOPPED`) is
+started again. Nothing is submitted here.
 """
 
 import dataclasses
@@ -20,6 +21,7 @@ from perceptual.studies import selection
 
 ENGINES = ("slurm", "kubernetes", "tpu")
 _GS = "gs://"
+_SECONDS_TO_SAVE = 300  # that a run is given between being asked to stop and being killed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Job:
     cpus: CPUs of a run.
     memory_gb: memory of a run.
     gpus: GPUs of a run.
-    hours: time limit of a run.
+    hours: time limit of each try of a run.
     parallel: how many run at a time.
     flags: further flags of `perceptual study run`, as they are typed.
   """
@@ -120,9 +122,24 @@ def _slurm(job, folder):
       *gpus,
       f"#SBATCH --time={job.hours}:00:00",
       "#SBATCH --requeue",
+      f"#SBATCH --signal=B:USR1@{_SECONDS_TO_SAVE}",
+      "#SBATCH --open-mode=append",
       f'#SBATCH --output="{str(folder.absolute()).replace("%", "%%")}/slurm-%A_%a.log"',
       "set -euo pipefail",
-      f'exec {job.command(chr(34) + "$SLURM_ARRAY_TASK_ID" + chr(34))}',
+      "# Shortly before its time is over, of which Slurm tells this shell alone, the run is asked",
+      "# to save itself, and queued again. SIGTERM, where the task is taken, goes to the run too.",
+      "is_over=0",
+      "trap 'is_over=1; kill -TERM $! 2>/dev/null || true' USR1",  # it may have ended by itself
+      "trap : TERM",
+      f'{job.command(chr(34) + "$SLURM_ARRAY_TASK_ID" + chr(34))} &',
+      "run=$!",
+      'while kill -0 "$run" 2>/dev/null; do wait "$run" || true; done  # a signal ends a wait',
+      "status=0",
+      'wait "$run" || status=$?',
+      f"if ((is_over && status == {errors.STOPPED})); then",
+      '  scontrol requeue "${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID"',
+      "fi",
+      'exit "$status"',
       ""])}
 
 
@@ -148,8 +165,16 @@ def _kubernetes(job, folder, *, image, volume_claim, mount):
       "spec": {
           "completionMode": "Indexed", "completions": len(job.runs),
           "parallelism": min(job.parallel, len(job.runs)), "backoffLimitPerIndex": 3,
+          # A pod that is taken, or that has saved itself as it was asked to, is no failure.
+          "podFailurePolicy": {"rules": [
+              {"action": "Ignore",
+               "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+              {"action": "Ignore",
+               "onExitCodes": {"containerName": container["name"], "operator": "In",
+                               "values": [errors.STOPPED]}}]},
           "template": {"spec": {
               "restartPolicy": "Never", "activeDeadlineSeconds": 3600 * job.hours,
+              "terminationGracePeriodSeconds": _SECONDS_TO_SAVE,
               # The command is not process 1 then, so that a second SIGTERM ends it at once.
               "shareProcessNamespace": True,
               "containers": [container],

@@ -83,13 +83,21 @@ def totals(planned, name, device):
       and one.run.network != definition.PIXELS and not planning.network_of_loss(one.run.network))
   if uncounted:
     lines.append(f"The cost of the loss itself is not counted of: {', '.join(uncounted)}.")
-  too_large = [one.run.name for one in planned if device.bytes and one.memory > device.bytes]
+  too_large = [one.run.name for one in planned
+               if device.bytes and _memory(name, one) > device.bytes]
   if too_large:
     more = ", ..." if len(too_large) > 3 else ""
     lines.append(
         f"More than the {device.bytes / 1e9:.0f} GB of one {name}: {len(too_large)} runs "
         f"({', '.join(too_large[:3])}{more}); spread their batches over several.")
   return "\n".join(lines)
+
+
+def _memory(name, one):
+  """Bytes of the whole batch on one device: in proportion to the compiled step's, or the estimate.
+  """
+  step = tpu_costs.training(name, one)
+  return one.memory if step is None else step.memory * max(1, one.batch_size / step.batch)
 
 
 def sizes(planned):

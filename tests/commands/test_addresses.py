@@ -175,7 +175,8 @@ def _killed_after_its_first_save(run, monkeypatch, *command):
 
   with monkeypatch.context() as patched:
     patched.setattr(outer_loop.OuterLoop, "_save_last", save_and_end)
-    run(*command, status=130)
+    _, last = run(*command, status=130)
+  assert last == "interrupted; give the same command again to go on"
 
 
 def _exported(run, monkeypatch):
@@ -332,3 +333,16 @@ def test_what_needs_this_machine_says_so(run, bucket):
 def test_a_folder_that_is_not_there_is_one_line(run, bucket):
   with pytest.raises(perceptual.errors.UserError, match=r"^There is no folder 'gs://other/run'\."):
     perceptual.load_metric("gs://other/run")
+
+
+@pytest.mark.parametrize(("command", "line"), [
+    ([], "give the command to run, such as bash."),
+    (["no-such-command"], "no-such-command is no command.")])
+def test_a_bucket_is_not_served_to_nothing(monkeypatch, tmp_path, capsys, command, line):
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.setattr(sys, "argv", ["local_bucket", *command])
+  with pytest.raises(SystemExit) as caught:
+    local_bucket.main()
+  assert caught.value.code == 2
+  assert capsys.readouterr().err.endswith(f"error: {line}\n")
+  assert not list(tmp_path.iterdir())

@@ -177,6 +177,15 @@ def test_an_interruption_is_one_line_and_status_130(apples, capsys):
   assert capsys.readouterr() == ("", "interrupted\n")
 
 
+def test_an_interruption_says_where_the_same_command_goes_on(apples, capsys):
+  def main(argv):
+    with command_line.resumable():
+      raise KeyboardInterrupt
+
+  assert _run(main, apples, "--basket=b") == 130
+  assert capsys.readouterr().err == "interrupted; give the same command again to go on\n"
+
+
 def test_a_bug_keeps_its_traceback(apples):
   with pytest.raises(ZeroDivisionError):
     command_line.run(lambda argv: 1 / 0, apples, _DOC, ["apples", "--basket=b"])
@@ -277,11 +286,12 @@ def test_a_fault_of_the_machine_is_one_line_and_status_1(apples, capsys, error, 
   assert err.count("\n") == 1
 
 
-def test_a_fault_of_the_machine_as_tensorflow_tells_it(apples, capsys):
+@pytest.mark.parametrize("device", ["", "_device_/job:localhost/replica:0/task:0/device:CPU:0"])
+def test_a_fault_of_the_machine_as_tensorflow_tells_it(apples, capsys, device):
   tf = pytest.importorskip("tensorflow")
   error = tf.errors.ResourceExhaustedError(
-      None, None, "{{function_node __wrapped__SaveV2}} /runs/a/step-4_temp/part; No space left on "
-      "device [Op:SaveV2]")
+      None, None, f"{{{{function_node __wrapped__SaveV2{device}}}}} /runs/a/step-4_temp/part; No "
+      "space left on device [Op:SaveV2]")
   assert _run(_raising(error), apples, "--basket=b") == 1
   assert capsys.readouterr().err.startswith(
       "error: /runs/a/step-4_temp/part: No space left on device. What")

@@ -37,6 +37,14 @@ def test_what_is_there_is_told_as_data(capsys, tmp_path, monkeypatch):
   assert set(versions) >= {package.pip for package in packages.OPTIONAL.values()}
 
 
+def test_workers_are_told_where_they_are_named(capsys, monkeypatch):
+  monkeypatch.delenv("TF_CONFIG", raising=False)
+  assert "TF_CONFIG" not in _run(capsys)[1]
+  monkeypatch.setenv("TF_CONFIG", '{"cluster": {}}')
+  assert '\nworkers   TF_CONFIG={"cluster": {}}\n' in _run(capsys)[1]
+  assert json.loads(_run(capsys, "--json")[1])["tf_config"] == '{"cluster": {}}'
+
+
 def test_what_is_missing_has_its_command(capsys, monkeypatch):
   installed = packages.is_installed
   monkeypatch.setattr(packages, "is_installed",

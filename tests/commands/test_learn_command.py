@@ -179,6 +179,11 @@ def _save_network(path):
      "Unknown judged set to learn from 'graded'. Available: bapps/2afc, teacher."),
     (["--gin_param=judged.name = 'bapps/jnd'"], "No data set in "),
     (["--gin_param=train.epochs = 3", "--gin_param=learn.epoch = 3"], "'epoch'"),
+    # Before the data set, which is not there.
+    (["--trunk_dir=hdfs://host/run", "--gin_param=judged.name = 'bapps/jnd'"],
+     "hdfs://host/run: of addresses, only "),
+    (["--model_dir=hdfs://host/run", "--gin_param=judged.name = 'bapps/jnd'"],
+     "hdfs://host/run: of addresses, only "),
 ])
 def test_a_mistake_is_one_line(run, tmp_path, data_dir, gin_file, flags, culprit):
   code, _, err = run("learn", f"--gin_file={gin_file}", f"--data_dir={data_dir}",

@@ -25,19 +25,19 @@ def bin_dir(tmp_path):
   """A folder of programs that print how they were called."""
   folder = tmp_path / "bin"
   folder.mkdir()
-  for name in ("perceptual", "gcloud"):
+  for name in ("perceptual", "gcloud", "scontrol"):
     program = folder / name
     program.write_text(f"#!/bin/sh\necho {name}\nprintf '%s\\n' \"$@\"\n")
     program.chmod(0o755)
   return folder
 
 
-def _run(bin_dir, *command, **environment):
-  """Returns the lines that a command prints."""
+def _run(bin_dir, *command, status=0, **environment):
+  """Returns the lines that a command prints; it must end by a status."""
   done = subprocess.run(
       command, env={"PATH": f"{bin_dir}:/usr/bin:/bin", **environment}, text=True,
       capture_output=True)
-  assert done.returncode == 0, done.stderr
+  assert done.returncode == status, done.stderr
   return done.stdout.splitlines()
 
 
@@ -51,12 +51,33 @@ def test_slurm_gets_an_array_of_exactly_these_runs(tmp_path, bin_dir):
       "sbatch reads no directive after the first command")
   assert directives == {
       "job-name": "width_small", "array": "0-2,7%2", "cpus-per-task": "4", "mem": "16G",
-      "gres": "gpu:1", "time": "30:00:00", "requeue": None,
+      "gres": "gpu:1", "time": "30:00:00", "requeue": None, "signal": "B:USR1@300",
+      "open-mode": "append",
       "output": f'"{tmp_path}/jobs/slurm-%A_%a.log"'}
   called = _run(bin_dir, "bash", str(path), SLURM_ARRAY_TASK_ID="7")
   assert called[:3] == ["perceptual", "study", "run"]
   assert called[3].endswith("gin/studies/width_small.gin")
   assert called[4:] == ["--study_dir=/shared/my study", "--data_dir=/shared/data", "--index=7"]
+
+
+# Work, as that of a save: where a process ends in the moment in which its shell gets a signal, bash
+# 5.2 loses its status.
+_SAVES = "for ((i = 0; i < 50000; i++)); do :; done"
+_ASKED = f"trap 'echo asked; {_SAVES}; exit 75' TERM; kill -USR1 $PPID; while :; do :; done"
+
+
+@pytest.mark.parametrize(("run", "status", "printed"), [
+    (_ASKED, 75, ["asked", "scontrol", "requeue", "12_7"]),
+    (f"trap '' TERM; kill -USR1 $PPID; {_SAVES}; echo done", 0, ["done"]),
+    (f"kill -TERM $PPID; {_SAVES}; exit 75", 75, []),
+    ("exit 1", 1, []), ("kill -KILL $$", 137, [])],
+    ids=["its time is over", "it ends in time", "it is taken", "it fails", "it is killed"])
+def test_a_task_of_slurm_is_queued_again_where_its_time_was_too_short(
+    tmp_path, bin_dir, run, status, printed):
+  (bin_dir / "perceptual").write_text(f"#!/bin/bash\n{run}\n")
+  path, _ = jobs.write(JOB, tmp_path, "slurm")
+  assert _run(bin_dir, "bash", str(path), status=status, SLURM_ARRAY_TASK_ID="7",
+              SLURM_ARRAY_JOB_ID="12") == printed
 
 
 def test_sbatch_knows_every_directive(tmp_path):
@@ -67,7 +88,7 @@ def test_sbatch_knows_every_directive(tmp_path):
   known = {line.partition(",")[0].replace("_", "-") for line in known}
   path, _ = jobs.write(JOB, tmp_path, "slurm")
   given = re.findall(r"^#SBATCH --([a-z-]+)", path.read_text(), re.MULTILINE)
-  assert len(given) == 8 and set(given) <= known
+  assert len(given) == 10 and set(given) <= known
   subprocess.run(["bash", "-n", str(path)], check=True)
 
 
@@ -84,8 +105,14 @@ def test_kubernetes_gets_an_indexed_job_of_exactly_these_runs(manifest, bin_dir)
   assert re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", manifest["metadata"]["name"])
   assert (spec["completionMode"], spec["completions"], spec["parallelism"]) == ("Indexed", 4, 2)
   pod = spec["template"]["spec"]
-  assert pod["restartPolicy"] == "Never", "backoffLimitPerIndex asks for it"
+  assert pod["restartPolicy"] == "Never", "backoffLimitPerIndex and podFailurePolicy ask for it"
+  assert pod["terminationGracePeriodSeconds"] == 300
   container = pod["containers"][0]
+  taken, stopped = spec["podFailurePolicy"]["rules"]
+  assert taken["action"] == stopped["action"] == "Ignore"
+  assert taken["onPodConditions"] == [{"type": "DisruptionTarget", "status": "True"}]
+  assert stopped["onExitCodes"] == {
+      "containerName": container["name"], "operator": "In", "values": [75]}
   assert container["resources"]["limits"] == {
       "cpu": "4", "memory": "16Gi", "nvidia.com/gpu": "1"}
   assert [mount["name"] for mount in container["volumeMounts"]] == [

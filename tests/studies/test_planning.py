@@ -8,7 +8,7 @@ import pytest
 from perceptual import models
 from perceptual.errors import UserError
 from perceptual.models import costs
-from perceptual.studies import definition, devices, plan_text, planning
+from perceptual.studies import definition, devices, plan_text, planning, tpu_costs
 
 from .conftest import STUDY
 
@@ -134,6 +134,21 @@ def test_the_table_says_what_its_numbers_are(write):
     assert ("not compiled" in text) == name.startswith("tpu-"), "networks of such a width"
   columns, rows = plan_text.as_csv_rows(planned)
   assert [len(row) for row in rows] == [len(columns)] * 2
+
+
+def test_what_a_compiler_says_of_memory_counts_before_the_estimate(write, monkeypatch):
+  run = planning.plan(definition.read(write()), folder="anywhere")[0]
+  run = dataclasses.replace(run, memory=20 * 10**9, batch_size=1024)
+
+  def warned():
+    return "More than the 16 GB of one tpu-v5e: 1 runs" in plan_text.totals(
+        [run], "tpu-v5e", devices.DEVICES["tpu-v5e"])
+
+  assert warned()
+  for gigabytes, is_too_large in ((1, False), (3, True)):  # of 128 of the 1,024 images
+    step = tpu_costs.Step(128, gigabytes * 10**9, 1)
+    monkeypatch.setattr(tpu_costs, "training", lambda name, one, step=step: step)
+    assert warned() == is_too_large
 
 
 @pytest.mark.parametrize("hours, text", [

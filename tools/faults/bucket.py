@@ -16,7 +16,7 @@ import signal
 import sys
 
 from tools import local_bucket
-from tools.faults import commands, contents, crashes, forks
+from tools.faults import commands, contents, crashes, forks, own_folder
 
 _ADDRESS = f"gs://{local_bucket.BUCKET}/out"
 _COMMANDS = ("train", "prepare judged", "evaluate", "export", "compare")
@@ -107,12 +107,12 @@ def run(name, workplace, bucket, objects, crashes_wanted):
 def main():
   """Runs the campaign; see above. Returns the exit status."""
   parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-  parser.add_argument("--folder", type=pathlib.Path, required=True, help="where to work; emptied")
+  parser.add_argument("--folder", type=pathlib.Path, required=True, help=own_folder.HELP)
   parser.add_argument("--command", choices=_COMMANDS, action="append", help="by default each")
   parser.add_argument("--crashes", type=int, default=6, help="of each command")
   given = parser.parse_args()
-  forks.import_all()
   workplace = commands.Workplace(given.folder)
+  forks.import_all()
   results = {}
   with local_bucket.serving(workplace.folder / "objects") as (objects, environment):
     os.environ.update(environment, GCS_STAT_CACHE_MAX_AGE="0")

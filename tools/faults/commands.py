@@ -1,11 +1,10 @@
 """What the campaigns run: each command, on inputs so small that it takes seconds."""
 
-import pathlib
 import shutil
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tools.faults import forks
+from tools.faults import forks, own_folder
 
 _NETWORK = """
 include 'gin/runs/demo.gin'
@@ -197,10 +196,8 @@ class Workplace:
   """
 
   def __init__(self, folder):
-    """Empties the folder."""
-    self.folder = pathlib.Path(folder).absolute()
-    shutil.rmtree(self.folder, ignore_errors=True)
-    self.folder.mkdir(parents=True)
+    """Empties the folder; ends the process as `own_folder.emptied` if it is not a campaign's."""
+    self.folder = own_folder.emptied(folder)
 
   def made(self, name):
     """Returns the folder of an undisturbed run of a command, which is made if need be."""

@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tools.faults import commands, contents, forks
+from tools.faults import commands, contents, forks, own_folder
 
 EQUAL, TOLD, REFUSED = "equal", "told", "refused"
 _PROBLEM = re.compile(r"\b(error|warning|failed|changed): ")  # the last two of a study's runs
@@ -279,14 +279,14 @@ def table(results):
 def main():
   """Runs the campaign; see above. Returns the exit status."""
   parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-  parser.add_argument("--folder", type=pathlib.Path, required=True, help="where to work; emptied")
+  parser.add_argument("--folder", type=pathlib.Path, required=True, help=own_folder.HELP)
   parser.add_argument("--case", choices=CASES, action="append", help="by default each")
   parser.add_argument("--file", action="append", metavar="PATTERN",
                       help="what of it is damaged, as 'checkpoints/*.json'; by default each file")
   parser.add_argument("--places", type=int, default=6, help="bytes of each file that are flipped")
   given = parser.parse_args()
-  forks.import_all()
   workplace = commands.Workplace(given.folder)
+  forks.import_all()
   results, faults = {}, []
   for name in given.case or CASES:
     results[name], found = run(name, workplace, given.places, given.file or ["*"])

@@ -14,7 +14,7 @@ import pathlib
 import random
 import sys
 
-from tools.faults import commands, contents, forks, injection
+from tools.faults import commands, contents, forks, injection, own_folder
 
 
 def run(name, workplace, crashes, seed=0):
@@ -102,14 +102,14 @@ def table(results):
 def main():
   """Runs the campaign; see above. Returns the exit status."""
   parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-  parser.add_argument("--folder", type=pathlib.Path, required=True, help="where to work; emptied")
+  parser.add_argument("--folder", type=pathlib.Path, required=True, help=own_folder.HELP)
   parser.add_argument("--command", choices=commands.COMMANDS, action="append",
                       help="what to end; by default each")
   parser.add_argument("--crashes", type=int, default=25, help="of each command")
   parser.add_argument("--seed", type=int, default=0, help="of the choice among the changes")
   given = parser.parse_args()
-  forks.import_all()
   workplace = commands.Workplace(given.folder)
+  forks.import_all()
   results = {}
   for name in given.command or commands.COMMANDS:
     results[name] = run(name, workplace, given.crashes, given.seed)

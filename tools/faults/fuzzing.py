@@ -20,6 +20,7 @@ import tempfile
 import time
 import warnings
 
+from perceptual.commands import command_line
 from tools.faults.readers import READERS, whole_files
 
 SECONDS = 10  # for one input
@@ -46,6 +47,8 @@ def run(name, inputs, seed=0):
   rng = random.Random(f"{name} {seed}")
   accepted, faults = 0, []
   with tempfile.TemporaryDirectory() as folder:
+    for data in whole:  # what readers import with their first file takes none of the time of others
+      reader.read(data, pathlib.Path(folder))
     for _ in range(inputs):
       data = changed(rng.choice(whole), whole, rng)
       signal.setitimer(signal.ITIMER_REAL, SECONDS)
@@ -85,6 +88,7 @@ def main():
   parser.add_argument("--memory_gb", type=float, default=16.0, help="address space at most")
   given = parser.parse_args()
   limit_time()
+  command_line.configure_runtime()  # what TensorFlow says would stand in the table
   logging.disable()  # what readers say of damaged files
   warnings.simplefilter("ignore")
   resource.setrlimit(resource.RLIMIT_AS, (int(given.memory_gb * 2**30),) * 2)

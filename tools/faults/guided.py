@@ -15,12 +15,13 @@ import hashlib
 import json
 import logging
 import pathlib
-import shutil
 import subprocess
 import sys
 import time
 import traceback
 import warnings
+
+from tools.faults import own_folder
 
 _SECONDS, _MEGABYTES = 10, 4096  # for one input, and for a process
 _STARTS = 5  # processes for one reader
@@ -115,7 +116,7 @@ def run(name, folder, inputs, seed):
 def main():
   """Runs the campaign; see above. Returns the exit status."""
   parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-  parser.add_argument("--folder", type=pathlib.Path, required=True, help="where to work; emptied")
+  parser.add_argument("--folder", type=pathlib.Path, required=True, help=own_folder.HELP)
   parser.add_argument("--reader", action="append", help="by default all")
   parser.add_argument("--inputs", type=int, default=100_000, help="files for each reader")
   parser.add_argument("--seed", type=int, default=1, help="of the changes; not 0")
@@ -126,7 +127,7 @@ def main():
     logging.disable()  # what readers say of damaged files
     warnings.simplefilter("ignore")
     _fuzz(given.child, folder, given.inputs, given.seed)
-  shutil.rmtree(folder, ignore_errors=True)
+  own_folder.emptied(folder)
   from tools.faults import readers
 
   faults, head = 0, None

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import time
 
-from tools.faults import commands, contents, crashes, forks, injection
+from tools.faults import commands, contents, crashes, forks, injection, own_folder
 
 EQUAL, TOLD, OTHER = "ends equal", "one line", "other"
 _PROBLEM = re.compile(r"\b(error|failed): ")  # the latter of a study's runs, a line for each
@@ -190,12 +190,12 @@ def table(results):
 def main():
   """Runs the campaign; see above. Returns the exit status."""
   parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-  parser.add_argument("--folder", type=pathlib.Path, required=True, help="where to work; emptied")
+  parser.add_argument("--folder", type=pathlib.Path, required=True, help=own_folder.HELP)
   parser.add_argument("--command", choices=commands.COMMANDS, action="append",
                       help="by default each")
   given = parser.parse_args()
-  forks.import_all()
   workplace = commands.Workplace(given.folder)
+  forks.import_all()
   results, others = {}, []
   for name in given.command or commands.COMMANDS:
     results[name], found = run(name, workplace)

@@ -4,6 +4,7 @@ An upgrade of one of these libraries that breaks something breaks it here.
 """
 
 import contextlib
+import functools
 
 # Keras's global state that decides how variables are made and named: name scopes, the scopes in
 # which variables are not made or not assigned, and the one that casts them.
@@ -75,6 +76,23 @@ def merge_call(function, strategy, *args):
   import tensorflow as tf
 
   tf.__internal__.distribute.interim.maybe_merge_call(function, strategy, *args)
+
+
+@functools.cache
+def untune_device_iterators():
+  """Has strategies of TensorFlow hand batches to devices without the tuner of `tf.data`.
+
+  Each device has a stream of its own for that, to which the options of what is distributed do not
+  go and for which there are none to be given. `data.pipelines` says what is wrong with the tuner.
+  """
+  import tensorflow as tf
+  from tensorflow.python.data.ops import multi_device_iterator_ops
+
+  tuned = multi_device_iterator_ops._create_device_dataset
+  options = tf.data.Options()
+  options.autotune.enabled = False
+  multi_device_iterator_ops._create_device_dataset = (
+      lambda *args, **kwargs: tuned(*args, **kwargs).with_options(options))
 
 
 def any_torch_layout():

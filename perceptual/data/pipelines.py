@@ -1,4 +1,4 @@
-"""The two ends of every stream of `tf.data`: functions of elements on all CPUs, and batches.
+"""What streams of `tf.data` share: functions of elements on all CPUs, batches, and their devices.
 
 TensorFlow's tuner of such streams is off. Its thread can miss the call to end (tf.data's
 `Model::OptimizeLoop` asks for a flag that is set after it was woken), and then whoever lets go of
@@ -8,6 +8,8 @@ an iterator waits for the thread's next round: up to a minute, on a busy machine
 import os
 
 import tensorflow as tf
+
+from perceptual.common import private_api
 
 
 def mapped(dataset, function):
@@ -21,3 +23,14 @@ def batched(dataset, batch_size):
   options.autotune.enabled = False
   return (dataset.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
           .with_options(options))
+
+
+def distributed(strategy, batches):
+  """Returns what `batches` gives on the devices of a strategy.
+
+  Args:
+    strategy: a strategy of `tf.distribute`.
+    batches: `tf.distribute.InputContext` -> a data set of batches, each for one replica.
+  """
+  private_api.untune_device_iterators()
+  return strategy.distribute_datasets_from_function(batches)

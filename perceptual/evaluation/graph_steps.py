@@ -6,6 +6,7 @@ Batches are padded to one static size, so that the graph is traced once on any n
 import numpy as np
 import tensorflow as tf
 
+from perceptual.data import pipelines
 from perceptual.data.judged import judged_sets
 from perceptual.data.labelled import classification
 from perceptual.errors import UserError
@@ -43,8 +44,8 @@ class GraphSteps:
     return self._replica_step, self._distributed(subset).element_spec
 
   def _distributed(self, subset):
-    return self._strategy.distribute_datasets_from_function(
-        lambda context: self._batches(subset, context))
+    return pipelines.distributed(
+        self._strategy, lambda context: self._batches(subset, context))
 
   def _batches(self, subset, context):
     return classification.padded_batches(

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from perceptual import errors
 from perceptual.common import files, locks
+from perceptual.data import pipelines
 from perceptual.errors import UserError
 from perceptual.training import (
   checkpoints,
@@ -233,7 +234,7 @@ class OuterLoop:
         files.write_text(self.folder.path / name, text)
 
   def _distributed(self, batches):
-    return self._strategy.distribute_datasets_from_function(batches)
+    return pipelines.distributed(self._strategy, batches)
 
   def _stream(self, context):
     """What the stream of training batches is to be for one input pipeline."""

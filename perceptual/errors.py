@@ -13,7 +13,8 @@ _SUGGESTIONS = 5
 # What TensorFlow says before what happened: on which device, or in which place of a graph.
 _DEVICE = re.compile(r"(?:\{\{\w+ [^}]*\}\}\s*)+")
 _GRAPH = "Graph execution error:"
-_PLACES = re.compile(r'Detected at node |File "|<stack traces unavailable>|\d+ root error')
+_PLACES = re.compile(
+    r'Detected at node |File ".*", line \d|<stack traces unavailable>|\d+ root error')
 _NUMBER = re.compile(r"^\(\d+\) [A-Z_]+: ")  # of an error among several
 
 STOPPED = 75  # EX_TEMPFAIL of sysexits.h: try again later
@@ -101,9 +102,10 @@ def first_line(error):
   text = without_device(re.sub(r"\x1b\[\d*m", "", str(error)))
   lines = [line.strip() for line in text.removeprefix(_GRAPH).splitlines() if line.strip()]
   if text.startswith(_GRAPH):
-    lines = [_NUMBER.sub("", line) for line in lines if not _PLACES.match(line)]
+    lines = [without_device(_NUMBER.sub("", line).strip()) for line in lines
+             if not _PLACES.match(line)]
   lines = [line for line in lines if not line.startswith("Exception encountered when calling")]
-  return lines[0] if lines else type(error).__name__
+  return next(filter(None, lines), type(error).__name__)
 
 
 def without_device(text):

@@ -17,6 +17,9 @@ _AT = '\n\nDetected at node A defined at (most recent call last):\n  File "a.py"
      "bad : Tensor had Inf values"),
     (f"Graph execution error:{_AT}2 root error(s) found.\n  (0) UNAVAILABLE: Socket closed\n\t [[",
      "Socket closed"),
+    (f"Graph execution error:{_AT}  (0) ABORTED:  {{{{node A}}}} gone\n", "gone"),
+    ('Graph execution error:\n\nFile "x.csv" is damaged', 'File "x.csv" is damaged'),
+    ("{{node A}}", "ValueError"),
     ("Graph execution error:", "ValueError")])
 def test_the_first_line_that_says_what_happened(text, line):
   assert errors.first_line(ValueError(text)) == line

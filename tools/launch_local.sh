@@ -9,8 +9,8 @@
 # save and stop. The exit status is that of the first.
 set -euo pipefail
 
-if [[ ! ${1:-} =~ ^[1-9][0-9]*$ ]]; then
-  echo "usage: tools/launch_local.sh WORKERS COMMAND [--flag=value ...], with 1 worker or more" >&2
+if [[ ! ${1:-} =~ ^[1-9][0-9]?$ || $# -lt 2 ]]; then
+  echo "usage: tools/launch_local.sh WORKERS COMMAND [--flag=value ...], with 1 to 99 workers" >&2
   exit 2
 fi
 count=$1

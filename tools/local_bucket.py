@@ -298,6 +298,10 @@ def main():
                       "the folder local_bucket in the working directory")
   parser.add_argument("command", nargs=argparse.REMAINDER, help="the command, with its arguments")
   given = parser.parse_args()
+  if given.command[:1] == ["--"]:
+    del given.command[0]
+  if os.path.exists(given.folder) and not os.path.isdir(given.folder):
+    parser.error(f"--folder={given.folder} is a file.")
   if not given.command or shutil.which(given.command[0]) is None:
     parser.error(f"{given.command[0]} is no command." if given.command else
                  "give the command to run, such as bash.")

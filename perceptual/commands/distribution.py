@@ -138,7 +138,7 @@ def _workers():
     if (not isinstance(workers, list) or int(task["index"]) not in range(len(workers))
         or not all(_is_address(worker) for worker in workers)):
       raise ValueError
-  except (ValueError, TypeError, AttributeError, KeyError):
+  except (ValueError, TypeError, AttributeError, KeyError, OverflowError):
     raise errors.UserError(f"TF_CONFIG={text} does not say which worker this is, of which: it "
                            f"must be as {_TF_CONFIG}, each worker with the index of its own "
                            "address.") from None

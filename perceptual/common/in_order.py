@@ -13,10 +13,10 @@ def map_in_order(function, items, *, threads=None, ahead=64):
   Args:
     function: called in a thread; an exception it raises is raised here, at its item's turn.
     items: an iterable, read in the calling thread, at most `ahead` items early.
-    threads: how many; one for each CPU by default.
+    threads: how many; one for each of `cpus` by default.
     ahead: how many results are kept waiting at most, which bounds the memory.
   """
-  with concurrent.futures.ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+  with concurrent.futures.ThreadPoolExecutor(threads or cpus()) as pool:
     pending = collections.deque()
     for item in items:
       pending.append(pool.submit(function, item))
@@ -24,3 +24,10 @@ def map_in_order(function, items, *, threads=None, ahead=64):
         yield pending.popleft().result()
     while pending:
       yield pending.popleft().result()
+
+
+def cpus():
+  """Returns how many CPUs this process may use, of which a machine may have more."""
+  if hasattr(os, "sched_getaffinity"):  # not on macOS
+    return len(os.sched_getaffinity(0))
+  return os.cpu_count()

@@ -30,9 +30,12 @@ def explained(error):
     return errors.UserError(f"{where}{errors.reason(error)}. {_UNTOUCHED}")
   if type(error).__module__.startswith("tensorflow."):
     reasons = "|".join(re.escape(os.strerror(number)) for number in _NUMBERS)
-    match = re.search(rf"(?:(/[^;]*); )?({reasons})", errors.without_device(str(error)))
+    # TensorFlow names the file before the reason, Python within TensorFlow after it.
+    match = re.search(rf"(?:(/[^;\n]*); )?({reasons})(?:: '([^'\n]*)')?",
+                      errors.without_device(str(error)))
     if match:
-      where = f"{match[1]}: " if match[1] else ""
+      path = match[1] or match[3]
+      where = f"{path}: " if path else ""
       return errors.UserError(f"{where}{match[2]}. {_UNTOUCHED}")
     if _REMOTE.search(str(error)):
       return errors.UserError(f"{errors.first_line(error).rstrip('.')}. {_UNTOUCHED}")

@@ -5,16 +5,14 @@ TensorFlow's tuner of such streams is off. Its thread can miss the call to end (
 an iterator waits for the thread's next round: up to a minute, on a busy machine nearly each time.
 """
 
-import os
-
 import tensorflow as tf
 
-from perceptual.common import private_api
+from perceptual.common import in_order, private_api
 
 
 def mapped(dataset, function):
   """Returns a data set of what a function makes of each element, on all CPUs, in their order."""
-  return dataset.map(function, num_parallel_calls=os.cpu_count(), deterministic=True)
+  return dataset.map(function, num_parallel_calls=in_order.cpus(), deterministic=True)
 
 
 def batched(dataset, batch_size):

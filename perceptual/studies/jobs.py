@@ -137,7 +137,7 @@ def _slurm(job, folder):
       "status=0",
       'wait "$run" || status=$?',
       f"if ((is_over && status == {errors.STOPPED})); then",
-      '  scontrol requeue "${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID"',
+      '  scontrol requeue "${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID" || true  # it says why',
       "fi",
       'exit "$status"',
       ""])}

@@ -100,30 +100,22 @@ class Checkpoints:
         return step, float(reader.get_tensor("value" + model_dir.VALUE))
     return None, -np.inf
 
-  def check_best(self, name, step, value):
-    """Warns if what is kept under `name` is not of the step that was evaluated as the best.
+  def check_best(self, name, step):
+    """Warns if what is kept under `name` is not of `step`, that of the best evaluation."""
+    text = self.lost(name, step)
+    if text:
+      then = ("They are those of the last checkpoint, and will be kept again"
+              if step == self._step else "If training goes on, the best from here on is kept")
+      warnings.warn(f"{text}. {then}.", stacklevel=2)
 
-    Args:
-      name: of a best checkpoint.
-      step: the step at which the evaluations have their best value.
-      value: that value.
-    """
-    if step == self.kept_step(name):
-      return
-    then = ("and will be again, from the last checkpoint" if step == self._step else
-            "and the best from here on will be")
-    warnings.warn(f"{self._folder.checkpoint(name)}: the best evaluation was {value:.1f} at step "
-                  f"{step}; {self.kept(name)}, {then}.", stacklevel=2)
-
-  def kept_step(self, name):
-    """Returns the step of the weights that are kept under a name; None if there are none."""
-    return self._best[name][0]
-
-  def kept(self, name):
-    """Returns what is kept under a name, in words."""
-    step, value = self._best[name]
-    return "nothing is kept" if step is None else (
-        f"the weights kept are of step {step}, {value:.1f}")
+  def lost(self, name, step):
+    """Returns that what is kept under `name` is not of `step`, in words; None if it is."""
+    kept, _ = self._best[name]
+    if kept == step:
+      return None
+    instead = "none are kept" if kept is None else f"those of step {kept} are kept"
+    return (f"{self._folder.checkpoint(name)}: the weights of the best evaluation, of step {step}, "
+            f"are lost; {instead}")
 
   def begin(self, best):
     """Makes the folder fit the step at which the run is resumed; it must be locked.
@@ -150,7 +142,8 @@ class Checkpoints:
 
   def lost_but_here(self, best):
     """Returns the names of those best weights, as of `begin`, that are lost but were restored."""
-    return [name for name, (step, _) in best.items() if step == self._step != self.kept_step(name)]
+    return [name for name, (step, _) in best.items()
+            if step == self._step and self.lost(name, step)]
 
   def require_finite(self):
     """Raises `UserError` if a weight is NaN or infinite: no such weights are ever saved."""

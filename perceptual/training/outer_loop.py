@@ -94,9 +94,10 @@ class OuterLoop:
 
   def lost_weights(self):
     """Returns which best weights are not kept, as lines of text for people."""
-    return [f"Not kept: the weights of step {step}; {self._checkpoints.kept(name)}."
-            for name, (step, _) in self._peaks().items()
-            if self._is_chief and step != self._checkpoints.kept_step(name)]
+    if not self._is_chief:
+      return []
+    found = (self._checkpoints.lost(name, step) for name, (step, _) in self._peaks().items())
+    return [f"{text}." for text in found if text]
 
   def replica_steps(self):
     """Returns what one replica runs, `{name: (tf.function, spec of its batch)}`.
@@ -205,15 +206,16 @@ class OuterLoop:
   def _resume(self):
     """Restores the last checkpoint, if there is one, and notes what has changed since."""
     self._checkpoints = checkpoints.Checkpoints(self.folder, self._trainer, self._is_chief)
-    resuming.refuse_lost_checkpoints(self.folder, self._checkpoints.last)
     before = self.folder.read_run() if self._checkpoints.last else None
     self._changes = resuming.changes(before, self._as_data(), folder=self.folder.path)
     self.first_step = self._checkpoints.restore()
+    if not self.first_step:
+      resuming.refuse_lost_checkpoints(self.folder)
     resuming.check_workers(self.first_step, self._strategy)
     self._metrics = records.MetricsFile(
         self.folder.metrics, self.first_step, self._is_chief, noted=self._noted("metrics"))
-    for name, found in self._peaks().items():
-      self._checkpoints.check_best(name, *found)
+    for name, (step, _) in self._peaks().items():
+      self._checkpoints.check_best(name, step)
     self._trainer.train_dataset = self._distributed(self._train_batches)
 
   def _peaks(self):

@@ -22,9 +22,10 @@ SECONDS = 10.0  # between two writes at most
 
 
 def last_checkpoint(path):
-  """Returns the `last_checkpoint` that a file names; None if it is not there or says nothing."""
+  """Returns the `last_checkpoint` that a file names; None if it is not there or names none."""
   try:
-    return json.loads(path.read_text("utf-8"))["last_checkpoint"]
+    name = json.loads(path.read_text("utf-8"))["last_checkpoint"]
+    return name if isinstance(name, str) else None
   except (OSError, ValueError, KeyError, TypeError, RecursionError):
     return None
 

@@ -80,17 +80,13 @@ def ended_by_lost_workers(strategy):
     raise
 
 
-def refuse_lost_checkpoints(folder, last):
-  """Raises `UserError` if a run that has saved itself would be started from zero.
+def refuse_lost_checkpoints(folder):
+  """Raises `UserError` if a run that would be started from zero, of `ModelDir`, has saved itself.
 
-  Args:
-    folder: `model_dir.ModelDir`.
-    last: the path of the last checkpoint, or None.
+  A run that was killed in its first save has not: nothing names that checkpoint.
   """
-  if last is not None:
-    return
   saved = progress_file.last_checkpoint(folder.progress)
-  tells = saved and f"progress.json names {saved}"
+  tells = saved and f"progress.json names {errors.shown(saved)}"
   with contextlib.suppress(UserError):  # a damaged file says nothing
     rows = records.read_metrics(folder.metrics)
     if sum(row["step"] > 0 for row in rows) > 1:  # it saves after each evaluation

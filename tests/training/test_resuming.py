@@ -234,11 +234,13 @@ def test_a_run_that_another_process_has_gone_on_with_is_not_overwritten(make, tr
 
 
 @pytest.mark.parametrize("steps, tells", [
-    (4, "progress.json names checkpoints/last/step-4"), (8, "metrics.csv has step 8")])
-def test_a_lost_last_checkpoint_is_not_started_over(make, trained, steps, tells):
-  """Also not after a single evaluation, before which a run may have been killed."""
+    (4, "progress.json names 'checkpoints/last/step-4'"), (8, "metrics.csv has step 8")])
+@pytest.mark.parametrize("lost", ["*", "*[!1]"])
+def test_a_lost_last_checkpoint_is_not_started_over(make, trained, steps, tells, lost):
+  """Also not after one evaluation, or where its data alone are left, as of a save cut short."""
   make(train_steps=steps).train()
-  shutil.rmtree(trained / "checkpoints" / "last")
+  for path in (trained / "checkpoints" / "last").glob(lost):
+    path.unlink()
   before = _contents(trained)
   with pytest.raises(UserError, match=f"has lost checkpoints/last: {tells}"):
     make(train_steps=12)
@@ -254,11 +256,12 @@ def test_best_weights_that_are_lost_are_kept_again_or_told(make, trained):
     shutil.rmtree(trained / "checkpoints" / name)
   with pytest.warns(UserWarning) as warned:
     run = make(train_steps=8)
-  told = sorted(str(one.message).partition("at step ")[2] for one in warned)
-  assert told == ["4; nothing is kept, and the best from here on will be.",
-                  "8; nothing is kept, and will be again, from the last checkpoint."]
+  lost = "the weights of the best evaluation, of step {}, are lost; none are kept."
+  assert [str(one.message).partition(": ")[2] for one in warned] == [
+      f"{lost.format(8)} They are those of the last checkpoint, and will be kept again.",
+      f"{lost.format(4)} If training goes on, the best from here on is kept."]
   run.train()
-  assert run.lost_weights() == ["Not kept: the weights of step 4; nothing is kept."]
+  assert run.lost_weights() == [f"{trained}/checkpoints/best_accuracy: {lost.format(4)}"]
   assert run.folder.latest("best_score").endswith("step-8")
 
 

@@ -12,13 +12,20 @@ def emptied(folder):
   """Returns a folder as an absolute path, made or emptied, and marked as that of a campaign.
 
   Raises:
-    SystemExit: with one line, if something lies in it and no campaign has marked it.
+    SystemExit: with one line, if something lies in it and no campaign has marked it, or it cannot
+      be made or emptied.
   """
-  folder = pathlib.Path(folder).absolute()
+  try:
+    return _emptied(pathlib.Path(folder).absolute())
+  except OSError as error:
+    sys.exit(f"error: {error.filename or folder}: {error.strerror}.")
+
+
+def _emptied(folder):
   mark = folder / _MARK
   if folder.exists() and not folder.is_dir():
     sys.exit(f"error: {folder} is a file.")
-  if folder.exists() and not mark.exists() and any(folder.iterdir()):
+  if folder.exists() and not mark.is_file() and any(folder.iterdir()):
     sys.exit(f"error: {folder} is not empty, and no campaign has made it: nothing was removed. "
              "Choose another --folder.")
   folder.mkdir(parents=True, exist_ok=True)

@@ -11,14 +11,14 @@ from perceptual.common import in_order, private_api
 
 
 def mapped(dataset, function):
-  """Returns a data set of what a function makes of each element, on all CPUs, in their order."""
+  """Returns what a function makes of each element, in their order, on `in_order.cpus` at once."""
   return dataset.map(function, num_parallel_calls=in_order.cpus(), deterministic=True)
 
 
 def batched(dataset, batch_size):
   """Returns a data set of full batches, made ahead; an incomplete last one is left out."""
   options = tf.data.Options()
-  options.autotune.enabled = False
+  options.autotune.enabled = False  # how much is made ahead `prefetch` finds by itself
   return (dataset.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
           .with_options(options))
 

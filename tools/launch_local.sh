@@ -6,7 +6,7 @@
 # Each worker gets TF_CONFIG and --distribution_strategy=multi_worker_mirrored. The output of the
 # first is shown; that of the others goes to worker-1.log and so on, in the folder LOGS (by default
 # the working directory). If one fails, the others end by themselves. SIGTERM and Ctrl-C ask all to
-# save and stop. The exit status is that of the first.
+# save and stop. The exit status is that of the first; unless that failed, all have ended.
 set -euo pipefail
 
 if [[ ! ${1:-} =~ ^[1-9][0-9]?$ || $# -lt 2 ]]; then
@@ -52,5 +52,8 @@ wait "${pids[-1]}" || status=$?
 if ((is_asked)); then  # the trap has ended the wait: the workers are still saving
   status=0
   wait "${pids[-1]}" || status=$?
+fi
+if ((status == 0 || status == 75)); then  # done, or stopped on request: so are the others, soon
+  wait
 fi
 exit "$status"

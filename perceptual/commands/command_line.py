@@ -36,7 +36,7 @@ from absl import logging as absl_logging
 
 from perceptual import errors
 from perceptual.commands import log_lines
-from perceptual.common import backends, machine_faults, packages, processes
+from perceptual.common import backends, machine_faults, packages, private_api, processes
 
 _HELP = ("--help", "-h", "-help")
 _WIDTH = 100
@@ -134,6 +134,7 @@ def configure_runtime():
   """
   for name, value in _DEFAULT_ENVIRONMENT.items():
     os.environ.setdefault(name, value)
+  private_api.import_tensorflow_alone()
   absl_logging.set_verbosity(absl_logging.ERROR)
   logging.getLogger("tensorflow").setLevel(logging.ERROR)
   logging.getLogger().addFilter(_is_no_gin_search)

@@ -1,14 +1,18 @@
-"""Every use of a private name of Keras, TensorFlow or PyTorch, each with its reason.
+"""Every use of a private name of Python, Keras, TensorFlow or PyTorch, each with its reason.
 
 An upgrade of one of these libraries that breaks something breaks it here.
 """
 
 import contextlib
 import functools
+import os
+import sys
 
 # Keras's global state that decides how variables are made and named: name scopes, the scopes in
 # which variables are not made or not assigned, and the one that casts them.
 _SCOPES = ("name_scope_stack", "stateless_scope", "symbolic_scope", "autocast_scope")
+# What Keras and TensorFlow import if it is there; JAX unless Keras runs on it.
+_UNUSED = ("jax", "matplotlib", "pandas", "sklearn")
 
 
 @contextlib.contextmanager
@@ -76,6 +80,31 @@ def merge_call(function, strategy, *args):
   import tensorflow as tf
 
   tf.__internal__.distribute.interim.maybe_merge_call(function, strategy, *args)
+
+
+class _LeftOut:
+  """A finder of modules that refuses, while others are being imported, what they can do without."""
+
+  def find_spec(self, name, path=None, target=None):
+    """Returns None, for other finders to go on, or raises `ModuleNotFoundError`."""
+    if name in _UNUSED and (name != "jax" or os.environ.get("KERAS_BACKEND") != "jax") and (
+        _is_being_imported("tensorflow") or _is_being_imported("keras")):
+      raise ModuleNotFoundError(f"{name} is not imported by Keras and TensorFlow here", name=name)
+
+
+def _is_being_imported(name):
+  spec = getattr(sys.modules.get(name), "__spec__", None)
+  return spec is not None and spec._initializing
+
+
+@functools.cache
+def import_tensorflow_alone():
+  """Has Keras and TensorFlow imported without what they import only where it is installed.
+
+  They use it for wrappers, pictures and converters that are not used here, and it is up to 40% of
+  the start of a command. Everything else can import it, afterwards too.
+  """
+  sys.meta_path.insert(0, _LeftOut())
 
 
 @functools.cache

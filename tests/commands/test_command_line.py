@@ -236,7 +236,9 @@ def test_tensorflow_and_its_company_start_in_silence(tmp_path):
   process = _python(f"""
       from perceptual.commands import command_line
       command_line.configure_runtime()
-      import gin, keras, orbit, tensorflow as tf, tensorflow_datasets, tensorflow_hub
+      import keras, sys, tensorflow as tf
+      assert not {{"jax", "matplotlib", "pandas", "sklearn"}} & {{*sys.modules}}
+      import gin, orbit, tensorflow_datasets, tensorflow_hub
       from official.common import distribute_utils
       tf.config.list_physical_devices()
       gin.add_config_file_search_path("{tmp_path}")

@@ -1,5 +1,6 @@
 """What a trained network was measured to be on a test set: numbers by image, means, intervals."""
 
+import collections
 import csv
 import dataclasses
 
@@ -116,9 +117,13 @@ def write(results, folder):
       for item, value in zip(result.items, values)])
   for earlier in (folder / "pictures").glob("*.png"):
     earlier.unlink()
+  taken = collections.Counter()
   for result in results:
     for picture in result.pictures:
       stem = f"{result.test}-{result.protocol}-{picture.name}".replace("/", "_").replace(" ", "_")
+      taken[stem] += 1
+      if taken[stem] > 1:  # of photographs whose names differ by suffix alone
+        stem = f"{stem}_{taken[stem]}"
       pictures.write(picture, folder / "pictures" / f"{stem}.png")
   return paths
 

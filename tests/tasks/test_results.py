@@ -1,6 +1,7 @@
 """Results: means with intervals, what is written, and pictures."""
 
 import csv
+import dataclasses
 
 import numpy as np
 import pytest
@@ -49,6 +50,12 @@ def test_tables_and_pictures_are_written(result, tmp_path):
       "20.000000", "30.000000", "", "0.500000", "0.500000", "0.500000"]
   with Image.open(tmp_path / "pictures" / "set5-standard-a_b.png") as image:
     assert image.size == (2 * 150 + 6, 100 + 32)
+
+
+def test_pictures_of_one_name_are_all_written(result, tmp_path):
+  results.write([dataclasses.replace(result, pictures=3 * result.pictures[:1])], tmp_path)
+  assert {path.name for path in (tmp_path / "pictures").iterdir()} == {
+      "set5-standard-a_b.png", "set5-standard-a_b_2.png", "set5-standard-a_b_3.png"}
 
 
 def test_the_table_has_means_intervals_and_notes(result):

@@ -147,6 +147,7 @@ def test_both_tests_are_run_of_the_network_and_of_bicubic(tasks, data_dir):
   studied = next(result for result in found if result.protocol == "study")
   assert list(studied.measures) == ["psnr", "psnr_a", "ssim_b", "psnr_c", "ssim_d"]
   assert {"network", "bicubic", "target"} == set(studied.pictures[0].images)
+  assert [picture.name for picture in studied.pictures][:2] == ["0", "1"]
 
 
 def test_other_metrics_are_of_the_whole_colour_images(data_dir):

@@ -49,6 +49,8 @@ def main():
   options = _options()
   os.environ.update(PYTHONPATH=str(_ROOT))
   folder = pathlib.Path(options.folder).resolve()
+  if folder.exists():
+    sys.exit(f"error: {folder} is there already: choose another --folder.")
   folder.mkdir(parents=True)
   networks = NETWORKS[:1] if options.tiny else NETWORKS
   params = _TINY if options.tiny else _FULL + _of_length(options.steps)

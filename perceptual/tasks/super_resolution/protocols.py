@@ -18,6 +18,7 @@ whole colour images. Of a photograph stored without colour the luma is its grey.
 """
 
 import contextlib
+import pathlib
 
 import numpy as np
 
@@ -175,7 +176,7 @@ def _results(test_set, protocol, names, measured):
   """
   pictures = tuple(
       results.Picture(
-          name.rpartition(".")[0],
+          str(pathlib.PurePosixPath(name).with_suffix("")),
           {**{method: _uint8(output) for method, (_, output) in methods.items()}, "target": target},
           "   ".join(f"{method}: {_told(measures)}" for method, (measures, _) in methods.items()))
       for name, (target, methods) in list(zip(names, measured))[:_SHOWN])

@@ -18,7 +18,7 @@ import shutil
 import tensorflow as tf
 
 from perceptual import errors
-from perceptual.common import files, remote
+from perceptual.common import files, private_api, remote
 from perceptual.errors import UserError
 from perceptual.export import checksums, keras_files, warm_up
 from perceptual.export.traced import GraphMetric, ServedMetric
@@ -99,8 +99,10 @@ def require_free(export_dir, overwrite=False):
 
 def _save(metric, fingerprint, folder):
   variables = metric.trunk.variables if isinstance(metric, FeatureMetric) else []
-  module = ServedMetric(GraphMetric(metric), variables, fingerprint)
-  tf.saved_model.save(module, str(folder), signatures=module.signatures())
+  with private_api.traced_to_be_saved():
+    module = ServedMetric(GraphMetric(metric), variables, fingerprint)
+    signatures = module.signatures()
+  tf.saved_model.save(module, str(folder), signatures=signatures)
   keras_files.write(metric, fingerprint, folder)
 
 

@@ -68,3 +68,16 @@ def test_images_too_small_are_refused(exported, images):
     with pytest.raises(tf.errors.InvalidArgumentError,
                        match=f"{metric.name} needs at least {least} pixels a side"):
       loaded(*images(least - 1, 40))
+
+
+def test_a_function_is_traced_once_for_each_dtype(monkeypatch, tmp_path):
+  metric, traced = classical.build("mse"), []
+  two_afc = type(metric).two_afc
+
+  def counted(self, reference, *candidates):
+    traced.append(reference.dtype)
+    return two_afc(self, reference, *candidates)
+
+  monkeypatch.setattr(type(metric), "two_afc", counted)
+  saved_model.export(metric, tmp_path / "m")
+  assert traced == [tf.float32, tf.uint8, tf.float64]

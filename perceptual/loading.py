@@ -262,6 +262,11 @@ class ExportedMetric(base.Metric):
   def __reduce__(self):
     return _loaded_again, (self._handle, self.source)
 
+  def __copy__(self):
+    metric = object.__new__(type(self))  # copy.copy would go the way of a pickle, and load again
+    metric.__dict__.update(self.__dict__)
+    return metric
+
   def _about(self):
     if not self.has_taps:
       return super()._about()

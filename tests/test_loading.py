@@ -1,5 +1,6 @@
 """One way to a metric: every kind of source, and one clear line for what is none."""
 
+import copy
 import json
 import pathlib
 import subprocess
@@ -163,6 +164,15 @@ def test_an_export_is_found_by_a_hub_handle(exported, images):
   found = perceptual.load_metric(f"file://{exported}")
   np.testing.assert_array_equal(
       found(*images[:2]), perceptual.load_metric(exported)(*images[:2]))
+
+
+def test_an_export_is_read_once_and_its_copies_share_it(exported, images, monkeypatch):
+  read, load = [], tf.saved_model.load
+  monkeypatch.setattr(tf.saved_model, "load", lambda folder: read.append(folder) or load(folder))
+  metric = perceptual.load_metric(exported)
+  copied = copy.copy(metric)
+  np.testing.assert_array_equal(copied(*images[:2]), metric(*images[:2]))
+  assert (read, copied.source) == ([str(exported)], metric.source)
 
 
 def test_an_export_keeps_the_range_it_was_declared_for(exported, images):

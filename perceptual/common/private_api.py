@@ -87,8 +87,8 @@ class _LeftOut:
 
   def find_spec(self, name, path=None, target=None):
     """Returns None, for other finders to go on, or raises `ModuleNotFoundError`."""
-    if name in _UNUSED and (name != "jax" or os.environ.get("KERAS_BACKEND") != "jax") and (
-        _is_being_imported("tensorflow") or _is_being_imported("keras")):
+    if name in _UNUSED and (name != "jax" or os.environ.get("KERAS_BACKEND") != "jax") and any(
+        map(_is_being_imported, ("tensorflow", "keras", "tf_keras"))):
       raise ModuleNotFoundError(f"{name} is not imported by Keras and TensorFlow here", name=name)
 
 

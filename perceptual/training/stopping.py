@@ -46,11 +46,17 @@ class StopRequest:
       signal.signal(signal.SIGTERM, processes.action_that_ends(signal.SIGTERM))
 
   def of_any_worker(self, strategy):
-    """Whether any worker of a strategy was asked to stop; all of them get, and note, the same."""
-    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-      asked = strategy.run(tf.function(lambda: tf.constant(int(self.received))))
-      self.received = bool(strategy.reduce("SUM", asked, axis=None))
-    return self.received
+    """Whether any worker of a strategy was asked to stop; all of them get, and note, the same.
+
+    What one is asked for while they agree stays noted, and counts the next time.
+    """
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+      return self.received
+    asked = strategy.run(tf.function(lambda: tf.constant(int(self.received))))
+    of_any = bool(strategy.reduce("SUM", asked, axis=None))
+    if of_any:
+      self.received = True
+    return of_any
 
   def _answer(self, number, frame):
     del number, frame

@@ -148,7 +148,7 @@ def _start_workers(count, gin_file, model_dir):
 
 def test_two_workers_one_killed_then_one_asked_to_stop(tmp_path, gin_file):
   """Either ends the other with one line and status 75; given again, both go on."""
-  gin_file = gin_file("train.train_steps = 100000", "train.eval_interval = 100000",
+  gin_file = gin_file("train.train_steps = 3000", "train.eval_interval = 3000",
                       "train.checkpoint_interval = 10")
   for number, expected in ((signal.SIGKILL, "error: another worker has ended, or cannot be reach"),
                            (signal.SIGTERM, "stopped on request: saved at step ")):

@@ -4,8 +4,10 @@
 """
 
 import signal
+from unittest import mock
 
 import pytest
+import tensorflow as tf
 
 from perceptual import errors
 from perceptual.training import stopping
@@ -63,3 +65,21 @@ def test_what_has_nothing_to_save_ends_at_once():
   assert caught.value.code == 75
   assert said == ["stopped on request; give the same command again to go on"]
   assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_request_that_comes_while_workers_agree_is_not_lost():
+  strategy = mock.Mock(spec=tf.distribute.MultiWorkerMirroredStrategy)
+  strategy.run.side_effect = lambda function: function()
+  strategy.reduce.side_effect = lambda operation, asked, axis: (_ask(), asked)[1]
+  with stopping.StopRequest() as request:
+    assert not request.of_any_worker(strategy), "the others do not know of it yet"
+    assert request.received
+    strategy.reduce.side_effect = lambda operation, asked, axis: asked
+    assert request.of_any_worker(strategy)
+
+
+def test_what_another_worker_was_asked_for_is_noted():
+  strategy = mock.Mock(spec=tf.distribute.MultiWorkerMirroredStrategy)
+  strategy.reduce.return_value = 1
+  with stopping.StopRequest() as request:
+    assert request.of_any_worker(strategy) and request.received

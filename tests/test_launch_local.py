@@ -10,8 +10,13 @@ import pytest
 from tools.build_files import ROOT
 
 _WORKER = """#!/bin/bash
-if [ "$1" = - ]; then exec "{python}" "$@"; fi
-case $TF_CONFIG in *'"index": 1'*) "{python}" -c "" ;; esac  # the second is the slower one
+if [ "$1" != -m ]; then exec "{python}" "$@"; fi
+trap : TERM
+case $TF_CONFIG in
+  *'"index": 0'*) eval "$WORKER_0" ;;
+  *'"index": 1'*) "{python}" -c ""; eval "$WORKER_1" ;;  # the slowest
+  *) eval "$WORKER_2" ;;
+esac
 echo "$TF_CONFIG"
 echo "$@"
 """
@@ -43,6 +48,20 @@ def test_each_worker_knows_all_and_itself(launch, tmp_path):
       {"type": "worker", "index": 0}, {"type": "worker", "index": 1}]
   assert {text.splitlines()[1] for text in said} == {
       "-m perceptual train --model_dir=a b --distribution_strategy=multi_worker_mirrored"}
+
+
+def test_a_worker_that_ends_otherwise_than_the_first_is_named(launch):
+  done = launch("3", "train", WORKER_2="exit 3")
+  assert done.returncode == 0
+  assert done.stderr == "worker-2 ended with status 3: worker-2.log\n"
+
+
+def test_further_signals_do_not_end_it_before_its_workers(launch, tmp_path):
+  """Nor change its status, which stays that of the first."""
+  os.mkfifo(tmp_path / "both_run")
+  done = launch("2", "train", WORKER_1="echo > both_run; exit 75",
+                WORKER_0="read < both_run; kill -TERM $PPID; kill -TERM $PPID; exit 75")
+  assert (done.returncode, done.stderr) == (75, "")
 
 
 @pytest.mark.parametrize("arguments", [[], ["0"], ["two", "train"], ["-1"], ["train", "2"]])

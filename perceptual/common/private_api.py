@@ -11,6 +11,8 @@ import sys
 # Keras's global state that decides how variables are made and named: name scopes, the scopes in
 # which variables are not made or not assigned, and the one that casts them.
 _SCOPES = ("name_scope_stack", "stateless_scope", "symbolic_scope", "autocast_scope")
+# What Keras on TensorFlow, and TensorFlow, import if it is there.
+_UNUSED = ("jax", "matplotlib", "pandas", "sklearn")
 
 
 @contextlib.contextmanager
@@ -85,14 +87,10 @@ class _LeftOut:
 
   def find_spec(self, name, path=None, target=None):
     """Returns None, for other finders to go on, or raises `ModuleNotFoundError`."""
-    if _is_left_out(name) and any(map(_is_being_imported, ("tensorflow", "keras", "tf_keras"))):
+    # On JAX or PyTorch Keras imports these, which need some of them.
+    if (name in _UNUSED and os.environ.get("KERAS_BACKEND") == "tensorflow"
+        and any(map(_is_being_imported, ("tensorflow", "keras", "tf_keras")))):
       raise ModuleNotFoundError(f"{name} is not imported by Keras and TensorFlow here", name=name)
-
-
-def _is_left_out(name):
-  if name == "jax":  # which Keras may run on
-    return os.environ.get("KERAS_BACKEND") == "tensorflow"
-  return name in ("matplotlib", "pandas", "sklearn")
 
 
 def _is_being_imported(name):

@@ -1,8 +1,8 @@
 """What a trained network was measured to be on a test set: numbers by image, means, intervals."""
 
-import collections
 import csv
 import dataclasses
+import itertools
 
 import numpy as np
 
@@ -117,13 +117,13 @@ def write(results, folder):
       for item, value in zip(result.items, values)])
   for earlier in (folder / "pictures").glob("*.png"):
     earlier.unlink()
-  taken = collections.Counter()
+  taken = set()
   for result in results:
     for picture in result.pictures:
       stem = f"{result.test}-{result.protocol}-{picture.name}".replace("/", "_").replace(" ", "_")
-      taken[stem] += 1
-      if taken[stem] > 1:  # of photographs whose names differ by suffix alone
-        stem = f"{stem}_{taken[stem]}"
+      numbered = (f"{stem}_{number}" for number in itertools.count(2))
+      stem = next(name for name in itertools.chain([stem], numbered) if name not in taken)
+      taken.add(stem)
       pictures.write(picture, folder / "pictures" / f"{stem}.png")
   return paths
 

@@ -6,18 +6,24 @@ training had ended, it leaves to the one around it.
 
 import signal
 import threading
+import time
 
 import tensorflow as tf
 
 from perceptual import errors
 from perceptual.common import processes
 
+# Seconds within which signals are of one occasion: who stops a process and its group, as `timeout`
+# and control groups do, sends it two.
+ONE_OCCASION = 1.0
+
 
 class StopRequest:
   """A context in which the first SIGTERM is noted, and the second ends the process as usual.
 
-  Python answers signals between its own steps: those that come during a loop of TensorFlow's count
-  as one. Outside of the main thread Python has no handlers of signals; nothing is then noted.
+  Those within `ONE_OCCASION` are one. Python answers signals between its own steps: those that come
+  during a loop of TensorFlow's count as one, too. Outside of the main thread Python has no handlers
+  of signals; nothing is then noted.
 
   Attributes:
     received: whether this process was asked to stop.
@@ -25,6 +31,7 @@ class StopRequest:
 
   def __init__(self):
     self.received = False
+    self._is_answered = False
     self._before = None
 
   def __enter__(self):
@@ -60,7 +67,10 @@ class StopRequest:
 
   def _answer(self, number, frame):
     del number, frame
-    self.note()
+    if not self._is_answered:
+      self._is_answered = True
+      time.sleep(ONE_OCCASION)  # in which further signals come here
+      self.note()
 
 
 class EndOnRequest(StopRequest):

@@ -249,6 +249,19 @@ def test_tensorflow_and_its_company_start_in_silence(tmp_path):
   assert (out, err) == ("2 tensorflow\n", "")
 
 
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_other_backends_start_too(backend):
+  """They need what is left out of TensorFlow's start."""
+  pytest.importorskip(backend)
+  process = _python("""
+      from perceptual.commands import command_line
+      command_line.configure_runtime()
+      import keras
+      print(keras.backend.backend())
+      """, KERAS_BACKEND=backend)
+  assert process.communicate() == (f"{backend}\n", "")
+
+
 def test_what_the_user_has_set_stays():
   process = _python("""
       import os

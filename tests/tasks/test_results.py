@@ -53,9 +53,10 @@ def test_tables_and_pictures_are_written(result, tmp_path):
 
 
 def test_pictures_of_one_name_are_all_written(result, tmp_path):
-  results.write([dataclasses.replace(result, pictures=3 * result.pictures[:1])], tmp_path)
+  given = [dataclasses.replace(result.pictures[0], name=name) for name in ("a", "a", "a_2")]
+  results.write([dataclasses.replace(result, pictures=tuple(given))], tmp_path)
   assert {path.name for path in (tmp_path / "pictures").iterdir()} == {
-      "set5-standard-a_b.png", "set5-standard-a_b_2.png", "set5-standard-a_b_3.png"}
+      "set5-standard-a.png", "set5-standard-a_2.png", "set5-standard-a_2_2.png"}
 
 
 def test_the_table_has_means_intervals_and_notes(result):

@@ -3,6 +3,7 @@
 `test_resuming` has a run that is asked to stop.
 """
 
+import contextlib
 import signal
 from unittest import mock
 
@@ -13,8 +14,22 @@ from perceptual import errors
 from perceptual.training import stopping
 
 
+@pytest.fixture(autouse=True)
+def _occasions_are_short(monkeypatch):
+  monkeypatch.setattr(stopping, "ONE_OCCASION", 0)
+
+
 def _ask():
   signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("context", [stopping.StopRequest, lambda: stopping.EndOnRequest(print)])
+def test_signals_of_one_occasion_are_one(context, monkeypatch):
+  """As `timeout` sends them: to the process and to its group."""
+  monkeypatch.setattr(stopping.time, "sleep", lambda seconds: _ask())
+  with contextlib.suppress(errors.Stopped), context() as request:
+    _ask()
+  assert request.received
 
 
 def test_the_second_request_ends_the_process_and_the_handler_from_before_comes_back():

@@ -49,9 +49,10 @@ def main():
   options = _options()
   os.environ.update(PYTHONPATH=str(_ROOT))
   folder = pathlib.Path(options.folder).resolve()
-  if folder.exists():
-    sys.exit(f"error: {folder} is there already: choose another --folder.")
-  folder.mkdir(parents=True)
+  try:
+    folder.mkdir(parents=True)
+  except OSError as error:
+    sys.exit(f"error: --folder must be new: {folder}: {error.strerror}.")
   networks = NETWORKS[:1] if options.tiny else NETWORKS
   params = _TINY if options.tiny else _FULL + _of_length(options.steps)
   parts = {"machine": _machine,

@@ -5,7 +5,7 @@
 
 Each program and each result is a file of DIR, so that the same command given again goes on where it
 was stopped. A step that needs more memory than the chip has is tried again with half the batch, on
-twice the cores. A compilation takes from 10 seconds to several minutes. `python -m tools.tpu.table`
+twice the cores. A compilation takes from 10 seconds to 20 minutes. `python -m tools.tpu.table`
 makes the table.
 """
 

@@ -2,7 +2,7 @@
 # Lints the project and runs its tests, in .venv, which it makes if need be.
 #
 #   tools/test.sh [PYTEST ARGUMENTS]   what a change breaks most likely: 6 minutes on two cores
-#   tools/test.sh --all [...]          everything, as continuous integration does: 18 minutes
+#   tools/test.sh --all [...]          everything, as continuous integration does: 19 minutes
 #   tools/test.sh --lowest [...]       the core with the oldest versions that setup.py allows, in
 #                                      .venv-lowest, on TensorFlow
 #   tools/test.sh --tpu                every step of a tiny network compiled by the TPU's compiler, in

@@ -127,14 +127,14 @@ def resumable():
 
 
 def configure_runtime():
-  """Sets TensorFlow's environment and silences framework noise; call before importing TensorFlow.
+  """Prepares for TensorFlow, before it is imported: environment, a lighter import, less noise.
 
   Variables that the user has set stay. Warnings, by which the libraries speak to the user, become
   lines as errors are.
   """
   for name, value in _DEFAULT_ENVIRONMENT.items():
     os.environ.setdefault(name, value)
-  private_api.import_tensorflow_alone()
+  private_api.lighten_import_of_tensorflow()
   absl_logging.set_verbosity(absl_logging.ERROR)
   logging.getLogger("tensorflow").setLevel(logging.ERROR)
   logging.getLogger().addFilter(_is_no_gin_search)

@@ -99,8 +99,8 @@ def _is_being_imported(name):
 
 
 @functools.cache
-def import_tensorflow_alone():
-  """Has Keras and TensorFlow imported without what they import only where it is installed.
+def lighten_import_of_tensorflow():
+  """Has Keras and TensorFlow, once imported, leave out what they import only where it is installed.
 
   They use it for wrappers, pictures and converters that are not used here, and it is up to 40% of
   the start of a command. Everything else can import it, afterwards too.

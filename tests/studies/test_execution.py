@@ -171,6 +171,7 @@ def test_a_bug_leaves_its_traceback_and_the_run_is_tried_again(write, tmp_path, 
 
 def test_a_study_that_is_asked_to_stop_starts_no_further_run(write, tmp_path, monkeypatch, capsys):
   """In the last stretch of a run, which then ends; and where there is nothing to save."""
+  monkeypatch.setattr(stopping, "ONE_OCCASION", 0)
   study = definition.read(write())
   folder = _folder(tmp_path / "study", study)
 

@@ -6,10 +6,16 @@ import tensorflow as tf
 
 from perceptual.data.judged import judged_sets
 from perceptual.data.labelled import classification
-from perceptual.training import loop, optimizers, schedules
+from perceptual.training import loop, optimizers, schedules, stopping
 from perceptual.training.settings import Settings
 
 SIZE = 16
+
+
+@pytest.fixture(autouse=True)
+def _occasions_are_short(monkeypatch):
+  """Nobody waits for a second signal, which tests do not send."""
+  monkeypatch.setattr(stopping, "ONE_OCCASION", 0)
 
 
 class MirroredStrategy(tf.distribute.MirroredStrategy):

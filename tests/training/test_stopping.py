@@ -14,11 +14,6 @@ from perceptual import errors
 from perceptual.training import stopping
 
 
-@pytest.fixture(autouse=True)
-def _occasions_are_short(monkeypatch):
-  monkeypatch.setattr(stopping, "ONE_OCCASION", 0)
-
-
 def _ask():
   signal.raise_signal(signal.SIGTERM)
 
